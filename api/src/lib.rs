@@ -1,0 +1,1 @@
+//! OpenStack Block Storage, Identity and native API.

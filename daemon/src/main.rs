@@ -1,0 +1,3 @@
+//! The cinderblock program.
+
+fn main() {}

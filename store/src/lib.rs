@@ -1,0 +1,18 @@
+//! Volumes as deduplicated, compressed, content-addressed chunks.
+//!
+//! The crate is synchronous: it knows no network, no async runtime and no HTTP. A [`Store`] is one
+//! pool directory, opened through the [`disk::Io`] door. ARCHITECTURE.md has the format byte by byte.
+
+pub mod disk;
+mod error;
+mod ids;
+mod stats;
+mod store;
+
+pub use error::{Error, ErrorKind, Result};
+pub use ids::{DomainId, SnapshotId, VolumeId};
+pub use stats::{PoolStats, VolumeStats};
+pub use store::{
+    Durability, Extent, ExtentKind, OpenOptions, Packing, Snapshot, SnapshotInfo, Store, Volume,
+    VolumeInfo, VolumeSpec, ZeroMode,
+};
