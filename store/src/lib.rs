@@ -3,6 +3,7 @@
 //! The crate is synchronous: it knows no network, no async runtime and no HTTP. A [`Store`] is one
 //! pool directory, opened through the [`disk::Io`] door. ARCHITECTURE.md has the format byte by byte.
 
+mod addr;
 pub mod disk;
 mod error;
 mod ids;
