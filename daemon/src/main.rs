@@ -1,3 +1,20 @@
-//! The cinderblock program.
+//! The `cinderblock` program: storage daemon, command line, console and mount in one binary.
+//!
+//! This file parses the command line and turns an error into a sentence and an exit code. It decides
+//! nothing else.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cinderblock: {error:#}");
+            cli::Exit::of(&error).into()
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The command line: one variant a subcommand, one file a variant.
+//!
+//! A subcommand is a `clap::Args` struct and a `run(args) -> anyhow::Result<()>`. To end with another
+//! exit code than 1, make the error with [`Exit::because`].
+
+mod doctor;
+mod exit;
+mod mount;
+mod serve;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+pub(crate) use exit::Exit;
+
+/// Block storage with deduplication: a daemon, its command line and its console.
+#[derive(Debug, Parser)]
+#[command(name = "cinderblock", version, max_term_width = 100, after_help = exit::HELP)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the storage daemon
+    Serve(serve::Args),
+    /// Show the snapshots of all volumes as files in a folder
+    Mount(mount::Args),
+    /// Check a data directory and its configuration without starting anything
+    Doctor(doctor::Args),
+}
+
+/// Runs the chosen subcommand.
+pub(crate) fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Mount(args) => mount::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
