@@ -10,9 +10,15 @@
 //!   after [`Io::sync_dir`] of their folder.
 //! - A full file system is [`std::io::ErrorKind::StorageFull`].
 
+mod aligned;
+mod real;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+
+pub use aligned::AlignedBuf;
+pub use real::RealIo;
 
 /// Size and alignment in bytes of everything written past the page cache.
 pub const BLOCK_BYTES: usize = 4096;
@@ -79,6 +85,10 @@ pub trait Io: Send + Sync {
 }
 
 /// One open file. Offsets and lengths are in bytes.
+#[allow(
+    clippy::len_without_is_empty,
+    reason = "a file is no collection; asking its length can fail"
+)]
 pub trait File: Send + Sync {
     /// Fills `buffer` from `offset`; `UnexpectedEof` when the file ends before.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
@@ -90,11 +100,22 @@ pub trait File: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Cuts or extends with a hole.
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Gives real blocks, reading as zeroes, to a range, growing the file if needed.
+    /// Gives real blocks to a range, growing the file if needed. What was written there stays; the
+    /// rest reads as zeroes.
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Gives the blocks of a range back; it reads as zeroes afterwards.
     fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Takes the exclusive lock of the file, held until it is dropped; `WouldBlock` when another
     /// process or handle has it.
     fn lock(&self) -> io::Result<()>;
+}
+
+/// Refuses what direct I/O cannot do, whatever the file system at hand would allow.
+fn check_aligned(caching: Caching, buffer: &[u8], offset: u64) -> io::Result<()> {
+    let together = buffer.as_ptr() as u64 | buffer.len() as u64 | offset;
+    if caching == Caching::Direct && !together.is_multiple_of(BLOCK_BYTES as u64) {
+        let message = "direct I/O needs buffers, offsets and lengths in whole blocks";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(())
 }

@@ -6,6 +6,11 @@
 mod addr;
 pub mod disk;
 mod error;
+#[allow(
+    dead_code,
+    reason = "not every layer of the engine uses all of the map yet"
+)]
+mod extent_map;
 mod ids;
 mod stats;
 mod store;
