@@ -1,1 +1,16 @@
-//! Network Block Device protocol.
+//! Network Block Device protocol: a pure codec, a server for any [`Device`], and a client.
+//!
+//! The crate knows nothing of volumes: whoever embeds the server implements [`Exports`], which
+//! opens a [`Device`] by principal and name. Data paths run on plain threads.
+
+mod export;
+mod stop;
+
+pub use export::{
+    BlockSizes, Device, DeviceError, Errno, ExportEntry, Exports, Extent, Fua, OpenError, Opened,
+    Principal, ZeroFlags,
+};
+pub use stop::{Binding, StopToken};
+
+/// The largest payload of one request or reply, in bytes: what every client may assume.
+pub const MAX_PAYLOAD: u32 = 32 << 20;
