@@ -26,7 +26,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the storage daemon
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Show the snapshots of all volumes as files in a folder
     Mount(mount::Args),
     /// Check a data directory and its configuration without starting anything

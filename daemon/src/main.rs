@@ -4,6 +4,7 @@
 //! nothing else.
 
 mod cli;
+mod config;
 
 use std::process::ExitCode;
 

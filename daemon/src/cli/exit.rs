@@ -53,6 +53,11 @@ impl Exit {
         })
     }
 
+    /// Turns any error into one of this kind with the same message.
+    pub(crate) fn wrap<E: fmt::Display>(self) -> impl Fn(E) -> Error {
+        move |error| self.because(error)
+    }
+
     /// The exit that an error asks for, wherever in its chain.
     pub(crate) fn of(error: &Error) -> Self {
         error

@@ -1,0 +1,255 @@
+//! Settings: built-in values, then a TOML file, then the environment, then flags.
+//!
+//! What wins is what was said last in that order. A setting that cannot be read, and every unknown
+//! key of the file, is an error that names the place. [`Config::load`] also checks what settings
+//! mean together (addresses, encryption), so that a loaded configuration can be served. It opens
+//! nothing.
+
+mod check;
+mod file;
+mod keys;
+mod value;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keys::{KEYS, Key};
+
+/// Where equal data is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DedupDomain {
+    /// Within a project.
+    Project,
+    /// In the whole pool.
+    Pool,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A host, and a port if it differs from the one bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NetAddress {
+    /// Name or address, without brackets.
+    pub(crate) host: String,
+    /// The port, if given.
+    pub(crate) port: Option<u16>,
+}
+
+/// Settings of the HTTP service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HttpConfig {
+    /// Address of the main listener.
+    pub(crate) listen: SocketAddr,
+    /// Whether to answer on 5000, 8776 and 9292 too.
+    pub(crate) classic_ports: bool,
+    /// Connections at a time.
+    pub(crate) max_connections: usize,
+}
+
+/// Settings of the NBD service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NbdConfig {
+    /// Address of the TCP listener, if there is to be one.
+    pub(crate) listen: Option<SocketAddr>,
+    /// What attachments tell hosts.
+    pub(crate) advertise: Option<NetAddress>,
+    /// Path of the unix socket.
+    pub(crate) socket: PathBuf,
+    /// Connections at a time.
+    pub(crate) max_connections: usize,
+}
+
+/// Settings of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogConfig {
+    /// How lines look.
+    pub(crate) format: LogFormat,
+    /// Which lines there are.
+    pub(crate) level: String,
+}
+
+/// All settings; `config/keys.rs` says what each means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // Each field is the setting of its name, documented in the table of keys.
+pub(crate) struct Config {
+    pub(crate) data: PathBuf,
+    pub(crate) public_url: Option<String>,
+    pub(crate) allow_plaintext: bool,
+    pub(crate) region: String,
+    pub(crate) dedup_domain: DedupDomain,
+    pub(crate) memory_bytes: u64,
+    pub(crate) raw_tier_bytes: Option<u64>,
+    pub(crate) token_lifetime: Duration,
+    pub(crate) mount: Option<PathBuf>,
+    pub(crate) http: HttpConfig,
+    pub(crate) nbd: NbdConfig,
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    pub(crate) log: LogConfig,
+}
+
+/// Where a setting was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Built in.
+    Default,
+    /// A file and, where there is one, the line.
+    File(PathBuf, Option<usize>),
+    /// An environment variable.
+    Env(String),
+    /// A flag of the command line, with its dashes.
+    Flag(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, None) => write!(f, "{}", path.display()),
+            Self::File(path, Some(line)) => write!(f, "{}:{line}", path.display()),
+            Self::Env(name) | Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A setting that does not do, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub(crate) struct ConfigError {
+    /// Where.
+    place: Source,
+    /// What is wrong with it.
+    message: String,
+}
+
+/// One setting as somebody made it.
+struct Given {
+    key: &'static Key,
+    text: String,
+    source: Source,
+}
+
+/// A flag's setting: the key, the text and the flag's name.
+pub(crate) type Flag = (&'static str, String, &'static str);
+
+impl Config {
+    /// Reads all sources. `env` looks up environment variables; `flags` are settings by key.
+    ///
+    /// # Errors
+    /// The first setting that does not do, with its place.
+    pub(crate) fn load(
+        file: Option<&Path>,
+        env: impl Fn(&str) -> Option<String>,
+        flags: &[Flag],
+    ) -> Result<Self, ConfigError> {
+        let mut given = match file {
+            Some(path) => file::read(path)?,
+            None => Vec::new(),
+        };
+        given.extend(KEYS.iter().filter_map(|key| {
+            let name = key.env();
+            let text = env(&name)?;
+            let source = Source::Env(name);
+            Some(Given { key, text, source })
+        }));
+        for (name, text, flag) in flags {
+            let source = Source::Flag((*flag).to_owned());
+            let key = keys::find(name).ok_or_else(|| ConfigError {
+                place: source.clone(),
+                message: format!("unknown key `{name}`"),
+            })?;
+            let text = text.clone();
+            given.push(Given { key, text, source });
+        }
+        Self::from_given(&given)
+    }
+
+    fn from_given(given: &[Given]) -> Result<Self, ConfigError> {
+        let mut config = Self::built_in();
+        for Given { key, text, source } in given {
+            (key.set)(&mut config, text).map_err(|message| ConfigError {
+                place: source.clone(),
+                message: format!("{}: {message}", key.name),
+            })?;
+        }
+        if config.nbd.socket.as_os_str().is_empty() {
+            config.nbd.socket = config.data.join("nbd.sock");
+        }
+        check::together(&config).map_err(|(name, message)| {
+            let last = given.iter().rev().find(|given| given.key.name == name);
+            ConfigError {
+                place: last.map_or(Source::Default, |given| given.source.clone()),
+                message: format!("{name}: {message}"),
+            }
+        })?;
+        Ok(config)
+    }
+
+    /// The defaults of the table of keys.
+    fn built_in() -> Self {
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut config = Self {
+            data: PathBuf::new(),
+            public_url: None,
+            allow_plaintext: false,
+            region: String::new(),
+            dedup_domain: DedupDomain::Project,
+            memory_bytes: 0,
+            raw_tier_bytes: None,
+            token_lifetime: Duration::ZERO,
+            mount: None,
+            http: HttpConfig {
+                listen: nowhere,
+                classic_ports: false,
+                max_connections: 0,
+            },
+            nbd: NbdConfig {
+                listen: None,
+                advertise: None,
+                socket: PathBuf::new(),
+                max_connections: 0,
+            },
+            metrics_listen: None,
+            log: LogConfig {
+                format: LogFormat::Text,
+                level: String::new(),
+            },
+        };
+        for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+            (key.set)(&mut config, key.default).expect("defaults are checked by a unit test");
+        }
+        config
+    }
+}
+
+/// A file with every key, its meaning and its default, for people to start from.
+pub(crate) fn documentation() -> String {
+    let mut text =
+        String::from("# Settings of cinderblock; each may also come from the environment.\n");
+    let mut table = "";
+    for key in KEYS {
+        let (section, name) = key.name.split_once('.').unwrap_or(("", key.name));
+        if section != table {
+            text.push_str(&format!("\n[{section}]\n"));
+            table = section;
+        }
+        let doc = key.doc.replace('\n', "\n# ");
+        let default = toml::Value::String(key.default.to_owned());
+        text.push_str(&format!(
+            "\n# {doc}\n# {}\n#{name} = {default}\n",
+            key.env()
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! What settings mean together: addresses that others reach, and encryption.
+
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::Config;
+
+/// The key at fault and what is wrong.
+type Fault = (&'static str, String);
+
+/// Length of a unix socket's path in bytes, with its end mark: what the kernel's address holds.
+const SOCKET_PATH_BYTES: usize = 108;
+
+/// Checks what no single setting can know.
+pub(super) fn together(config: &Config) -> Result<(), Fault> {
+    if config.data.as_os_str().is_empty() {
+        let message = "name the directory to keep everything in (--data DIR)";
+        return Err(("data", message.to_owned()));
+    }
+    socket_path(config)?;
+    let http = config.http.listen;
+    plaintext("http.listen", http, config.allow_plaintext)?;
+    wildcard(
+        "http.listen",
+        http,
+        "public_url",
+        config.public_url.is_some(),
+    )?;
+    if let Some(nbd) = config.nbd.listen {
+        plaintext("nbd.listen", nbd, config.allow_plaintext)?;
+        wildcard(
+            "nbd.listen",
+            nbd,
+            "nbd.advertise",
+            config.nbd.advertise.is_some(),
+        )?;
+    }
+    match config.metrics_listen {
+        Some(address) if !address.ip().is_loopback() => {
+            let message = format!("{address} is not a loopback address, and would need no token");
+            Err(("metrics.listen", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn socket_path(config: &Config) -> Result<(), Fault> {
+    let path = &config.nbd.socket;
+    let length = path.as_os_str().as_bytes().len();
+    if length < SOCKET_PATH_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "{} has {length} bytes, and a socket's path at most {}; choose a shorter one",
+        path.display(),
+        SOCKET_PATH_BYTES - 1,
+    );
+    Err(("nbd.socket", message))
+}
+
+fn plaintext(key: &'static str, address: SocketAddr, allowed: bool) -> Result<(), Fault> {
+    if address.ip().is_loopback() || allowed {
+        return Ok(());
+    }
+    let message = format!(
+        "{address} is not a loopback address and the connection is not encrypted; \
+         set allow_plaintext = true if the network is trusted"
+    );
+    Err((key, message))
+}
+
+fn wildcard(
+    key: &'static str,
+    address: SocketAddr,
+    needs: &'static str,
+    has: bool,
+) -> Result<(), Fault> {
+    if !address.ip().is_unspecified() || has {
+        return Ok(());
+    }
+    let message = format!("{address} tells clients no address to connect to; set {needs}");
+    Err((key, message))
+}

@@ -1,0 +1,190 @@
+//! The table of settings: name, meaning, default and effect of each, in one place.
+//!
+//! The file's keys, the environment's names, the documentation and the defaults all follow from this
+//! table, so that none of them can be forgotten.
+
+use super::value::{self, Parsed};
+use super::{Config, DedupDomain, LogFormat};
+
+/// One setting.
+pub(super) struct Key {
+    /// Its name in the file, with its table: `nbd.listen`.
+    pub(super) name: &'static str,
+    /// What holds when nobody says anything; empty for "unset".
+    pub(super) default: &'static str,
+    /// For people, one line each.
+    pub(super) doc: &'static str,
+    /// Puts a text into the configuration.
+    pub(super) set: fn(&mut Config, &str) -> Parsed<()>,
+}
+
+impl Key {
+    /// Its name in the environment: `CINDERBLOCK_NBD_LISTEN`.
+    pub(super) fn env(&self) -> String {
+        let name = self.name.replace('.', "_").to_uppercase();
+        format!("CINDERBLOCK_{name}")
+    }
+}
+
+/// The key of this name.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+fn put<T>(slot: &mut T, value: Parsed<T>) -> Parsed<()> {
+    *slot = value?;
+    Ok(())
+}
+
+const MEMORY_MIN: u64 = 64 << 20;
+
+/// All settings; those without a table come first, as TOML wants it.
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "data",
+        default: "",
+        doc: "The directory that holds everything. Required.",
+        set: |c, text| put(&mut c.data, value::path(text)),
+    },
+    Key {
+        name: "public_url",
+        default: "",
+        doc: "URL under which clients reach the API; it fills the service catalogue and all links.\n\
+              Default: the address of http.listen. Required when that is a wildcard (0.0.0.0, ::).",
+        set: |c, text| put(&mut c.public_url, value::public_url(text).map(Some)),
+    },
+    Key {
+        name: "allow_plaintext",
+        default: "false",
+        doc: "Let http.listen and nbd.listen be other than loopback, without encryption.",
+        set: |c, text| put(&mut c.allow_plaintext, value::switch(text)),
+    },
+    Key {
+        name: "region",
+        default: "RegionOne",
+        doc: "Region of the endpoints in the service catalogue.",
+        set: |c, text| put(&mut c.region, value::word(text)),
+    },
+    Key {
+        name: "dedup_domain",
+        default: "project",
+        doc: "Where equal data is looked for: within a \"project\", or in the whole \"pool\".\n\
+              \"pool\" saves more, and lets a project find out what others store.",
+        set: |c, text| {
+            let choices = [
+                ("project", DedupDomain::Project),
+                ("pool", DedupDomain::Pool),
+            ];
+            put(&mut c.dedup_domain, value::choice(text, &choices))
+        },
+    },
+    Key {
+        name: "memory",
+        default: "1GiB",
+        doc: "Memory for all caches together, 64MiB at least.",
+        set: |c, text| {
+            c.memory_bytes = value::size(text)?;
+            match c.memory_bytes {
+                MEMORY_MIN.. => Ok(()),
+                _ => Err("the least is 64MiB".to_owned()),
+            }
+        },
+    },
+    Key {
+        name: "raw_tier",
+        default: "",
+        doc: "What the journal may hold unpacked before writers wait. Default: from the disk's size.",
+        set: |c, text| put(&mut c.raw_tier_bytes, value::size(text).map(Some)),
+    },
+    Key {
+        name: "token_lifetime_s",
+        default: "3600",
+        doc: "Seconds for which an Identity token is valid.",
+        set: |c, text| put(&mut c.token_lifetime, value::seconds(text, 60, 7 * 86400)),
+    },
+    Key {
+        name: "mount",
+        default: "",
+        doc: "Show the snapshots of all volumes as files in this folder (`cinderblock mount`).",
+        set: |c, text| put(&mut c.mount, value::path(text).map(Some)),
+    },
+    Key {
+        name: "http.listen",
+        default: "127.0.0.1:8700",
+        doc: "Address of the API. Port 0 picks a free one; run.json tells which.",
+        set: |c, text| put(&mut c.http.listen, value::listen(text)),
+    },
+    Key {
+        name: "http.classic_ports",
+        default: "false",
+        doc: "Also answer on the ports 5000 (Identity), 8776 (Block Storage) and 9292 (Image).",
+        set: |c, text| put(&mut c.http.classic_ports, value::switch(text)),
+    },
+    Key {
+        name: "http.max_connections",
+        default: "512",
+        doc: "Connections at a time, on all HTTP listeners together.",
+        set: |c, text| {
+            put(
+                &mut c.http.max_connections,
+                value::count(text, 1, 65536).map(|n| n as usize),
+            )
+        },
+    },
+    Key {
+        name: "nbd.listen",
+        default: "127.0.0.1:10809",
+        doc: "Address for hosts to attach volumes at, or \"none\". Port 0 picks a free one.",
+        set: |c, text| put(&mut c.nbd.listen, value::optional_listen(text)),
+    },
+    Key {
+        name: "nbd.advertise",
+        default: "",
+        doc: "HOST or HOST:PORT that attachments tell hosts to connect to. Default: nbd.listen.\n\
+              Required when that is a wildcard.",
+        set: |c, text| put(&mut c.nbd.advertise, value::advertise(text).map(Some)),
+    },
+    Key {
+        name: "nbd.socket",
+        default: "",
+        doc: "Unix socket for this machine's root and the daemon's own user. Default: DATA/nbd.sock.",
+        set: |c, text| put(&mut c.nbd.socket, value::path(text)),
+    },
+    Key {
+        name: "nbd.max_connections",
+        default: "1024",
+        doc: "NBD connections at a time, on all listeners together.",
+        set: |c, text| {
+            put(
+                &mut c.nbd.max_connections,
+                value::count(text, 1, 65536).map(|n| n as usize),
+            )
+        },
+    },
+    Key {
+        name: "metrics.listen",
+        default: "none",
+        doc: "Loopback address that answers /metrics without a token, or \"none\".",
+        set: |c, text| put(&mut c.metrics_listen, value::optional_listen(text)),
+    },
+    Key {
+        name: "log.format",
+        default: "text",
+        doc: "\"text\" for people, \"json\" for collectors.",
+        set: |c, text| {
+            let choices = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+            put(&mut c.log.format, value::choice(text, &choices))
+        },
+    },
+    Key {
+        name: "log.level",
+        default: "info",
+        doc: "error, warn, info, debug or trace; also by part, as in \"info,nbd=debug\".",
+        set: |c, text| {
+            c.log.level = text.to_owned();
+            tracing_subscriber::EnvFilter::try_new(text)
+                .map(|_| ())
+                .map_err(|error| format!("`{text}`: {error}"))
+        },
+    },
+];

@@ -1,0 +1,135 @@
+//! Precedence, places of errors and the rules between settings.
+
+use std::path::Path;
+
+use super::{Config, DedupDomain, Flag, KEYS, documentation, file};
+
+fn no_env(_: &str) -> Option<String> {
+    None
+}
+
+fn flags(pairs: &[(&'static str, &str)]) -> Vec<Flag> {
+    let flag = |(key, text): &(&'static str, &str)| (*key, (*text).to_owned(), "--flag");
+    pairs.iter().map(flag).collect()
+}
+
+fn load(pairs: &[(&'static str, &str)]) -> Result<Config, String> {
+    Config::load(None, no_env, &flags(pairs)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.toml");
+    let text = "data = '/a'\nregion = 'file'\nmemory = '2GiB'\ndedup_domain = 'pool'\n";
+    std::fs::write(&path, text).unwrap();
+    let env = |name: &str| match name {
+        "CINDERBLOCK_REGION" => Some("env".to_owned()),
+        "CINDERBLOCK_MEMORY" => Some("3GiB".to_owned()),
+        _ => None,
+    };
+    let config = Config::load(Some(&path), env, &flags(&[("memory", "4GiB")])).unwrap();
+    assert_eq!(config.data, Path::new("/a"));
+    assert_eq!(config.region, "env");
+    assert_eq!(config.memory_bytes, 4 << 30);
+    assert_eq!(config.dedup_domain, DedupDomain::Pool);
+    assert_eq!(config.nbd.socket, Path::new("/a/nbd.sock"));
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:8700");
+}
+
+#[test]
+fn errors_name_their_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.toml");
+    std::fs::write(&path, "data = '/a'\n\nmemory = 'much'\n").unwrap();
+    let error = Config::load(Some(&path), no_env, &[])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("c.toml:3: memory: `much`"), "{error}");
+    let env = |name: &str| (name == "CINDERBLOCK_LOG_FORMAT").then(|| "xml".to_owned());
+    let error = Config::load(None, env, &[]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("CINDERBLOCK_LOG_FORMAT: log.format:"),
+        "{error}"
+    );
+    assert!(load(&[]).unwrap_err().contains("--data"));
+    let missing = Config::load(Some(&dir.path().join("none")), no_env, &[]);
+    assert!(
+        missing
+            .unwrap_err()
+            .to_string()
+            .contains("none: No such file")
+    );
+}
+
+#[test]
+fn wildcards_and_plaintext_are_asked_for() {
+    let data = ("data", "/d");
+    let open = ("allow_plaintext", "true");
+    let fails = |pairs: &[(&'static str, &str)], what: &str| {
+        let error = load(pairs).unwrap_err();
+        assert!(error.contains(what), "{error}");
+    };
+    fails(&[data, ("http.listen", "192.0.2.1:80")], "allow_plaintext");
+    fails(&[data, ("nbd.listen", "192.0.2.1:80")], "allow_plaintext");
+    fails(
+        &[data, open, ("http.listen", "0.0.0.0:80")],
+        "set public_url",
+    );
+    fails(
+        &[data, open, ("nbd.listen", "[::]:80")],
+        "set nbd.advertise",
+    );
+    fails(&[data, ("metrics.listen", "192.0.2.1:80")], "loopback");
+    load(&[data, open, ("http.listen", "192.0.2.1:80")]).unwrap();
+    load(&[
+        data,
+        open,
+        ("http.listen", "0.0.0.0:0"),
+        ("public_url", "http://h:1"),
+    ])
+    .unwrap();
+    load(&[
+        data,
+        open,
+        ("nbd.listen", "0.0.0.0:0"),
+        ("nbd.advertise", "h"),
+    ])
+    .unwrap();
+    assert_eq!(
+        load(&[data, ("nbd.listen", "none")]).unwrap().nbd.listen,
+        None
+    );
+}
+
+#[test]
+fn a_socket_path_must_fit_its_address() {
+    let long = format!("/{}", "x".repeat(110));
+    assert!(load(&[("data", &long)]).unwrap_err().contains("nbd.socket"));
+    load(&[("data", &long), ("nbd.socket", "/run/n.sock")]).unwrap();
+}
+
+#[test]
+fn every_key_has_documentation_and_a_working_default() {
+    let text = documentation();
+    for key in KEYS {
+        assert!(
+            !key.doc.is_empty() && text.contains(&key.env()),
+            "{}",
+            key.name
+        );
+    }
+    let uncommented: String = text
+        .lines()
+        .map(|line| {
+            line.strip_prefix('#')
+                .filter(|rest| !rest.starts_with(' '))
+                .unwrap_or(line)
+        })
+        .filter(|line| !line.ends_with("\"\""))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let given = file::parse(Path::new("doc"), &uncommented).unwrap();
+    let expected = KEYS.iter().filter(|key| !key.default.is_empty()).count();
+    assert_eq!(given.len(), expected);
+}
