@@ -12,6 +12,7 @@
 
 mod aligned;
 mod real;
+mod redb_file;
 
 use std::io;
 use std::path::Path;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 pub use aligned::AlignedBuf;
 pub use real::RealIo;
+pub(crate) use redb_file::RedbFile;
 
 /// Size and alignment in bytes of everything written past the page cache.
 pub const BLOCK_BYTES: usize = 4096;

@@ -12,6 +12,12 @@ mod error;
 )]
 mod extent_map;
 mod ids;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "not every layer of the engine uses all of the index yet"
+)]
+mod index;
 mod stats;
 mod store;
 

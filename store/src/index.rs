@@ -1,0 +1,111 @@
+//! The engine's metadata: one redb file behind typed rows.
+//!
+//! Promises: a reader sees one committed state; a commit is durable, and all of it or nothing is
+//! there after a crash; every row is checked when it is read; reopening after a crash takes no walk
+//! of the file. Does not know what the rows mean to one another. No other module names a table.
+
+mod codec;
+mod error;
+mod format;
+mod rows;
+mod run;
+mod tables;
+mod writer;
+
+use std::io;
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase};
+
+pub(crate) use rows::{
+    CheckpointRow, ContainerRow, ForwardRow, LayerId, LayerRow, LayerState, Location, SnapshotRow,
+    VolumeRow,
+};
+pub(crate) use run::{RUN_CHUNKS, Run};
+pub(crate) use tables::{IndexRead, IndexReader};
+pub(crate) use writer::IndexWriter;
+
+use crate::disk::{File, RedbFile};
+use crate::{Error, ErrorKind, Result};
+use error::failed;
+
+/// Bytes at the file's start that redb sets last when it makes a new file.
+const REDB_MAGIC_BYTES: usize = 9;
+
+/// The open metadata file.
+pub(crate) struct Index {
+    database: Database,
+}
+
+impl Index {
+    /// Opens the metadata in `file`, making it when the file is empty. `cache_bytes` is redb's page
+    /// cache.
+    ///
+    /// # Errors
+    /// `Busy` when another process has it, `UnsupportedFormat`, `Corrupt`, `Io`, `NoSpace`.
+    pub(crate) fn open(file: Arc<dyn File>, cache_bytes: u64) -> Result<Self> {
+        let backend = RedbFile::locked(Arc::clone(&file)).map_err(lock_failed)?;
+        start_again_if_unborn(&*file).map_err(|error| Error::io("metadata: opening", error))?;
+        drop(file);
+        let database = Database::builder()
+            .set_cache_size(usize::try_from(cache_bytes).unwrap_or(usize::MAX))
+            .create_with_backend(backend)
+            .map_err(failed("opening"))?;
+        let index = Self { database };
+        index.check_format()?;
+        Ok(index)
+    }
+
+    /// A view of what is committed now.
+    pub(crate) fn read(&self) -> Result<IndexReader> {
+        let transaction = self
+            .database
+            .begin_read()
+            .map_err(failed("starting to read"))?;
+        Ok(IndexReader { transaction })
+    }
+
+    /// Starts the one transaction there can be; waits for another to end.
+    pub(crate) fn write(&self) -> Result<IndexWriter> {
+        let mut transaction = self
+            .database
+            .begin_write()
+            .map_err(failed("starting to write"))?;
+        // Durability is immediate unless asked otherwise. Quick repair keeps the allocator's state
+        // in each commit, so that opening after a crash takes milliseconds instead of a full walk.
+        transaction.set_quick_repair(true);
+        Ok(IndexWriter { transaction })
+    }
+
+    fn check_format(&self) -> Result<()> {
+        let writer = self.write()?;
+        if let Some(format) = writer.format()? {
+            return format.check();
+        }
+        writer.initialise()?;
+        writer.commit()
+    }
+}
+
+fn lock_failed(error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return Error::new(ErrorKind::Busy, "another process has the pool open");
+    }
+    Error::io("metadata: locking", error)
+}
+
+/// Empties a file whose making was cut short: redb writes its magic number after everything else is
+/// durable, and refuses a file without it.
+fn start_again_if_unborn(file: &dyn File) -> io::Result<()> {
+    let mut magic = [0; REDB_MAGIC_BYTES];
+    let start = file.len()?.min(REDB_MAGIC_BYTES as u64) as usize;
+    file.read_at(&mut magic[..start], 0)?;
+    if start > 0 && magic == [0; REDB_MAGIC_BYTES] {
+        file.set_len(0)?;
+        file.sync_data()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
