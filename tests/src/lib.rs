@@ -1,1 +1,1 @@
-//! End-to-end tests: see the test binary of this crate.
+//! Nothing of its own: the tests are in `tests/e2e`, what they need is in there too.
