@@ -1,1 +1,2 @@
 //! OpenStack Block Storage, Identity and native API.
+pub mod types;
