@@ -3,14 +3,27 @@
 //! The crate knows nothing of volumes: whoever embeds the server implements [`Exports`], which
 //! opens a [`Device`] by principal and name. Data paths run on plain threads.
 
+mod buffer;
+mod connection;
+mod connections;
+mod error;
 mod export;
+mod handshake;
+mod memory;
+pub mod proto;
+mod server;
 mod stop;
+mod transmission;
 
+pub use connections::{ConnectionInfo, Connections, Counts};
+pub use error::Error;
 pub use export::{
     BlockSizes, Device, DeviceError, Errno, ExportEntry, Exports, Extent, Fua, OpenError, Opened,
     Principal, ZeroFlags,
 };
-pub use stop::{Binding, StopToken};
+pub use memory::MemoryDevice;
+pub use server::{Server, ServerOptions, ShutdownReport};
+pub use stop::StopToken;
 
 /// The largest payload of one request or reply, in bytes: what every client may assume.
 pub const MAX_PAYLOAD: u32 = 32 << 20;

@@ -73,7 +73,7 @@ impl StopToken {
 
     /// Ties a connection's socket to this token until the binding is dropped; `None` if the token
     /// is stopped already.
-    pub fn bind(&self, socket: Arc<Socket>) -> Option<Binding> {
+    pub(crate) fn bind(&self, socket: Arc<Socket>) -> Option<Binding> {
         let mut state = self.lock();
         if state.stopped {
             return None;
@@ -97,7 +97,7 @@ impl StopToken {
 }
 
 /// A connection's tie to a token.
-pub struct Binding {
+pub(crate) struct Binding {
     token: StopToken,
     id: u64,
 }

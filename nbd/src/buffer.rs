@@ -1,0 +1,104 @@
+//! A connection's two buffers. Both keep their memory initialised and reuse it, so that data moves
+//! between the socket and the device without copies and without being zeroed each time.
+
+use std::io::{self, Read};
+
+/// Room for many small requests, or for a large one and what follows it.
+const RECEIVE_BASE: usize = 1 << 20;
+/// Buffers grown beyond this are given back as soon as they are empty.
+const KEEP: usize = 4 << 20;
+
+/// Bytes received and not yet consumed.
+pub(crate) struct ReceiveBuffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl ReceiveBuffer {
+    pub(crate) fn new() -> Self {
+        // The zeroes come from the kernel a page at a time, as the pages are used.
+        ReceiveBuffer {
+            bytes: vec![0; RECEIVE_BASE],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    pub(crate) fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    pub(crate) fn consume(&mut self, length: usize) {
+        self.start = (self.start + length).min(self.end);
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Receives once, making room for a unit of `need` bytes at the front. The buffer grows only
+    /// as bytes really arrive: a claim costs its sender as much as it costs us.
+    pub(crate) fn receive(&mut self, from: &mut impl Read, need: usize) -> io::Result<usize> {
+        if self.start == self.end && self.bytes.len() > KEEP {
+            self.bytes = vec![0; RECEIVE_BASE];
+        }
+        if self.start + need > self.bytes.len() {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end == self.bytes.len() {
+            self.bytes
+                .resize((self.end * 2).min(need.max(self.end + 1)), 0);
+        }
+        let received = from.read(&mut self.bytes[self.end..])?;
+        self.end += received;
+        Ok(received)
+    }
+}
+
+/// Replies on their way out.
+#[derive(Default)]
+pub(crate) struct SendBuffer {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl SendBuffer {
+    pub(crate) fn filled(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.length = 0;
+        if self.bytes.len() > KEEP {
+            self.bytes = Vec::new();
+        }
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.extend(bytes.len()).copy_from_slice(bytes);
+    }
+
+    /// Appends `length` bytes of whatever was there before, to be written over.
+    pub(crate) fn extend(&mut self, length: usize) -> &mut [u8] {
+        let end = self.length + length;
+        if end > self.bytes.len() {
+            self.bytes.resize(end.next_multiple_of(64 << 10), 0);
+        }
+        let slot = &mut self.bytes[self.length..end];
+        self.length = end;
+        slot
+    }
+
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+}
