@@ -13,6 +13,7 @@
 mod aligned;
 mod real;
 mod redb_file;
+pub mod sim;
 
 use std::io;
 use std::path::Path;

@@ -1,0 +1,107 @@
+//! Handles of simulated files.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use super::content::ContentChange;
+use super::fault::OpKind;
+use super::lock;
+use super::state::{State, fail_if_struck};
+use crate::disk::{Caching, File, check_aligned};
+
+/// One handle; its path is the one it was opened by.
+pub(super) struct SimFile {
+    state: Arc<Mutex<State>>,
+    path: Arc<Path>,
+    file: u64,
+    handle: u64,
+    caching: Caching,
+}
+
+impl SimFile {
+    /// A new handle of `file`. The caller holds the lock on `locked`, the state in `state`, so that
+    /// nobody removes the file meanwhile.
+    pub(super) fn new(
+        state: &Arc<Mutex<State>>,
+        locked: &mut State,
+        path: Arc<Path>,
+        file: u64,
+        caching: Caching,
+    ) -> Self {
+        Self {
+            state: Arc::clone(state),
+            path,
+            file,
+            handle: locked.add_handle(file),
+            caching,
+        }
+    }
+
+    fn change(&self, kind: OpKind, change: ContentChange) -> io::Result<()> {
+        lock(&self.state).change_content(kind, &self.path, self.file, change)
+    }
+}
+
+impl File for SimFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        check_aligned(self.caching, buffer, offset)?;
+        let mut state = lock(&self.state);
+        fail_if_struck(state.strike(OpKind::Read))?;
+        let content = state.content(self.file).ok_or(io::ErrorKind::NotFound)?;
+        if offset + buffer.len() as u64 > content.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        content.read(buffer, offset);
+        Ok(())
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        check_aligned(self.caching, data, offset)?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        let data = Arc::from(data);
+        self.change(OpKind::Write, ContentChange::Write { offset, data })
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        lock(&self.state).sync_data(&self.path, self.file)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let state = lock(&self.state);
+        let content = state.content(self.file).ok_or(io::ErrorKind::NotFound)?;
+        Ok(content.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.change(OpKind::SetLen, ContentChange::SetLen(len))
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        self.change(OpKind::Allocate, ContentChange::Allocate { offset, len })
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        // A hole's blocks behind the end would make no difference and need no record.
+        let len = len.min(self.len()?.saturating_sub(offset));
+        self.change(OpKind::Punch, ContentChange::Punch { offset, len })
+    }
+
+    fn lock(&self) -> io::Result<()> {
+        lock(&self.state).lock(self.file, self.handle)
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        lock(&self.state).drop_handle(self.file, self.handle);
+    }
+}
