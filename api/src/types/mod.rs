@@ -2,3 +2,4 @@
 
 pub mod cinder;
 pub mod identity;
+pub mod native;

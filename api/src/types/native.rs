@@ -1,0 +1,333 @@
+//! Wire structs of the native API, `/cinderblock/v1`: what OpenStack has no call for.
+//!
+//! | request | answer | who |
+//! |---|---|---|
+//! | `GET /stats` | [`Stats`] | admin |
+//! | `GET /volumes` | [`VolumeStatsList`] | admin |
+//! | `GET /volumes/{id}/stats` | [`VolumeStats`] | owner |
+//! | `GET`, `PUT /volumes/{id}/source-length` | [`SourceLength`] | owner |
+//! | `GET /volumes/{id}/explain` | [`Explain`] | owner |
+//! | `GET /events?after=ID&limit=N` | [`EventList`], oldest first | admin |
+//! | `GET /jobs?limit=N`, `GET /jobs/{id}` | [`JobList`], [`JobView`] | admin |
+//! | `GET /exports` | [`ExportList`] | admin |
+//! | `POST /reclaim` | [`ReclaimResult`] | admin |
+//! | `GET /tree` | [`Tree`] | admin |
+//!
+//! Times are microseconds since 1970. Counters run since the daemon started and never fall while it
+//! runs; rates and ratios are the reader's to compute. Readers accept unknown fields and the absence
+//! of known ones.
+
+use serde::{Deserialize, Serialize};
+
+/// How the pool fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthState {
+    /// All is well.
+    #[default]
+    Ok,
+    /// It works, but someone should look.
+    Warning,
+    /// It has stopped acknowledging writes.
+    Failed,
+}
+
+/// Health and the reasons, as sentences.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// The worst of all checks.
+    pub state: HealthState,
+    /// Why it is not `ok`.
+    pub reasons: Vec<String>,
+}
+
+/// Space of the pool in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolSpace {
+    /// Sizes of all volumes added up.
+    pub logical_bytes: u64,
+    /// Mapped data of volumes and snapshots, each layer's own blocks counted once.
+    pub referenced_bytes: u64,
+    /// Distinct packed data before compression.
+    pub unique_bytes: u64,
+    /// Packed data on disk after deduplication and compression.
+    pub stored_bytes: u64,
+    /// Part of `stored_bytes` that nothing needs any more.
+    pub dead_bytes: u64,
+    /// Journal blocks that are not packed yet.
+    pub raw_tier_bytes: u64,
+    /// What the raw tier may hold before writers wait.
+    pub raw_tier_quota_bytes: u64,
+    /// The metadata files.
+    pub metadata_bytes: u64,
+    /// Free space of the file system.
+    pub free_bytes: u64,
+    /// Capacity of the file system.
+    pub total_bytes: u64,
+}
+
+/// What hosts did since the daemon started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostTraffic {
+    /// Bytes written.
+    pub written_bytes: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Write operations.
+    pub write_ops: u64,
+    /// Read operations.
+    pub read_ops: u64,
+    /// Flushes.
+    pub flushes: u64,
+    /// Bytes that packing found to be stored already.
+    pub dedup_hit_bytes: u64,
+}
+
+/// The whole daemon at a glance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stats {
+    /// When this was read.
+    pub at_us: u64,
+    /// When the daemon started.
+    pub started_us: u64,
+    /// Version of the daemon.
+    pub version: String,
+    /// How the pool fares.
+    pub health: Health,
+    /// Space.
+    pub space: PoolSpace,
+    /// Traffic.
+    pub host: HostTraffic,
+    /// Volumes in the pool.
+    pub volumes: u64,
+    /// Snapshots in the pool.
+    pub snapshots: u64,
+    /// Open NBD connections.
+    pub connections: u64,
+}
+
+/// Space and traffic of one volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VolumeStats {
+    /// The volume.
+    pub id: String,
+    /// What the guest sees.
+    pub logical_bytes: u64,
+    /// What is mapped through the volume, shared with snapshots or not.
+    pub referenced_bytes: u64,
+    /// Bytes written.
+    pub written_bytes: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Write operations.
+    pub write_ops: u64,
+    /// Read operations.
+    pub read_ops: u64,
+}
+
+/// Statistics of all volumes, by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeStatsList {
+    /// One entry a volume.
+    pub volumes: Vec<VolumeStats>,
+}
+
+/// The length of the image a volume was filled from; an export is cut to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceLength {
+    /// Bytes; null when the volume was not imported.
+    pub source_length_bytes: Option<u64>,
+}
+
+/// Where a volume's bytes come from: its chain of layers, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Explain {
+    /// The volume.
+    pub volume_id: String,
+    /// Space and traffic.
+    pub stats: VolumeStats,
+    /// Part of the content that is data, in bytes.
+    pub data_bytes: u64,
+    /// Part that is allocated zeroes, in bytes.
+    pub zero_bytes: u64,
+    /// Part that was never written or was discarded, in bytes.
+    pub hole_bytes: u64,
+    /// Runs of one kind that make up the volume.
+    pub extents: u64,
+    /// Snapshots of the volume.
+    pub snapshots: u64,
+    /// Length of the image it was filled from.
+    pub source_length_bytes: Option<u64>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Event {
+    /// Rises with every event, also over restarts.
+    pub id: u64,
+    /// When.
+    pub at_us: u64,
+    /// What happened, such as `volume.created`.
+    pub kind: String,
+    /// Id of the object it happened to.
+    pub object: String,
+    /// Project of the object, if it has one.
+    pub project: Option<String>,
+    /// One line for people.
+    pub message: String,
+    /// The request that caused it, if one did.
+    pub request_id: Option<String>,
+}
+
+/// Events, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventList {
+    /// At most as many as were asked for.
+    pub events: Vec<Event>,
+}
+
+/// A piece of asynchronous work.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobView {
+    /// Its id.
+    pub id: String,
+    /// What it does, such as `volume.create`.
+    pub kind: String,
+    /// Id of the object it works on.
+    pub object: String,
+    /// Project of the object, if it has one.
+    pub project: Option<String>,
+    /// `queued`, `running`, `done` or `failed`.
+    pub state: String,
+    /// Per cent done, as far as known.
+    pub progress: u8,
+    /// When it was queued.
+    pub created_us: u64,
+    /// When it last changed.
+    pub updated_us: u64,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// Jobs, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobList {
+    /// At most as many as were asked for.
+    pub jobs: Vec<JobView>,
+}
+
+/// The kind of socket a host came through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConnectionKind {
+    /// A TCP connection to an attachment's export.
+    #[default]
+    Tcp,
+    /// The operators' unix socket.
+    Unix,
+}
+
+/// One open NBD connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExportConnection {
+    /// Rises with every connection of this run.
+    pub id: u64,
+    /// Export name; the secret part of an attachment's name is masked.
+    pub export: String,
+    /// The volume or snapshot behind it.
+    pub volume_id: String,
+    /// Who is connected: an address, or a user id.
+    pub peer: String,
+    /// Through what.
+    pub kind: ConnectionKind,
+    /// Whether writes are refused.
+    pub read_only: bool,
+    /// Bytes read by this connection.
+    pub read_bytes: u64,
+    /// Bytes written by this connection.
+    pub written_bytes: u64,
+    /// When it was opened.
+    pub since_us: u64,
+}
+
+/// All open NBD connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportList {
+    /// One entry a connection.
+    pub connections: Vec<ExportConnection>,
+}
+
+/// What a reclaim gave back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReclaimResult {
+    /// Bytes returned to the file system.
+    pub reclaimed_bytes: u64,
+}
+
+/// A snapshot as the mount shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TreeSnapshot {
+    /// Its id.
+    pub id: String,
+    /// Its name, which need not be unique and may be empty.
+    pub name: String,
+    /// The volume's size when it was taken.
+    pub size_bytes: u64,
+    /// When it was taken.
+    pub created_us: u64,
+}
+
+/// A volume as the mount shows it, with its snapshots, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TreeVolume {
+    /// Its id.
+    pub id: String,
+    /// Its name, which need not be unique and may be empty.
+    pub name: String,
+    /// Its project.
+    pub project_id: String,
+    /// What the guest sees.
+    pub size_bytes: u64,
+    /// When it was created.
+    pub created_us: u64,
+    /// Its snapshots.
+    pub snapshots: Vec<TreeSnapshot>,
+}
+
+/// All volumes and their snapshots, of all projects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tree {
+    /// Rises whenever the tree changes, so that a reader can keep what it has.
+    pub generation: u64,
+    /// The volumes, by id.
+    pub volumes: Vec<TreeVolume>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, HealthState, Stats};
+
+    #[test]
+    fn an_answer_with_other_fields_is_read() {
+        let text = r#"{"health": {"state": "warning"}, "new": 1, "space": {"free_bytes": 7}}"#;
+        let stats: Stats = serde_json::from_str(text).unwrap();
+        assert_eq!(stats.health.state, HealthState::Warning);
+        assert_eq!((stats.space.free_bytes, stats.space.total_bytes), (7, 0));
+        assert_eq!(
+            serde_json::from_str::<Event>("{}").unwrap(),
+            Event::default()
+        );
+    }
+}
