@@ -12,6 +12,7 @@
 
 mod aligned;
 mod real;
+mod recording;
 mod redb_file;
 pub mod sim;
 
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use aligned::AlignedBuf;
 pub use real::RealIo;
+pub use recording::{IoCounts, RecordingIo};
 pub(crate) use redb_file::RedbFile;
 
 /// Size and alignment in bytes of everything written past the page cache.

@@ -108,4 +108,6 @@ fn start_again_if_unborn(file: &dyn File) -> io::Result<()> {
 }
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod tests;
