@@ -124,3 +124,6 @@ fn check_aligned(caching: Caching, buffer: &[u8], offset: u64) -> io::Result<()>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod conformance;
