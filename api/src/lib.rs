@@ -1,2 +1,3 @@
 //! OpenStack Block Storage, Identity and native API.
+pub mod client;
 pub mod types;
