@@ -106,7 +106,7 @@ pub trait File: Send + Sync {
     /// Cuts or extends with a hole.
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Gives real blocks to a range, growing the file if needed. What was written there stays; the
-    /// rest reads as zeroes.
+    /// rest reads as zeroes. A file that cannot get all of it may be left with a part.
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Gives the blocks of a range back; it reads as zeroes afterwards.
     fn punch(&self, offset: u64, len: u64) -> io::Result<()>;

@@ -9,8 +9,13 @@ use redb::StorageBackend;
 
 use super::File;
 
+/// What a growing file must get in real blocks at least.
+const STEP_BYTES: u64 = 16 << 20;
+
 /// A file as redb uses it. It grows by real blocks, so that a commit cannot run out of space inside
-/// what the file already has.
+/// what the file already has. redb doubles its file, though, and gives up on everything until it is
+/// reopened if it cannot: where there is no space for all of that, a step of real blocks and a hole
+/// serve until there is.
 pub(crate) struct RedbFile(Arc<dyn File>);
 
 impl RedbFile {
@@ -39,10 +44,17 @@ impl StorageBackend for RedbFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let old = self.0.len()?;
-        if len > old {
-            self.0.allocate(old, len - old)
-        } else {
-            self.0.set_len(len)
+        if len <= old {
+            return self.0.set_len(len);
+        }
+        match self.0.allocate(old, len - old) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && len - old > STEP_BYTES => {
+                // A part of the blocks may have been given; redb writes nothing there meanwhile.
+                self.0.set_len(old)?;
+                self.0.allocate(old, STEP_BYTES)?;
+                self.0.set_len(len)
+            }
+            grown => grown,
         }
     }
 
@@ -52,5 +64,38 @@ impl StorageBackend for RedbFile {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write_at(data, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use redb::StorageBackend;
+
+    use super::{RedbFile, STEP_BYTES};
+    use crate::disk::sim::SimIo;
+    use crate::disk::{Caching, Create, Io};
+
+    #[test]
+    fn it_grows_by_blocks_and_on_a_full_disk_by_a_step() {
+        let sim = SimIo::new(1);
+        let path = Path::new("/f");
+        let file = sim.open(path, Create::New, Caching::Buffered).unwrap();
+        let file = RedbFile::locked(file).unwrap();
+        let free = || sim.space(path).unwrap().free_bytes;
+        sim.set_space_bytes(100 << 20);
+        file.set_len(64 << 20).unwrap();
+        assert_eq!(free(), 36 << 20);
+        file.set_len(128 << 20).unwrap();
+        assert_eq!(
+            (file.len().unwrap(), free()),
+            (128 << 20, (36 << 20) - STEP_BYTES)
+        );
+        file.set_len(64 << 20).unwrap();
+        assert_eq!(free(), 36 << 20);
+        sim.set_space_bytes(65 << 20);
+        file.set_len(128 << 20).unwrap_err();
+        assert_eq!(file.len().unwrap(), 64 << 20);
     }
 }
