@@ -3,23 +3,24 @@
 
 use std::io::{self, Read};
 
-/// Room for many small requests, or for a large one and what follows it.
-const RECEIVE_BASE: usize = 1 << 20;
 /// Buffers grown beyond this are given back as soon as they are empty.
 const KEEP: usize = 4 << 20;
 
 /// Bytes received and not yet consumed.
 pub(crate) struct ReceiveBuffer {
+    base: usize,
     bytes: Vec<u8>,
     start: usize,
     end: usize,
 }
 
 impl ReceiveBuffer {
-    pub(crate) fn new() -> Self {
+    /// A buffer of `base` bytes, which grows when a single unit needs more.
+    pub(crate) fn new(base: usize) -> Self {
         // The zeroes come from the kernel a page at a time, as the pages are used.
         ReceiveBuffer {
-            bytes: vec![0; RECEIVE_BASE],
+            base,
+            bytes: vec![0; base],
             start: 0,
             end: 0,
         }
@@ -40,7 +41,7 @@ impl ReceiveBuffer {
     /// as bytes really arrive: a claim costs its sender as much as it costs us.
     pub(crate) fn receive(&mut self, from: &mut impl Read, need: usize) -> io::Result<usize> {
         if self.start == self.end && self.bytes.len() > KEEP {
-            self.bytes = vec![0; RECEIVE_BASE];
+            self.bytes = vec![0; self.base];
         }
         if self.start + need > self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);

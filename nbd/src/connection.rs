@@ -14,6 +14,9 @@ use crate::handshake::{Handshake, Session, Step};
 use crate::proto::{MAX_OPTION_LENGTH, OPTION_HEADER_LENGTH};
 use crate::transmission::{Transmission, Verdict};
 
+/// Room for many small requests, or for a large one and what follows it.
+const RECEIVE_BYTES: usize = 1 << 20;
+
 /// Why a connection came to its end.
 #[derive(Debug, thiserror::Error)]
 enum End {
@@ -40,7 +43,7 @@ pub(crate) fn serve(
     exports: &dyn Exports,
     handshake_timeout: Duration,
 ) {
-    let mut received = ReceiveBuffer::new();
+    let mut received = ReceiveBuffer::new(RECEIVE_BYTES);
     let deadline = Instant::now() + handshake_timeout;
     let session = match shake_hands(connection, exports, &mut received, deadline) {
         Ok(session) => session,

@@ -22,14 +22,10 @@ pub enum Error {
     /// Something that is no socket has the path.
     #[error("{0} exists and is not a socket")]
     NotASocket(PathBuf),
-    /// A URI that names no export in a way known here.
-    #[error("{uri:?} is no NBD URI: {reason}")]
-    Uri {
-        /// What was given.
-        uri: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
+    /// A URI that names no export in a way known here. It is not repeated: its path may be all
+    /// that guards the export.
+    #[error("not an NBD URI: {0}")]
+    Uri(&'static str),
     /// The server could not be reached.
     #[error("cannot connect to {address}")]
     Connect {

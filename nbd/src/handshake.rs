@@ -365,3 +365,6 @@ fn refuse(out: &mut Vec<u8>, number: u32, code: u32, text: &str) {
     }
     .encode(number, out);
 }
+
+#[cfg(test)]
+mod tests;

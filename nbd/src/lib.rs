@@ -4,6 +4,7 @@
 //! opens a [`Device`] by principal and name. Data paths run on plain threads.
 
 mod buffer;
+mod client;
 mod connection;
 mod connections;
 mod error;
@@ -15,6 +16,7 @@ mod server;
 mod stop;
 mod transmission;
 
+pub use client::{Address, Client, Pending, Uri};
 pub use connections::{ConnectionInfo, Connections, Counts};
 pub use error::Error;
 pub use export::{

@@ -145,9 +145,49 @@ impl<'a> Transmission<'a> {
     ) -> Result<Outcome, DeviceError> {
         self.check(request)?;
         let device = self.session.opened.device.as_ref();
-        let (offset, length) = (request.offset, request.length);
+        let stats = self.stats;
+        match request.command {
+            NBD_CMD_FLUSH => {
+                Stats::add(&stats.flushes, 1);
+                Ok(Outcome::Deferred)
+            }
+            NBD_CMD_READ => {
+                Stats::add(&stats.reads, 1);
+                self.read(device, request, out)?;
+                Stats::add(&stats.bytes_read, request.length);
+                Ok(Outcome::Replied)
+            }
+            NBD_CMD_BLOCK_STATUS => {
+                Stats::add(&stats.others, 1);
+                self.block_status(device, request, out)?;
+                Ok(Outcome::Replied)
+            }
+            NBD_CMD_CACHE => {
+                Stats::add(&stats.others, 1);
+                if request.length > 0 {
+                    device.cache(request.offset, request.length)?;
+                }
+                Ok(Outcome::Success)
+            }
+            _ => self.change(device, request, payload, followed),
+        }
+    }
+
+    fn change(
+        &self,
+        device: &dyn Device,
+        request: &Request,
+        payload: &[u8],
+        followed: bool,
+    ) -> Result<Outcome, DeviceError> {
+        let Request {
+            offset,
+            length,
+            flags,
+            ..
+        } = *request;
         // One sync at the end of the batch is cheaper than one for each request.
-        let wants_fua = request.flags & NBD_CMD_FLAG_FUA != 0 && length > 0;
+        let wants_fua = flags & NBD_CMD_FLAG_FUA != 0 && length > 0;
         let defer = wants_fua && (followed || !self.deferred.is_empty());
         let fua = if wants_fua && !defer {
             Fua::Yes
@@ -156,28 +196,6 @@ impl<'a> Transmission<'a> {
         };
         let stats = self.stats;
         match request.command {
-            NBD_CMD_FLUSH => {
-                Stats::add(&stats.flushes, 1);
-                return Ok(Outcome::Deferred);
-            }
-            NBD_CMD_READ => {
-                Stats::add(&stats.reads, 1);
-                self.read(device, request, out)?;
-                Stats::add(&stats.bytes_read, length);
-                return Ok(Outcome::Replied);
-            }
-            NBD_CMD_BLOCK_STATUS => {
-                Stats::add(&stats.others, 1);
-                self.block_status(device, request, out)?;
-                return Ok(Outcome::Replied);
-            }
-            NBD_CMD_CACHE => {
-                Stats::add(&stats.others, 1);
-                if length > 0 {
-                    device.cache(offset, length)?;
-                }
-                return Ok(Outcome::Success);
-            }
             NBD_CMD_WRITE => {
                 Stats::add(&stats.writes, 1);
                 if length > 0 {
@@ -193,12 +211,10 @@ impl<'a> Transmission<'a> {
             }
             NBD_CMD_WRITE_ZEROES => {
                 Stats::add(&stats.zeroes, 1);
-                let flags = ZeroFlags {
-                    no_hole: request.flags & NBD_CMD_FLAG_NO_HOLE != 0,
-                    fast: request.flags & NBD_CMD_FLAG_FAST_ZERO != 0,
-                };
+                let no_hole = flags & NBD_CMD_FLAG_NO_HOLE != 0;
+                let fast = flags & NBD_CMD_FLAG_FAST_ZERO != 0;
                 if length > 0 {
-                    device.zero(offset, length, flags, fua)?;
+                    device.zero(offset, length, ZeroFlags { no_hole, fast }, fua)?;
                 }
             }
             _ => return Err(invalid("unknown command")),
@@ -409,6 +425,7 @@ impl<'a> Transmission<'a> {
     }
 }
 
+/// What stands at the front of the input.
 enum Next {
     Need(usize),
     Complete(Request, usize),
@@ -471,3 +488,6 @@ fn tidy(found: Vec<Extent>, length: u64, limit: usize) -> Vec<Extent> {
     }
     extents
 }
+
+#[cfg(test)]
+mod tests;

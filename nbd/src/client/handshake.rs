@@ -1,0 +1,203 @@
+//! The client's side of the handshake: from a fresh socket to an export's properties.
+
+use std::io::{Read, Write};
+use std::net::ToSocketAddrs;
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::uri::Address;
+use crate::error::Error;
+use crate::export::{BlockSizes, ExportEntry};
+use crate::proto::constants::{
+    NBD_FLAG_C_FIXED_NEWSTYLE, NBD_FLAG_C_NO_ZEROES, NBD_FLAG_FIXED_NEWSTYLE, NBD_FLAG_NO_ZEROES,
+    NBD_INFO_BLOCK_SIZE, NBD_INFO_DESCRIPTION, NBD_REP_ERR_UNKNOWN,
+};
+use crate::proto::{
+    GREETING_LENGTH, InfoRequest, MAX_OPTION_LENGTH, MetaRequest, OPTION_REPLY_HEADER_LENGTH,
+    OptionReply, OptionReplyHeader, OptionRequest, decode_greeting,
+};
+
+/// For each step of connecting and of the handshake.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many replies one option may have: long listings, and an end to endless ones.
+const MAX_REPLIES: usize = 100_000;
+const BASE_ALLOCATION: &str = "base:allocation";
+
+/// What the server told of an export.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Properties {
+    pub(crate) size_bytes: u64,
+    pub(crate) flags: u16,
+    pub(crate) block_sizes: BlockSizes,
+    pub(crate) description: String,
+    pub(crate) structured: bool,
+    /// The number of `base:allocation`, if it was negotiated.
+    pub(crate) allocation: Option<u32>,
+}
+
+/// Connects and greets.
+pub(crate) fn connect(address: &Address) -> Result<Socket, Error> {
+    let failed = |source| Error::Connect {
+        address: address.to_string(),
+        source,
+    };
+    let socket = match address {
+        Address::Unix(path) => unix(path),
+        Address::Tcp { host, port } => tcp(host, *port),
+    }
+    .map_err(failed)?;
+    socket.set_read_timeout(Some(STEP_TIMEOUT))?;
+    socket.set_write_timeout(Some(STEP_TIMEOUT))?;
+    let mut greeting = [0; GREETING_LENGTH];
+    (&mut &socket).read_exact(&mut greeting)?;
+    let flags = decode_greeting(&greeting).ok_or(Error::Protocol("no newstyle greeting"))?;
+    if flags & NBD_FLAG_FIXED_NEWSTYLE == 0 {
+        return Err(Error::Protocol("the server does not speak fixed newstyle"));
+    }
+    let mut answer = NBD_FLAG_C_FIXED_NEWSTYLE;
+    if flags & NBD_FLAG_NO_ZEROES != 0 {
+        answer |= NBD_FLAG_C_NO_ZEROES;
+    }
+    (&mut &socket).write_all(&answer.to_be_bytes())?;
+    Ok(socket)
+}
+
+fn unix(path: &std::path::Path) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    Ok(socket)
+}
+
+fn tcp(host: &str, port: u16) -> std::io::Result<Socket> {
+    let mut failure = None;
+    for address in (host, port).to_socket_addrs()? {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        match socket.connect_timeout(&address.into(), STEP_TIMEOUT) {
+            Ok(()) => {
+                socket.set_tcp_nodelay(true)?;
+                return Ok(socket);
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(|| std::io::ErrorKind::NotFound.into()))
+}
+
+/// Enters the transmission phase with an export.
+pub(crate) fn go(socket: &Socket, export: &str) -> Result<Properties, Error> {
+    let structured = accepted(ask(socket, &OptionRequest::StructuredReply, |_| {}))?;
+    let mut properties = Properties {
+        structured,
+        ..Properties::default()
+    };
+    if structured {
+        let queries = vec![BASE_ALLOCATION.to_owned()];
+        let request = MetaRequest {
+            name: export.to_owned(),
+            queries,
+        };
+        // Whatever is wrong here is said better by the answer to GO.
+        accepted(ask(
+            socket,
+            &OptionRequest::SetMetaContext(request),
+            |reply| {
+                if let OptionReply::MetaContext { id, name } = reply
+                    && name == BASE_ALLOCATION
+                {
+                    properties.allocation = Some(id);
+                }
+            },
+        ))?;
+    }
+    let infos = vec![NBD_INFO_BLOCK_SIZE, NBD_INFO_DESCRIPTION];
+    let request = InfoRequest {
+        name: export.to_owned(),
+        infos,
+    };
+    let mut told = false;
+    ask(socket, &OptionRequest::Go(request), |reply| match reply {
+        OptionReply::Export { size_bytes, flags } => {
+            (properties.size_bytes, properties.flags, told) = (size_bytes, flags, true);
+        }
+        OptionReply::BlockSize(sizes) => properties.block_sizes = sizes,
+        OptionReply::Description(text) => properties.description = text,
+        OptionReply::Ack
+        | OptionReply::Server { .. }
+        | OptionReply::Name(_)
+        | OptionReply::MetaContext { .. }
+        | OptionReply::Error { .. }
+        | OptionReply::Other(_) => {}
+    })?;
+    if !told {
+        return Err(Error::Protocol(
+            "the server does not tell the export's size",
+        ));
+    }
+    let sizes = properties.block_sizes;
+    if !sizes.minimum.is_power_of_two() || sizes.maximum < sizes.minimum {
+        return Err(Error::Protocol("the block sizes make no sense"));
+    }
+    socket.set_read_timeout(None)?;
+    socket.set_write_timeout(None)?;
+    Ok(properties)
+}
+
+/// Lists exports and leaves.
+pub(crate) fn list(socket: &Socket) -> Result<Vec<ExportEntry>, Error> {
+    let mut entries = Vec::new();
+    ask(socket, &OptionRequest::List, |reply| {
+        if let OptionReply::Server { name, description } = reply {
+            entries.push(ExportEntry { name, description });
+        }
+    })?;
+    // Servers may close without an answer.
+    let _ = ask(socket, &OptionRequest::Abort, |_| {});
+    Ok(entries)
+}
+
+/// Whether an option was accepted; a refusal is an answer as well.
+fn accepted(result: Result<(), Error>) -> Result<bool, Error> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(Error::Refused { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends an option and hands out its replies up to the final one.
+fn ask(
+    socket: &Socket,
+    request: &OptionRequest,
+    mut on_reply: impl FnMut(OptionReply),
+) -> Result<(), Error> {
+    (&mut &*socket).write_all(&request.encode())?;
+    for _ in 0..MAX_REPLIES {
+        let mut header = [0; OPTION_REPLY_HEADER_LENGTH];
+        (&mut &*socket).read_exact(&mut header)?;
+        let header = OptionReplyHeader::decode(&header)
+            .filter(|header| header.option == request.number())
+            .ok_or(Error::Protocol("a reply to an option that was not sent"))?;
+        if header.length as usize > MAX_OPTION_LENGTH {
+            return Err(Error::Protocol("an option reply of excessive length"));
+        }
+        let mut payload = vec![0; header.length as usize];
+        (&mut &*socket).read_exact(&mut payload)?;
+        match OptionReply::decode(header.kind, &payload) {
+            None => return Err(Error::Protocol("a malformed option reply")),
+            Some(OptionReply::Ack) => return Ok(()),
+            Some(OptionReply::Error { code, text }) => return Err(refused(code, text)),
+            Some(reply) => on_reply(reply),
+        }
+    }
+    Err(Error::Protocol("endless replies to an option"))
+}
+
+fn refused(code: u32, text: String) -> Error {
+    let text = match text.as_str() {
+        "" if code == NBD_REP_ERR_UNKNOWN => "no such export".to_owned(),
+        "" => format!("it gives no reason (code {code:#x})"),
+        _ => text,
+    };
+    Error::Refused { code, text }
+}
