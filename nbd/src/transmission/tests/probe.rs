@@ -23,7 +23,7 @@ impl Probe {
 
 impl Device for Probe {
     fn size_bytes(&self) -> u64 {
-        SIZE
+        self.disk.size_bytes()
     }
     fn read_only(&self) -> bool {
         self.disk.read_only()
