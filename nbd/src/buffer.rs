@@ -43,13 +43,12 @@ impl ReceiveBuffer {
         if self.start == self.end && self.bytes.len() > KEEP {
             self.bytes = vec![0; self.base];
         }
-        if self.start + need > self.bytes.len() {
+        if self.start > 0 && self.start + need > self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.end == self.bytes.len() {
-            self.bytes
-                .resize((self.end * 2).min(need.max(self.end + 1)), 0);
+            self.bytes.resize(self.end * 2, 0);
         }
         let received = from.read(&mut self.bytes[self.end..])?;
         self.end += received;
