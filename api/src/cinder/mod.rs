@@ -1,0 +1,27 @@
+//! The Block Storage API.
+//!
+//! Handlers see paths below `/v3` with the project segment and a `.json` suffix already taken off
+//! (see [`crate::server`]); [`crate::auth::Caller`] and [`crate::microversion::Microversion`] are
+//! extractors.
+
+use axum::Router;
+
+use crate::catalogue::{self, Writer};
+use crate::jobs::Registry;
+use crate::server::Services;
+
+/// The routes below `/v3`.
+pub fn routes() -> Router<Services> {
+    Router::new()
+}
+
+/// Registers the handlers of this service's jobs.
+pub fn register(_registry: &mut Registry) {}
+
+/// Writes what the service expects to exist, the default volume type among it. Idempotent.
+///
+/// # Errors
+/// Those of the catalogue.
+pub fn bootstrap(_writer: &Writer, _now_us: u64) -> catalogue::Result<()> {
+    Ok(())
+}

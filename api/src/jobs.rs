@@ -1,0 +1,99 @@
+//! Asynchronous work as crash-safe jobs in the catalogue.
+//!
+//! A job is queued by the same transaction that gives its object a transitional status, and closed
+//! by the transaction that gives the final one, so the two never disagree:
+//!
+//! ```text
+//! write: status = creating, enqueue ──► queued ──► running ──► done | failed
+//!                                                     │          (write: final status, close)
+//!                            start after a crash ─────┘ runs it again
+//! ```
+//!
+//! [`Handler::run`] may therefore run more than once and must be idempotent. Jobs of one object run
+//! one after another in the order they were queued; others run side by side on a bounded pool of
+//! plain threads.
+
+mod record;
+mod runner;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::catalogue::{self, View, Writer};
+use crate::server::Services;
+
+pub use record::{BY_CREATED, Job, JobState, OF_OBJECT};
+pub use runner::{Runner, run_pending};
+
+/// Why a job failed, as shown to operators.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct JobError(pub String);
+
+impl From<store::Error> for JobError {
+    fn from(error: store::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<catalogue::Error> for JobError {
+    fn from(error: catalogue::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Does the work of one kind of job.
+pub trait Handler: Send + Sync {
+    /// The work itself; blocks. Idempotent: it may have run before, in part or whole.
+    ///
+    /// # Errors
+    /// Why it cannot be done; the job then fails.
+    fn run(&self, services: &Services, job: &Job) -> Result<(), JobError>;
+
+    /// Gives the object its final status, in the transaction that closes the job. The object may
+    /// have gone meanwhile.
+    ///
+    /// # Errors
+    /// Those of the catalogue; the whole job is then run again.
+    fn finish(
+        &self,
+        writer: &Writer,
+        job: &Job,
+        result: Result<(), &JobError>,
+        now_us: u64,
+    ) -> catalogue::Result<()>;
+}
+
+/// The handlers by kind.
+#[derive(Clone, Default)]
+pub struct Registry(HashMap<&'static str, Arc<dyn Handler>>);
+
+impl Registry {
+    /// Adds the handler of a kind; each kind has one.
+    pub fn add(&mut self, kind: &'static str, handler: impl Handler + 'static) {
+        let old = self.0.insert(kind, Arc::new(handler));
+        debug_assert!(old.is_none(), "two handlers for jobs of kind {kind}");
+    }
+
+    fn get(&self, kind: &str) -> Option<Arc<dyn Handler>> {
+        self.0.get(kind).cloned()
+    }
+}
+
+/// Queues a job in the caller's transaction; workers are woken when it commits.
+///
+/// # Errors
+/// Those of the catalogue.
+pub fn enqueue(writer: &Writer, job: &Job) -> catalogue::Result<()> {
+    writer.touch_jobs();
+    writer.insert(job)
+}
+
+/// The unfinished jobs of an object, the oldest first.
+///
+/// # Errors
+/// Those of the catalogue.
+pub fn unfinished_of(view: &impl View, object: &str) -> catalogue::Result<Vec<Job>> {
+    let key = catalogue::Key::new().text(object).flag(false);
+    view.list(&catalogue::Query::by(OF_OBJECT, key))
+}

@@ -1,0 +1,229 @@
+//! The workers.
+
+use std::collections::HashSet;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::record::{FINISHED, QUEUE};
+use super::{Job, JobError, JobState, Registry};
+use crate::catalogue::{self, Catalogue, Query, View};
+use crate::server::Services;
+
+/// How far into the queue a worker looks for a job whose object is free.
+const LOOKAHEAD: usize = 256;
+/// Finished jobs kept for people to look at.
+const FINISHED_MAX: u64 = 1000;
+/// Finished jobs removed at most with each that is added.
+const PURGE_STEP: usize = 4;
+/// A worker looks again after this long at the latest, in case an earlier attempt failed.
+const IDLE_WAIT: Duration = Duration::from_secs(5);
+
+/// Objects whose jobs are running now. Held only to pick a job, never while one runs.
+#[derive(Default)]
+struct Claims(Mutex<HashSet<String>>);
+
+impl Claims {
+    /// The oldest job whose object has no running and no older waiting job.
+    fn next(&self, catalogue: &Catalogue) -> catalogue::Result<Option<Job>> {
+        let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = catalogue.read(|reader| {
+            reader.list::<Job>(&Query::by(QUEUE, catalogue::Key::new()).limit(LOOKAHEAD))
+        })?;
+        let mut busy = claimed.clone();
+        let next = waiting
+            .into_iter()
+            .find(|job| busy.insert(job.object.clone()));
+        if let Some(job) = &next {
+            claimed.insert(job.object.clone());
+        }
+        Ok(next)
+    }
+
+    fn release(&self, object: &str) {
+        let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        claimed.remove(object);
+    }
+}
+
+/// The running pool of workers. Jobs left by an earlier run are taken up at once.
+pub struct Runner {
+    services: Services,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Runner {
+    /// Starts `workers` threads.
+    ///
+    /// # Errors
+    /// When the system has no more threads.
+    pub fn start(services: &Services, registry: &Registry, workers: usize) -> io::Result<Self> {
+        let mut runner = Self {
+            services: services.clone(),
+            stop: Arc::default(),
+            threads: Vec::new(),
+        };
+        let claims = Arc::new(Claims::default());
+        for number in 0..workers {
+            let (services, registry) = (services.clone(), registry.clone());
+            let (stop, claims) = (runner.stop.clone(), claims.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("job-{number}"))
+                .spawn(move || work(&services, &registry, &claims, &stop))?;
+            runner.threads.push(thread);
+        }
+        Ok(runner)
+    }
+
+    /// Lets running jobs end, starts no more, and waits for the threads.
+    pub fn stop(mut self) {
+        self.stop_and_join();
+    }
+
+    fn stop_and_join(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.services.catalogue().signal().raise();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a job worker panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.stop_and_join();
+    }
+}
+
+fn work(services: &Services, registry: &Registry, claims: &Claims, stop: &AtomicBool) {
+    let signal = services.catalogue().signal().clone();
+    loop {
+        // Taken before looking, so that a job queued meanwhile is not slept over.
+        let seen = signal.generation();
+        if stop.load(Ordering::SeqCst) {
+            return;
+        }
+        let ran = match claims.next(services.catalogue()) {
+            Ok(Some(job)) => {
+                let ran = run_one(services, registry, &job);
+                claims.release(&job.object);
+                ran
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::error!(%error, "the queue of jobs cannot be read");
+                false
+            }
+        };
+        if ran {
+            signal.raise();
+        } else {
+            signal.wait(seen, IDLE_WAIT);
+        }
+    }
+}
+
+/// Runs all queued jobs on the calling thread until none is left; for tests and tools.
+///
+/// # Errors
+/// Those of the catalogue.
+pub fn run_pending(services: &Services, registry: &Registry) -> catalogue::Result<()> {
+    let claims = Claims::default();
+    while let Some(job) = claims.next(services.catalogue())? {
+        let ran = run_one(services, registry, &job);
+        claims.release(&job.object);
+        if !ran {
+            let context = format!("job {} could not be closed", job.id);
+            return Err(catalogue::Error::new(catalogue::ErrorKind::Failed, context));
+        }
+    }
+    Ok(())
+}
+
+/// Runs and closes one job; false when it could not be closed and stays queued.
+fn run_one(services: &Services, registry: &Registry, job: &Job) -> bool {
+    let _span =
+        tracing::info_span!("job", id = %job.id, kind = job.kind, object = job.object).entered();
+    let result = attempt(services, registry, job);
+    if let Err(error) = &result {
+        tracing::warn!(%error, "job failed");
+    }
+    match close(services, registry, job, &result) {
+        Ok(()) => {
+            announce(services, job, &result);
+            true
+        }
+        Err(error) => {
+            tracing::error!(%error, "job could not be closed; it will run again");
+            false
+        }
+    }
+}
+
+fn attempt(services: &Services, registry: &Registry, job: &Job) -> Result<(), JobError> {
+    let Some(handler) = registry.get(&job.kind) else {
+        return Err(JobError(format!(
+            "no handler for jobs of kind {}",
+            job.kind
+        )));
+    };
+    services.catalogue().write_relaxed(|writer| {
+        writer.update::<Job>(&job.id, |job| {
+            job.state = JobState::Running;
+            job.updated_us = services.now_us();
+        })
+    })?;
+    let run = AssertUnwindSafe(|| handler.run(services, job));
+    catch_unwind(run).unwrap_or_else(|_| Err(JobError("the handler panicked".to_owned())))
+}
+
+fn close(
+    services: &Services,
+    registry: &Registry,
+    job: &Job,
+    result: &Result<(), JobError>,
+) -> catalogue::Result<()> {
+    let now_us = services.now_us();
+    services.catalogue().write(|writer| {
+        if let Some(handler) = registry.get(&job.kind) {
+            let result = result.as_ref().map(|_| ());
+            handler.finish(writer, job, result, now_us)?;
+        }
+        writer.update::<Job>(&job.id, |job| {
+            job.updated_us = now_us;
+            job.error = result.as_ref().err().map(ToString::to_string);
+            job.state = if result.is_ok() {
+                JobState::Done
+            } else {
+                JobState::Failed
+            };
+            job.progress = if result.is_ok() { 100 } else { job.progress };
+        })?;
+        purge(writer)
+    })
+}
+
+/// Forgets the oldest finished jobs beyond the number kept.
+fn purge(writer: &catalogue::Writer) -> catalogue::Result<()> {
+    let finished = Query::by(FINISHED, catalogue::Key::new());
+    if writer.count::<Job>(&finished)? > FINISHED_MAX {
+        for job in writer.list::<Job>(&finished.limit(PURGE_STEP))? {
+            writer.delete::<Job>(&job.id)?;
+        }
+    }
+    Ok(())
+}
+
+fn announce(services: &Services, job: &Job, result: &Result<(), JobError>) {
+    let (suffix, message) = match result {
+        Ok(()) => ("done", String::new()),
+        Err(error) => ("failed", error.to_string()),
+    };
+    services.event(&format!("{}.{suffix}", job.kind), &job.object, message);
+}

@@ -1,0 +1,19 @@
+//! The Identity API, version 3: users, projects, roles and tokens of this cloud.
+//!
+//! Tokens are opaque: 256 random bits, of which only a BLAKE3 hash is stored. Nothing about rights is
+//! kept in a token; whether it is valid and which roles it carries is worked out from users, projects
+//! and grants at every use, so that disabling, deleting, revoking or changing a password takes effect
+//! at once.
+
+mod bootstrap;
+mod limiter;
+mod password;
+mod records;
+mod routes;
+mod tokens;
+
+pub use bootstrap::bootstrap;
+pub(crate) use limiter::LoginLimiter;
+pub use records::{Domain, Project, Role, User};
+pub(crate) use routes::routes;
+pub(crate) use tokens::{TokenKey, caller_of};

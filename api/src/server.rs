@@ -1,0 +1,226 @@
+//! The services as one router, and what all handlers share.
+//!
+//! [`router`] is the single listener: `/identity`, `/volume`, `/image` and `/cinderblock/v1`.
+//! [`identity_root`] and [`volume_root`] are the same services at the bare roots, for the classic
+//! ports. Links are made from the configured addresses, never from the Host header.
+//!
+//! Order of a Block Storage request: request id, project segment taken off the path, token (401),
+//! path and method (404), version header (400, 406), project of the URL (400), handler.
+
+mod config;
+mod router;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::catalogue::Catalogue;
+use crate::clock::Clock;
+use crate::events::Events;
+use crate::fault::Fault;
+use crate::jobs::{Registry, Runner};
+use crate::keystone::LoginLimiter;
+use crate::{cinder, keystone, native};
+
+pub use config::Config;
+pub use router::{UrlProject, identity_root, router, volume_root};
+
+/// Calls that may block at the same time; more wait their turn. Twice the usual number of cores:
+/// most of them wait for a disk.
+const BLOCKING_MAX: usize = 16;
+/// Password hashes computed at the same time: each takes a core and 19 MiB.
+const HASHING_MAX: usize = 4;
+/// Jobs running at the same time.
+const JOB_WORKERS: usize = 4;
+
+/// How a connection reached the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// The unix socket.
+    Unix,
+}
+
+/// A live NBD connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The volume or snapshot it reads and writes.
+    pub object: Uuid,
+    /// The attachment it came in by, over TCP.
+    pub attachment: Option<Uuid>,
+    /// How it came in.
+    pub transport: Transport,
+    /// Address or uid of the other side.
+    pub peer: String,
+    /// Whether it may not write.
+    pub read_only: bool,
+    /// When it was opened, microseconds since 1970.
+    pub opened_us: u64,
+    /// Bytes read through it.
+    pub read_bytes: u64,
+    /// Bytes written through it.
+    pub written_bytes: u64,
+}
+
+/// What the services ask of the NBD side.
+pub trait ExportControl: Send + Sync {
+    /// Ends every connection of an attachment's export; returns when none is left. The export's
+    /// token is the random name it is opened by.
+    fn close_export(&self, token: &str);
+    /// The live connections.
+    fn connections(&self) -> Vec<Connection>;
+}
+
+/// What [`Services`] are made of.
+pub struct Parts {
+    /// The objects.
+    pub catalogue: Catalogue,
+    /// The bytes.
+    pub store: store::Store,
+    /// Settings.
+    pub config: Config,
+    /// The NBD side.
+    pub exports: Arc<dyn ExportControl>,
+    /// The time.
+    pub clock: Clock,
+}
+
+struct Inner {
+    catalogue: Catalogue,
+    store: store::Store,
+    config: Config,
+    exports: Arc<dyn ExportControl>,
+    clock: Clock,
+    events: Events,
+    logins: LoginLimiter,
+    blocking: Arc<Semaphore>,
+    hashing: Arc<Semaphore>,
+}
+
+/// What all handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct Services(Arc<Inner>);
+
+impl Services {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
+            events: Events::new(parts.clock.now_us()),
+            logins: LoginLimiter::default(),
+            blocking: Arc::new(Semaphore::new(BLOCKING_MAX)),
+            hashing: Arc::new(Semaphore::new(HASHING_MAX)),
+            catalogue: parts.catalogue,
+            store: parts.store,
+            config: parts.config,
+            exports: parts.exports,
+            clock: parts.clock,
+        }))
+    }
+
+    /// The objects. Blocks; in async code go through [`Services::blocking`].
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.0.catalogue
+    }
+
+    /// The bytes. Blocks; in async code go through [`Services::blocking`].
+    pub fn store(&self) -> &store::Store {
+        &self.0.store
+    }
+
+    /// Settings.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The NBD side.
+    pub fn exports(&self) -> &dyn ExportControl {
+        self.0.exports.as_ref()
+    }
+
+    /// What happened lately.
+    pub fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    /// Records an event now.
+    pub fn event(&self, kind: &str, object: &str, message: String) {
+        self.0.events.record(self.now_us(), kind, object, message);
+    }
+
+    /// Microseconds since 1970.
+    pub fn now_us(&self) -> u64 {
+        self.0.clock.now_us()
+    }
+
+    pub(crate) fn logins(&self) -> &LoginLimiter {
+        &self.0.logins
+    }
+
+    /// Runs blocking work on the one bounded pool; callers wait while it is full.
+    ///
+    /// # Errors
+    /// Those of `work`, and 500 when it panicked.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.on_pool(self.0.blocking.clone(), work).await
+    }
+
+    /// As [`Services::blocking`], for work that is mostly password hashing: it must not keep other
+    /// requests from their turn.
+    pub(crate) async fn hashing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.on_pool(self.0.hashing.clone(), work).await
+    }
+
+    async fn on_pool<T: Send + 'static>(
+        &self,
+        pool: Arc<Semaphore>,
+        work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let permit = pool.acquire_owned().await.map_err(Fault::internal)?;
+        let services = self.clone();
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            span.in_scope(|| work(&services))
+        })
+        .await
+        .map_err(Fault::internal)?
+    }
+}
+
+/// Writes what must exist before the first request, and changes nothing that does. The password is
+/// used only when the admin user is created.
+///
+/// # Errors
+/// Those of the catalogue and of hashing.
+pub fn bootstrap(services: &Services, admin_password: &str) -> Result<(), Fault> {
+    keystone::bootstrap(services, admin_password)?;
+    let now_us = services.now_us();
+    services
+        .catalogue()
+        .write(|writer| cinder::bootstrap(writer, now_us))?;
+    Ok(())
+}
+
+/// All job handlers.
+pub fn job_registry() -> Registry {
+    let mut registry = Registry::default();
+    cinder::register(&mut registry);
+    native::register(&mut registry);
+    registry
+}
+
+/// Starts the workers; jobs an earlier run left are resumed.
+///
+/// # Errors
+/// When the system has no more threads.
+pub fn start_jobs(services: &Services) -> std::io::Result<Runner> {
+    Runner::start(services, &job_registry(), JOB_WORKERS)
+}

@@ -1,0 +1,58 @@
+//! Settings of the services, as the daemon hands them over.
+
+/// Settings. Addresses have no slash at the end.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients reach the single listener, such as `http://10.0.0.5:8080`.
+    pub public_url: String,
+    /// Where clients reach Identity; `None` is `{public_url}/identity`.
+    pub identity_url: Option<String>,
+    /// Where clients reach Block Storage; `None` is `{public_url}/volume`.
+    pub volume_url: Option<String>,
+    /// Host name or address that hosts reach the NBD listener at.
+    pub nbd_host: String,
+    /// Port that hosts reach the NBD listener at.
+    pub nbd_port: u16,
+    /// The region all endpoints are in.
+    pub region: String,
+    /// How long a token is good for.
+    pub token_lifetime_s: u64,
+    /// Shown as `os-vol-host-attr:host`; of the form `host@backend#pool`.
+    pub backend_host: String,
+    /// The availability zone all volumes are in.
+    pub availability_zone: String,
+}
+
+impl Config {
+    /// Settings of a daemon on one address; the rest as most will want it.
+    pub fn new(public_url: &str, nbd_host: &str, nbd_port: u16) -> Self {
+        Self {
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            identity_url: None,
+            volume_url: None,
+            nbd_host: nbd_host.to_owned(),
+            nbd_port,
+            region: "RegionOne".to_owned(),
+            token_lifetime_s: 3600,
+            backend_host: "cinderblock@pool#pool".to_owned(),
+            availability_zone: "nova".to_owned(),
+        }
+    }
+
+    /// Base of Identity's links, without the version.
+    pub fn identity_base(&self) -> String {
+        let default = || format!("{}/identity", self.public_url);
+        self.identity_url.clone().unwrap_or_else(default)
+    }
+
+    /// Base of Block Storage's links, without the version.
+    pub fn volume_base(&self) -> String {
+        let default = || format!("{}/volume", self.public_url);
+        self.volume_url.clone().unwrap_or_else(default)
+    }
+
+    /// Base of the native API's links.
+    pub fn native_base(&self) -> String {
+        format!("{}/cinderblock/v1", self.public_url)
+    }
+}

@@ -1,0 +1,265 @@
+//! Prefixes, layers, request ids and version documents.
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Json, Router};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::Services;
+use crate::auth::{self, Unauthenticated};
+use crate::fault::{Fault, NotRouted, not_routed};
+use crate::{cinder, keystone, microversion, native};
+
+const OPENSTACK_REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+const COMPUTE_REQUEST_ID: HeaderName = HeaderName::from_static("x-compute-request-id");
+
+/// The project segment of a Block Storage URL, if it had one. An extractor: links in answers hold
+/// the project exactly when the request did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UrlProject(pub Option<String>);
+
+impl UrlProject {
+    /// `{volume_base}/v3` or `{volume_base}/v3/{project}`, to which links append a path.
+    pub fn base(&self, services: &Services) -> String {
+        let base = services.config().volume_base();
+        match &self.0 {
+            Some(project) => format!("{base}/v3/{project}"),
+            None => format!("{base}/v3"),
+        }
+    }
+
+    /// As [`UrlProject::base`] without the version, for bookmark links.
+    pub fn bookmark_base(&self, services: &Services) -> String {
+        let base = services.config().volume_base();
+        match &self.0 {
+            Some(project) => format!("{base}/{project}"),
+            None => base,
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for UrlProject {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+/// The single listener.
+pub fn router(services: &Services) -> Router {
+    let volume = volume_root(services);
+    Router::new()
+        // Tools look for the versions of Block Storage at the root of its endpoint's host.
+        .route("/", get(versions).with_state(services.clone()))
+        .nest_service("/identity", identity_root(services))
+        .nest_service("/volume", volume)
+        .nest_service("/image", image(services))
+        .nest_service("/cinderblock/v1", native_root(services))
+        .fallback(not_routed)
+}
+
+/// Identity at the bare root, for port 5000.
+pub fn identity_root(services: &Services) -> Router {
+    keystone::routes(services)
+        .layer(from_fn_with_state(services.clone(), identity_headers))
+        .layer(from_fn(request_id))
+        .with_state(services.clone())
+}
+
+/// Block Storage at the bare root, for port 8776.
+pub fn volume_root(services: &Services) -> Router {
+    let negotiate = from_fn_with_state(services.clone(), microversion::negotiate);
+    let root = Router::new()
+        .route("/", get(versions).fallback(malformed))
+        .route_layer(negotiate)
+        .with_state(services.clone());
+    Router::new()
+        .merge(root)
+        .route("/healthcheck", get(async || "OK"))
+        .nest_service("/v3", v3(services).map_request(take_project))
+        .fallback(not_routed)
+        .method_not_allowed_fallback(not_routed)
+        .layer(from_fn_with_state(services.clone(), volume_headers))
+        .layer(from_fn(request_id))
+}
+
+async fn malformed() -> Fault {
+    Fault::malformed()
+}
+
+/// Everything below `/v3`; layers run from the last to the first.
+fn v3(services: &Services) -> Router {
+    let negotiate = from_fn_with_state(services.clone(), microversion::negotiate);
+    let require_token = from_fn_with_state(services.clone(), auth::require_token);
+    cinder::routes()
+        .route("/", get(versions_v3))
+        .method_not_allowed_fallback(not_routed)
+        .route_layer(from_fn(auth::require_url_project))
+        .route_layer(negotiate)
+        .fallback(not_routed)
+        .layer(require_token)
+        .with_state(services.clone())
+}
+
+fn native_root(services: &Services) -> Router {
+    let require_token = from_fn_with_state(services.clone(), auth::require_token);
+    native::routes()
+        .fallback(not_routed)
+        .method_not_allowed_fallback(not_routed)
+        .layer(require_token)
+        .layer(from_fn_with_state(services.clone(), volume_headers))
+        .layer(from_fn(request_id))
+        .with_state(services.clone())
+}
+
+/// No version of Image is served: an empty list says so, and nothing else is found.
+fn image(_services: &Services) -> Router {
+    let versions = async || (StatusCode::MULTIPLE_CHOICES, Json(json!({"versions": []})));
+    Router::new()
+        .route("/", any(versions))
+        .fallback(not_routed)
+        .layer(from_fn(request_id))
+}
+
+/// Takes a project segment and a format suffix off a path below `/v3`, so that every operation has
+/// one route.
+fn take_project(mut request: Request) -> Request {
+    let path = request.uri().path();
+    let (first, rest) = match path[1..].split_once('/') {
+        Some((first, rest)) => (first, rest),
+        None => (&path[1..], ""),
+    };
+    let is_id = !first.is_empty()
+        && first
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    let project = is_id.then(|| first.to_owned());
+    let kept = if is_id {
+        format!("/{rest}")
+    } else {
+        path.to_owned()
+    };
+    let kept = kept.strip_suffix(".json").unwrap_or(&kept);
+    let text = match request.uri().query() {
+        Some(query) => format!("{kept}?{query}"),
+        None => kept.to_owned(),
+    };
+    let mut parts = request.uri().clone().into_parts();
+    // Cutting whole segments off a valid path leaves a valid one; else the request stays as it is.
+    if let Ok(path_and_query) = PathAndQuery::try_from(text) {
+        parts.path_and_query = Some(path_and_query);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request.extensions_mut().insert(UrlProject(project));
+    request
+}
+
+fn version_document(services: &Services) -> Value {
+    let base = services.config().volume_base();
+    json!({"versions": [{
+        "id": "v3.0",
+        "links": [
+            {"href": "https://docs.openstack.org/", "rel": "describedby", "type": "text/html"},
+            {"href": format!("{base}/v3/"), "rel": "self"},
+        ],
+        "media-types": [{
+            "base": "application/json",
+            "type": "application/vnd.openstack.volume+json;version=3",
+        }],
+        "min_version": microversion::Microversion::MIN.to_string(),
+        "status": "CURRENT",
+        "updated": "2023-08-31T00:00:00Z",
+        "version": microversion::Microversion::MAX.to_string(),
+    }]})
+}
+
+async fn versions(State(services): State<Services>) -> Response {
+    (
+        StatusCode::MULTIPLE_CHOICES,
+        Json(version_document(&services)),
+    )
+        .into_response()
+}
+
+async fn versions_v3(State(services): State<Services>) -> Json<Value> {
+    Json(version_document(&services))
+}
+
+/// Layer: a request id for logs and answer.
+async fn request_id(request: Request, next: Next) -> Response {
+    let id = format!("req-{}", Uuid::new_v4());
+    let method = request.method().clone();
+    // The path has ids, never secrets; a query may hold names of tenants.
+    let path = request.uri().path().to_owned();
+    let span = tracing::info_span!("request", %id, %method, path);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        let seen = response.extensions();
+        let inside = seen.get::<Inside>().is_some();
+        let headers = response.headers_mut();
+        if inside {
+            headers.insert(COMPUTE_REQUEST_ID, value.clone());
+        }
+        headers.insert(OPENSTACK_REQUEST_ID, value);
+    }
+    response
+}
+
+/// Marks an answer of the Block Storage API proper, which repeats the request id.
+#[derive(Clone, Copy)]
+struct Inside;
+
+/// Layer: what every Block Storage answer carries.
+async fn volume_headers(
+    State(services): State<Services>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    let unauthenticated = response.extensions().get::<Unauthenticated>().is_some();
+    let not_routed = response.extensions().get::<NotRouted>().is_some();
+    if unauthenticated {
+        challenge(&mut response, &services.config().identity_base());
+    } else if !not_routed {
+        response.extensions_mut().insert(Inside);
+    }
+    response
+}
+
+/// Layer: what every Identity answer carries.
+async fn identity_headers(
+    State(services): State<Services>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    if response.extensions().get::<Unauthenticated>().is_some() {
+        challenge(
+            &mut response,
+            &format!("{}/v3", services.config().identity_base()),
+        );
+    }
+    let vary = HeaderValue::from_static("X-Auth-Token");
+    response.headers_mut().insert(header::VARY, vary);
+    response
+}
+
+fn challenge(response: &mut Response, uri: &str) {
+    if let Ok(value) = HeaderValue::from_str(&format!("Keystone uri=\"{uri}\"")) {
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, value);
+    }
+}
