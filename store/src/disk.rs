@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub use aligned::AlignedBuf;
 pub use real::RealIo;
 pub use recording::{IoCounts, RecordingIo};
-pub(crate) use redb_file::RedbFile;
+pub use redb_file::RedbFile;
 
 /// Size and alignment in bytes of everything written past the page cache.
 pub const BLOCK_BYTES: usize = 4096;

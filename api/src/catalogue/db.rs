@@ -1,13 +1,15 @@
 //! The open database and its transactions.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use redb::backends::InMemoryBackend;
+use store::disk::{Caching, Create, Io, RedbFile};
 
 use super::view::{Reader, Writer};
-use super::{Error, Result};
+use super::{Error, ErrorKind, Result};
 
 /// After this many transactions that need not be durable, one is made so all the same: redb cannot
 /// reuse pages until then.
@@ -74,6 +76,26 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
+    /// Opens the database in a file, creating it when absent. The file's lock is held until the
+    /// catalogue is dropped.
+    ///
+    /// # Errors
+    /// As [`Catalogue::open`], and `Failed` when another process has the file.
+    pub fn open_file(io: &dyn Io, path: &Path, options: Options) -> Result<Self> {
+        let opened = io
+            .open(path, Create::IfMissing, Caching::Buffered)
+            .and_then(RedbFile::locked);
+        let backend = opened.map_err(|error| {
+            let kind = match error.kind() {
+                std::io::ErrorKind::StorageFull => ErrorKind::NoSpace,
+                _ => ErrorKind::Failed,
+            };
+            let context = format!("catalogue {}: {error}", path.display());
+            Error::with_source(kind, context, error)
+        })?;
+        Self::open(backend, options)
+    }
+
     /// Opens the database on a storage backend, creating it when the backend is empty.
     ///
     /// # Errors

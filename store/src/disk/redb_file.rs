@@ -16,12 +16,15 @@ const STEP_BYTES: u64 = 16 << 20;
 /// what the file already has. redb doubles its file, though, and gives up on everything until it is
 /// reopened if it cannot: where there is no space for all of that, a step of real blocks and a hole
 /// serve until there is.
-pub(crate) struct RedbFile(Arc<dyn File>);
+pub struct RedbFile(Arc<dyn File>);
 
 impl RedbFile {
     /// Takes the file's lock, which is held until the database is closed and all handles of `file`
-    /// are gone; `WouldBlock` when another has it.
-    pub(crate) fn locked(file: Arc<dyn File>) -> io::Result<Self> {
+    /// are gone.
+    ///
+    /// # Errors
+    /// `WouldBlock` when another has it.
+    pub fn locked(file: Arc<dyn File>) -> io::Result<Self> {
         file.lock()?;
         Ok(Self(file))
     }
