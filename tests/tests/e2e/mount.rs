@@ -73,7 +73,7 @@ fn snapshots_are_files() -> Result<()> {
     let home = tempfile::tempdir()?;
     let dir = home.path().join("mnt");
     let mut mount = Mount::start(&daemon, &dir)?;
-    let latest = dir.join("v/latest/disk.raw");
+    let latest = dir.join("volumes/v/latest/disk.raw");
     let file = tool::until(tool::PATIENCE, "the mount", || File::open(&latest).ok())
         .with_context(|| fs::read_to_string(dir.with_extension("log")).unwrap_or_default())?;
     let meta = file.metadata()?;
@@ -94,10 +94,10 @@ fn snapshots_are_files() -> Result<()> {
     file.read_exact_at(&mut bytes, 50 << 20)?;
     ensure!(bytes == vec![0; MIB], "a hole holds data");
     ensure!(
-        File::create(dir.join("v/latest/new")).is_err(),
+        File::create(dir.join("volumes/v/latest/new")).is_err(),
         "the mount can be written to"
     );
-    let info = fs::read_to_string(dir.join("v/latest/info.json"))?;
+    let info = fs::read_to_string(dir.join("volumes/v/latest/info.json"))?;
     let info: serde_json::Value = serde_json::from_str(&info)?;
     ensure!(info.to_string().contains("monday"), "{info}");
     drop(file);
