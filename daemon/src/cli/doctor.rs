@@ -1,23 +1,45 @@
 //! `cinderblock doctor`: checks without starting anything.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
+use serde_json::json;
 
 use super::Exit;
+use super::serve::SettingArgs;
+use crate::doctor::{self, Finding, Level};
 
-/// What to check.
+/// What to check: the settings as `serve` takes them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The data directory
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
-/// Runs the checks.
+/// Runs the checks; fails when one of them does.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if args.data.is_dir() {
-        return Ok(());
+    let config = args.settings.load()?;
+    let findings = doctor::examine(&config);
+    let worst = doctor::worst(&findings);
+    if args.json {
+        println!("{:#}", json!({"level": worst, "findings": findings}));
+    } else {
+        print(&findings);
     }
-    Err(Exit::Unhealthy.because(format!("{}: no such directory", args.data.display())))
+    match worst {
+        Level::Ok | Level::Warning => Ok(()),
+        Level::Failed => Err(Exit::Unhealthy.because("the daemon would not run well")),
+    }
+}
+
+fn print(findings: &[Finding]) {
+    for finding in findings {
+        let level = match finding.level {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Failed => "FAILED",
+        };
+        println!("{level:<8} {:<20} {}", finding.check, finding.message);
+    }
 }
