@@ -30,7 +30,7 @@ pub(crate) enum Command {
     /// Show the snapshots of all volumes as files in a folder
     Mount(mount::Args),
     /// Check a data directory and its configuration without starting anything
-    Doctor(doctor::Args),
+    Doctor(Box<doctor::Args>),
 }
 
 /// Runs the chosen subcommand.

@@ -58,8 +58,8 @@ pub(crate) struct HttpConfig {
 /// Settings of the NBD service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NbdConfig {
-    /// Address of the TCP listener, if there is to be one.
-    pub(crate) listen: Option<SocketAddr>,
+    /// Address of the TCP listener.
+    pub(crate) listen: SocketAddr,
     /// What attachments tell hosts.
     pub(crate) advertise: Option<NetAddress>,
     /// Path of the unix socket.
@@ -212,7 +212,7 @@ impl Config {
                 max_connections: 0,
             },
             nbd: NbdConfig {
-                listen: None,
+                listen: nowhere,
                 advertise: None,
                 socket: PathBuf::new(),
                 max_connections: 0,

@@ -5,6 +5,15 @@
 
 mod cli;
 mod config;
+mod datadir;
+mod directory;
+mod doctor;
+mod exports;
+mod log;
+mod metrics;
+mod serve;
+mod snapfs;
+mod systemd;
 
 use std::process::ExitCode;
 

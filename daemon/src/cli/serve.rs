@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::Exit;
 use crate::config::{self, Config, Flag};
+use crate::serve;
 
 /// Where the settings come from: a file, then `CINDERBLOCK_*`, then these flags.
 #[derive(Debug, clap::Args)]
@@ -29,7 +30,7 @@ pub(crate) struct SettingArgs {
     /// Address of the API; port 0 picks one
     #[arg(long, value_name = "ADDR:PORT")]
     http: Option<String>,
-    /// Address for hosts to attach volumes at; port 0 picks one, "none" opens none
+    /// Address for hosts to attach volumes at; port 0 picks one
     #[arg(long, value_name = "ADDR:PORT")]
     nbd: Option<String>,
     /// Unix socket for operators
@@ -88,7 +89,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         print!("{}", config::documentation());
         return Ok(());
     }
-    let config = args.settings.load()?;
-    Err(Exit::Failure.because("this build has no storage engine"))
-        .context(config.data.display().to_string())
+    serve::run(&args.settings.load()?)
 }

@@ -26,15 +26,14 @@ pub(super) fn together(config: &Config) -> Result<(), Fault> {
         "public_url",
         config.public_url.is_some(),
     )?;
-    if let Some(nbd) = config.nbd.listen {
-        plaintext("nbd.listen", nbd, config.allow_plaintext)?;
-        wildcard(
-            "nbd.listen",
-            nbd,
-            "nbd.advertise",
-            config.nbd.advertise.is_some(),
-        )?;
-    }
+    let nbd = config.nbd.listen;
+    plaintext("nbd.listen", nbd, config.allow_plaintext)?;
+    wildcard(
+        "nbd.listen",
+        nbd,
+        "nbd.advertise",
+        config.nbd.advertise.is_some(),
+    )?;
     match config.metrics_listen {
         Some(address) if !address.ip().is_loopback() => {
             let message = format!("{address} is not a loopback address, and would need no token");

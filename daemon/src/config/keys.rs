@@ -134,8 +134,8 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "nbd.listen",
         default: "127.0.0.1:10809",
-        doc: "Address for hosts to attach volumes at, or \"none\". Port 0 picks a free one.",
-        set: |c, text| put(&mut c.nbd.listen, value::optional_listen(text)),
+        doc: "Address for hosts to attach volumes at. Port 0 picks a free one.",
+        set: |c, text| put(&mut c.nbd.listen, value::listen(text)),
     },
     Key {
         name: "nbd.advertise",

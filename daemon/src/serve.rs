@@ -1,0 +1,305 @@
+//! The daemon: what is started, in which order, and how it ends.
+//!
+//! ```text
+//! start: lock, pool, NBD listeners, HTTP sockets, clouds.yaml, catalogue, services, jobs,
+//!        HTTP, run.json, mount, "ready"
+//! stop:  "stopping", HTTP, mount, jobs, NBD, pool, run.json, lock
+//! ```
+//!
+//! NBD listens before the catalogue is open only to know its port; until then it opens nothing.
+//! Every start is a recovery: nothing that a kill leaves behind (run.json, the socket, half of the
+//! first start) is in the way of the next.
+
+mod addresses;
+mod credentials;
+mod http;
+mod image;
+mod mounter;
+mod status;
+mod stop;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use api::catalogue::{self, Catalogue};
+use api::clock::Clock;
+use api::jobs::Runner;
+use api::server::{self, Parts, Services};
+use store::disk::{Io, RealIo};
+use store::{OpenOptions, Store};
+use tokio::runtime::Runtime;
+
+use crate::config::Config;
+use crate::datadir::{DataDir, RunInfo};
+use crate::directory::CatalogueDirectory;
+use crate::exports::VolumeExports;
+use crate::{log, systemd};
+use credentials::Start;
+use http::{Door, HttpServer};
+use mounter::{MountPlan, Mounter};
+use status::Status;
+
+/// Threads for HTTP: it only waits and shapes, the work is on the blocking pool.
+const HTTP_THREADS: usize = 2;
+/// Threads for blocking calls of HTTP handlers; the services bound how many they use.
+const BLOCKING_THREADS: usize = 32;
+/// A handshake that takes longer is no client.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Permissions of the operators' socket; who connects is checked as well.
+const SOCKET_MODE: u32 = 0o600;
+/// Share of the memory setting that the catalogue's cache gets.
+const CATALOGUE_SHARE: u64 = 16;
+
+/// The parts that run and must be stopped.
+struct Daemon {
+    data: DataDir,
+    store: Store,
+    nbd: nbd::Server,
+    http: HttpServer,
+    jobs: Runner,
+    mounter: Option<Mounter>,
+    services: Services,
+}
+
+/// Sockets of HTTP, bound but not served yet.
+struct HttpSockets {
+    main: std::net::TcpListener,
+    classic: Option<[std::net::TcpListener; 3]>,
+    metrics: Option<std::net::TcpListener>,
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, or from ending in order.
+pub(crate) fn run(config: &Config) -> Result<()> {
+    log::start(&config.log)?;
+    let data = DataDir::new(&config.data);
+    data.create()?;
+    let lock = data.lock()?;
+    // One that a kill left would point at nobody, or at somebody else.
+    data.remove_run_info()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(HTTP_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("http")
+        .enable_all()
+        .build()?;
+    let signals = stop::Signals::listen(&runtime)?;
+    let daemon = Daemon::start(config, data, &runtime)?;
+    let store = daemon.store.clone();
+    let signal = runtime.block_on(signals.wait(systemd::alive_interval(), move || store.stats()));
+    tracing::info!(signal, "stopping");
+    systemd::stopping();
+    stop::watch_over();
+    let ended = daemon.stop(&runtime);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(lock);
+    if ended.is_ok() {
+        tracing::info!("stopped");
+    }
+    ended
+}
+
+impl Daemon {
+    fn start(config: &Config, data: DataDir, runtime: &Runtime) -> Result<Self> {
+        let io: Arc<dyn Io> = Arc::new(RealIo::new());
+        let store = open_store(config, &data, &io)?;
+        let clock = Clock::of(io.clone());
+        let own_uid = rustix::process::geteuid().as_raw();
+        let exports = Arc::new(VolumeExports::new(store.clone(), own_uid, clock.clone()));
+        let (nbd, nbd_address) = listen_nbd(config, &exports)?;
+        let sockets = HttpSockets::bind(config)?;
+        let http_address = sockets.main.local_addr()?;
+
+        let settings = addresses::api_config(config, http_address, nbd_address);
+        let start = match data.catalogue().exists() {
+            true => Start::Later,
+            false => Start::First,
+        };
+        let password =
+            credentials::prepare(&data, start, &settings.identity_base(), &config.region)?;
+        let services = Services::new(Parts {
+            catalogue: open_catalogue(config, &data, &io)?,
+            store: store.clone(),
+            config: settings,
+            exports: exports.clone(),
+            clock,
+        });
+        let password = password.unwrap_or_else(credentials::random);
+        server::bootstrap(&services, &password).map_err(|fault| anyhow!("{fault:?}"))?;
+        exports.connect(Box::new(CatalogueDirectory::new(services.clone())));
+        let jobs = server::start_jobs(&services).context("starting the workers")?;
+
+        let status = Status {
+            services: services.clone(),
+            nbd: nbd.connections().clone(),
+            started: Instant::now(),
+        };
+        let info = run_info(config, &services, &sockets, nbd_address)?;
+        let doors = sockets.doors(&services, &status);
+        let http = {
+            let _inside = runtime.enter();
+            HttpServer::start(doors, config.http.max_connections)?
+        };
+        data.write_run_info(&info)?;
+        let mounter = start_mounter(config, &data)?;
+        tracing::info!(http = info.http, nbd = info.nbd, data = %data.path().display(), "ready");
+        systemd::ready(&format!(
+            "API {}, NBD {}",
+            info.public_url, info.nbd_advertise
+        ));
+        Ok(Self {
+            data,
+            store,
+            nbd,
+            http,
+            jobs,
+            mounter,
+            services,
+        })
+    }
+
+    /// Stops in order; all of it fits in [`stop::LIMIT`].
+    fn stop(self, runtime: &Runtime) -> Result<()> {
+        runtime.block_on(self.http.stop(Duration::from_secs(2)));
+        if let Some(mounter) = self.mounter {
+            mounter.stop();
+        }
+        self.jobs.stop();
+        let report = self.nbd.shutdown(Duration::from_secs(2));
+        if report.cut > 0 {
+            tracing::warn!(report.cut, report.stuck, "NBD connections were cut off");
+        }
+        let closed = self.store.close().context("closing the pool");
+        drop(self.services);
+        self.data.remove_run_info()?;
+        closed
+    }
+}
+
+fn open_store(config: &Config, data: &DataDir, io: &Arc<dyn Io>) -> Result<Store> {
+    let options = OpenOptions {
+        memory_bytes: config.memory_bytes - config.memory_bytes / CATALOGUE_SHARE,
+        raw_tier_bytes: config.raw_tier_bytes,
+        ..OpenOptions::default()
+    };
+    let begun = Instant::now();
+    let path = data.pool();
+    let store = Store::open(io.clone(), &path, options)
+        .with_context(|| format!("opening the pool in {}", path.display()))?;
+    let stats = store.stats();
+    let took_ms = begun.elapsed().as_millis() as u64;
+    tracing::info!(stats.volumes, stats.snapshots, took_ms, "pool opened");
+    Ok(store)
+}
+
+fn open_catalogue(config: &Config, data: &DataDir, io: &Arc<dyn Io>) -> Result<Catalogue> {
+    let path = data.catalogue();
+    let options = catalogue::Options {
+        cache_bytes: (config.memory_bytes / CATALOGUE_SHARE) as usize,
+    };
+    let catalogue = Catalogue::open_file(io.as_ref(), &path, options)
+        .with_context(|| format!("opening the catalogue {}", path.display()))?;
+    io.sync_dir(data.path())?;
+    Ok(catalogue)
+}
+
+fn listen_nbd(config: &Config, exports: &Arc<VolumeExports>) -> Result<(nbd::Server, SocketAddr)> {
+    let options = nbd::ServerOptions {
+        max_connections: config.nbd.max_connections,
+        handshake_timeout: HANDSHAKE_LIMIT,
+    };
+    let mut server = nbd::Server::new(exports.clone(), options);
+    let address = server.listen_tcp(config.nbd.listen)?;
+    server.listen_unix(&config.nbd.socket, SOCKET_MODE)?;
+    Ok((server, address))
+}
+
+impl HttpSockets {
+    fn bind(config: &Config) -> Result<Self> {
+        let bind = |what: &str, address: SocketAddr| {
+            http::bind(address).with_context(|| format!("cannot listen on {address} ({what})"))
+        };
+        let classic = |port| {
+            bind(
+                "a classic port",
+                SocketAddr::new(config.http.listen.ip(), port),
+            )
+        };
+        let classic = match config.http.classic_ports {
+            false => None,
+            true => Some([
+                classic(addresses::IDENTITY_PORT)?,
+                classic(addresses::VOLUME_PORT)?,
+                classic(addresses::IMAGE_PORT)?,
+            ]),
+        };
+        let metrics = config
+            .metrics_listen
+            .map(|address| bind("metrics.listen", address));
+        Ok(Self {
+            main: bind("http.listen", config.http.listen)?,
+            classic,
+            metrics: metrics.transpose()?,
+        })
+    }
+
+    fn doors(self, services: &Services, status: &Status) -> Vec<Door> {
+        let main = server::router(services).merge(status::public(status));
+        let mut doors = vec![Door {
+            listener: self.main,
+            app: main,
+        }];
+        if let Some([identity, volume, image]) = self.classic {
+            let apps = [
+                (identity, server::identity_root(services)),
+                (volume, server::volume_root(services)),
+                (image, image::root(services)),
+            ];
+            doors.extend(apps.map(|(listener, app)| Door { listener, app }));
+        }
+        doors.extend(self.metrics.map(|listener| Door {
+            listener,
+            app: status::private(status),
+        }));
+        doors
+    }
+}
+
+fn run_info(
+    config: &Config,
+    services: &Services,
+    sockets: &HttpSockets,
+    nbd: SocketAddr,
+) -> Result<RunInfo> {
+    let told = services.config();
+    let metrics = sockets
+        .metrics
+        .as_ref()
+        .map(std::net::TcpListener::local_addr);
+    Ok(RunInfo {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        http: sockets.main.local_addr()?.to_string(),
+        public_url: told.public_url.clone(),
+        nbd: nbd.to_string(),
+        nbd_advertise: addresses::host_port(&told.nbd_host, told.nbd_port),
+        nbd_socket: config.nbd.socket.clone(),
+        metrics: metrics.transpose()?.map(|address| address.to_string()),
+        mount: config.mount.clone(),
+    })
+}
+
+fn start_mounter(config: &Config, data: &DataDir) -> Result<Option<Mounter>> {
+    let plan = config.mount.as_ref().map(|dir| MountPlan {
+        dir: dir.clone(),
+        data: data.path().to_owned(),
+        socket: config.nbd.socket.clone(),
+    });
+    plan.map(Mounter::start)
+        .transpose()
+        .context("starting the mount")
+}
