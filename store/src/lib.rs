@@ -4,6 +4,10 @@
 //! pool directory, opened through the [`disk::Io`] door. ARCHITECTURE.md has the format byte by byte.
 
 mod addr;
+#[allow(dead_code, reason = "not every layer of the engine uses all of it yet")]
+mod chunk;
+#[allow(dead_code, reason = "not every layer of the engine uses all of it yet")]
+mod dedup;
 pub mod disk;
 mod error;
 #[allow(
@@ -18,6 +22,8 @@ mod ids;
     reason = "not every layer of the engine uses all of the index yet"
 )]
 mod index;
+#[allow(dead_code, reason = "not every layer of the engine uses all of it yet")]
+mod pack;
 mod stats;
 mod store;
 

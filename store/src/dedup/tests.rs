@@ -1,0 +1,112 @@
+//! The sampled index against a whole one, on data with locality.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::Dedup;
+use crate::addr::ContainerId;
+use crate::chunk::{DomainKey, Fingerprint, fingerprint};
+use crate::error::{Error, ErrorKind};
+
+type Lists = HashMap<u64, Arc<[Fingerprint]>>;
+
+fn name(number: u64) -> Fingerprint {
+    fingerprint(&DomainKey::new([5; 32]), &number.to_le_bytes())
+}
+
+/// A stream like several installations of related systems: the files (1 to 64 chunks) of a common
+/// stock in one order, of which each image leaves some out and replaces some by its own.
+fn images(images: u64, files: u64) -> Vec<Fingerprint> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let mut stream = Vec::new();
+    for image in 1..=images {
+        for file in 0..files {
+            let own = match random(10) {
+                0 | 1 => continue,
+                2 | 3 => image << 40,
+                _ => 0,
+            };
+            let len = 1 + file.wrapping_mul(0x9e37_79b9) % 64;
+            stream.extend((0..len).map(|chunk| name(own + file * 64 + chunk)));
+        }
+    }
+    stream
+}
+
+/// Packs the stream; gives the number of chunks stored.
+fn pack(dedup: &mut Dedup, stream: &[Fingerprint]) -> usize {
+    let mut lists = Lists::new();
+    let mut open: Vec<Fingerprint> = Vec::new();
+    let mut in_open = HashSet::new();
+    let mut stored = 0;
+    for fingerprint in stream {
+        let load = |id: ContainerId| Ok(lists.get(&id.0).cloned());
+        if in_open.contains(&fingerprint.0) {
+            continue;
+        }
+        if let Some(address) = dedup.lookup(*fingerprint, load) {
+            let list = &lists[&address.container().0];
+            assert_eq!(list[address.slot() as usize], *fingerprint);
+            continue;
+        }
+        stored += 1;
+        open.push(*fingerprint);
+        in_open.insert(fingerprint.0);
+        if open.len() == 1024 {
+            let id = ContainerId(lists.len() as u64 + 1);
+            dedup.insert_container(id, &open);
+            lists.insert(id.0, open.as_slice().into());
+            open.clear();
+            in_open.clear();
+        }
+    }
+    stored
+}
+
+#[test]
+fn sampling_keeps_nearly_all_of_the_saving() {
+    let stream = images(6, 6000);
+    let unique = stream.iter().map(|name| name.0).collect::<HashSet<_>>();
+    let whole = stream.len() - unique.len();
+    let mut dedup = Dedup::new(16 << 20);
+    let sampled = stream.len() - pack(&mut dedup, &stream);
+    println!(
+        "{} chunks, {} unique, saving {whole} whole, {sampled} sampled, {:?}",
+        stream.len(),
+        unique.len(),
+        dedup.stats()
+    );
+    assert!(sampled * 100 >= whole * 90, "{sampled} of {whole}");
+}
+
+#[test]
+fn too_little_memory_costs_space_only() {
+    let mut dedup = Dedup::new(0);
+    let stream = images(6, 6000);
+    // Every address given was checked against its list on the way.
+    pack(&mut dedup, &stream);
+    assert!(dedup.stats().hook_bytes <= 256 << 10);
+}
+
+#[test]
+fn gone_containers_are_not_offered() {
+    let mut dedup = Dedup::new(1 << 20);
+    let hook = (0..).map(name).find(|name| super::is_hook(*name)).unwrap();
+    dedup.insert_container(ContainerId(9), &[hook]);
+    assert_eq!(
+        dedup.lookup(hook, |_| Ok(None)).map(|at| at.container().0),
+        Some(9)
+    );
+    dedup.forget_container(ContainerId(9));
+    let failing = |_| Err(Error::new(ErrorKind::Io, "test"));
+    assert_eq!(dedup.lookup(hook, failing), None);
+    assert_eq!(dedup.stats().load_errors, 1);
+    assert_eq!(dedup.lookup(hook, |_| Ok(None)), None);
+    assert_eq!((dedup.stats().loads, dedup.stats().hooks), (2, 0));
+}

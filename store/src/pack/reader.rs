@@ -1,0 +1,241 @@
+//! Reading chunks of containers: the hot path of every read that the journal does not answer.
+//!
+//! Frames that are decoded already come from the cache. The others are read from the file, adjacent
+//! ones together, and checked. A short read keeps the frames it decoded; a long one decodes straight
+//! into the caller's buffer and keeps nothing, as its reader goes on and does not come back.
+
+use std::cell::RefCell;
+use std::iter::repeat_n;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::LocalPlace;
+use super::cache::{DirectoryCache, FrameCache, FrameKey};
+use super::files::{PackSet, describe};
+use super::format::{Directory, Frame};
+use super::handles;
+use crate::addr::{CHUNK_BYTES, ContainerId};
+use crate::chunk::compress::decompress;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Reads from this length on are a stream.
+const STREAM_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// Stored bytes on their way to the decoder. At most the frames of one container.
+    static STORED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reads chunks from pack files.
+pub(crate) struct Reader {
+    /// The files.
+    pub(crate) packs: Arc<PackSet>,
+    /// Decoded frames.
+    pub(crate) frames: FrameCache,
+    /// Directories.
+    pub(crate) directories: DirectoryCache,
+}
+
+/// One call's constants.
+struct Request<'a> {
+    directory: &'a Directory,
+    place: &'a LocalPlace,
+    /// First byte wanted, in plain bytes of the container.
+    start: usize,
+}
+
+impl Reader {
+    /// A reader with caches of the given sizes.
+    pub(crate) fn new(packs: Arc<PackSet>, frame_bytes: u64, directory_bytes: u64) -> Self {
+        Self {
+            packs,
+            frames: FrameCache::new(frame_bytes),
+            directories: DirectoryCache::new(directory_bytes),
+        }
+    }
+
+    /// The directory of a container.
+    pub(crate) fn directory(&self, id: ContainerId, place: &LocalPlace) -> Result<Arc<Directory>> {
+        if let Some(directory) = self.directories.get(id, place) {
+            return Ok(directory);
+        }
+        let directory = Arc::new(self.packs.read_directory(place, id)?);
+        self.directories.insert(place, directory.clone());
+        Ok(directory)
+    }
+
+    /// Fills `out`, whole chunks, from consecutive slots of a container.
+    pub(crate) fn read(
+        &self,
+        container: ContainerId,
+        place: &LocalPlace,
+        first_slot: u32,
+        out: &mut [u8],
+    ) -> Result<()> {
+        debug_assert!(out.len().is_multiple_of(CHUNK_BYTES));
+        let directory = self.directory(container, place)?;
+        let request = Request {
+            directory: &directory,
+            place,
+            start: first_slot as usize * CHUNK_BYTES,
+        };
+        let end = request.start + out.len();
+        if end > directory.header.slots as usize * CHUNK_BYTES {
+            let slots = directory.header.slots;
+            let context = format!("{} has {slots} slots only", describe(container, place));
+            return Err(Error::new(ErrorKind::Corrupt, context));
+        }
+        self.fill(&request, out)
+    }
+
+    /// Takes frames from the cache, and gathers runs of those that are not there.
+    fn fill(&self, request: &Request<'_>, out: &mut [u8]) -> Result<()> {
+        let log2 = request.directory.header.frame_log2;
+        let end = request.start + out.len();
+        let frames = (request.start >> log2) as u32..end.div_ceil(1 << log2) as u32;
+        let mut missing = frames.start..frames.start;
+        for frame in frames {
+            let Some(plain) = self.frames.get(&request.key(frame)) else {
+                missing.end = frame + 1;
+                continue;
+            };
+            self.fetch(request, missing, out)?;
+            missing = frame + 1..frame + 1;
+            let (from, to) = request.overlap(frame, out.len());
+            out[to].copy_from_slice(&plain[from]);
+        }
+        self.fetch(request, missing, out)
+    }
+
+    /// Reads and decodes a run of frames.
+    fn fetch(&self, request: &Request<'_>, frames: Range<u32>, out: &mut [u8]) -> Result<()> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        STORED.with_borrow_mut(|stored| {
+            let first = request.stored(frames.start).start;
+            let len = request.stored(frames.end - 1).end - first;
+            if stored.len() < len {
+                stored.resize(len, 0);
+            }
+            let stored = &mut stored[..len];
+            self.read_stored(request, frames.clone(), stored)?;
+            for frame in frames {
+                let range = request.stored(frame);
+                self.deliver(
+                    request,
+                    frame,
+                    &stored[range.start - first..range.end - first],
+                    out,
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads stored bytes and checks every frame, once more if one is damaged.
+    fn read_stored(
+        &self,
+        request: &Request<'_>,
+        frames: Range<u32>,
+        stored: &mut [u8],
+    ) -> Result<()> {
+        let file = self.packs.file(request.place.pack)?;
+        let first = request.stored(frames.start).start;
+        let mut attempt = || {
+            let offset = request.place.offset + first as u64;
+            handles::read(&*file, stored, offset, || request.describe())?;
+            request.check(frames.clone(), stored)
+        };
+        attempt().or_else(|e| match e.kind() {
+            ErrorKind::Corrupt => attempt(),
+            _ => Err(e),
+        })
+    }
+
+    /// Decodes one frame to where it belongs.
+    fn deliver(
+        &self,
+        request: &Request<'_>,
+        frame: u32,
+        stored: &[u8],
+        out: &mut [u8],
+    ) -> Result<()> {
+        let plain_len = request.directory.plain_len(frame);
+        let stream = out.len() >= STREAM_BYTES;
+        let (from, to) = request.overlap(frame, out.len());
+        if stream && from.len() == plain_len {
+            return request.decode(frame, stored, &mut out[to]);
+        }
+        let mut plain: Arc<[u8]> = repeat_n(0, plain_len).collect();
+        let buffer = Arc::get_mut(&mut plain).expect("nobody else has it yet");
+        request.decode(frame, stored, buffer)?;
+        out[to].copy_from_slice(&plain[from]);
+        self.frames.insert(request.key(frame), plain);
+        Ok(())
+    }
+}
+
+impl Request<'_> {
+    fn key(&self, frame: u32) -> FrameKey {
+        FrameKey {
+            container: self.directory.header.id,
+            frame,
+            frame_log2: self.directory.header.frame_log2,
+        }
+    }
+
+    fn describe(&self) -> String {
+        describe(self.directory.header.id, self.place)
+    }
+
+    fn frame(&self, frame: u32) -> Frame {
+        self.directory.frames[frame as usize]
+    }
+
+    /// Where a frame is stored, from the start of the container.
+    fn stored(&self, frame: u32) -> Range<usize> {
+        let Frame { offset, len, .. } = self.frame(frame);
+        offset as usize..offset as usize + len as usize
+    }
+
+    /// The part of a frame that is wanted, and its place in the caller's `out_len` bytes.
+    fn overlap(&self, frame: u32, out_len: usize) -> (Range<usize>, Range<usize>) {
+        let frame_start = (frame as usize) << self.directory.header.frame_log2;
+        let frame_end = frame_start + self.directory.plain_len(frame);
+        let start = self.start.max(frame_start);
+        let end = (self.start + out_len).min(frame_end);
+        (
+            start - frame_start..end - frame_start,
+            start - self.start..end - self.start,
+        )
+    }
+
+    fn check(&self, frames: Range<u32>, stored: &[u8]) -> Result<()> {
+        let first = self.stored(frames.start).start;
+        for number in frames {
+            let Range { start, end } = self.stored(number);
+            let expected = self.frame(number).crc;
+            let found = crc32c::crc32c(&stored[start - first..end - first]);
+            if found != expected {
+                let what = self.describe();
+                let context = format!(
+                    "{what}, frame {number}: checksum {found:08x}, expected {expected:08x}"
+                );
+                return Err(Error::new(ErrorKind::Corrupt, context));
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(&self, number: u32, stored: &[u8], out: &mut [u8]) -> Result<()> {
+        if stored.is_empty() {
+            out.fill(0);
+            return Ok(());
+        }
+        decompress(self.frame(number).codec, stored, out).map_err(|_| {
+            let context = format!("{}, frame {number}: does not decode", self.describe());
+            Error::new(ErrorKind::Corrupt, context)
+        })
+    }
+}

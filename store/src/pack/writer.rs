@@ -1,0 +1,218 @@
+//! Building one container in memory.
+//!
+//! A frame is compressed as soon as it is full, so that the work is spread over the pushes. The plain
+//! chunks are kept until the container is sealed and its readers have moved on: an open container
+//! answers reads, and takes part in deduplication.
+
+use std::sync::Arc;
+
+use super::format::{self, Directory, FRAME_LOG2, Frame, HEADER_BYTES, Header, SlotBits};
+use crate::addr::{CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
+use crate::chunk::compress::{Codec, Compressor};
+use crate::chunk::{Fingerprint, FingerprintMap};
+use crate::ids::DomainId;
+
+/// How frames are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameOptions {
+    /// Size as a power of two, 12 to 16.
+    pub(crate) frame_log2: u8,
+    /// What to compress with.
+    pub(crate) codec: Codec,
+}
+
+impl Default for FrameOptions {
+    /// 16 KiB: nearly the space of larger frames for half of their cost per read.
+    fn default() -> Self {
+        Self {
+            frame_log2: 14,
+            codec: Codec::Lz4,
+        }
+    }
+}
+
+/// A container that is complete and can be appended to a pack file.
+#[derive(Clone, Debug)]
+pub(crate) struct SealedContainer {
+    /// Which one it is.
+    pub(crate) id: ContainerId,
+    /// Whose chunks it holds.
+    pub(crate) domain: DomainId,
+    /// All of it, a multiple of 4 KiB long.
+    pub(crate) bytes: Vec<u8>,
+    /// What it holds, as a reader would find it.
+    pub(crate) directory: Arc<Directory>,
+    /// Slots used.
+    pub(crate) slots: u32,
+    /// Bytes of live chunks before compression.
+    pub(crate) plain_bytes: u64,
+}
+
+/// A container being filled.
+pub(crate) struct ContainerBuilder {
+    id: ContainerId,
+    domain: DomainId,
+    options: FrameOptions,
+    compressor: Compressor,
+    /// All chunks so far.
+    plain: Vec<u8>,
+    /// The header's room and the finished frames.
+    stored: Vec<u8>,
+    frames: Vec<Frame>,
+    fingerprints: Vec<Fingerprint>,
+    live: SlotBits,
+    slots: FingerprintMap<u32>,
+}
+
+impl ContainerBuilder {
+    /// An empty container.
+    pub(crate) fn new(id: ContainerId, domain: DomainId, options: FrameOptions) -> Self {
+        debug_assert!(FRAME_LOG2.contains(&options.frame_log2));
+        Self {
+            id,
+            domain,
+            options,
+            compressor: Compressor::new(),
+            plain: Vec::new(),
+            stored: vec![0; HEADER_BYTES],
+            frames: Vec::new(),
+            fingerprints: Vec::new(),
+            live: [0; _],
+            slots: FingerprintMap::default(),
+        }
+    }
+
+    /// Which container it will be.
+    pub(crate) fn id(&self) -> ContainerId {
+        self.id
+    }
+
+    /// Whose chunks it holds.
+    pub(crate) fn domain(&self) -> DomainId {
+        self.domain
+    }
+
+    /// Slots used so far.
+    pub(crate) fn len(&self) -> u32 {
+        self.fingerprints.len() as u32
+    }
+
+    /// Whether no slot is used.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fingerprints.is_empty()
+    }
+
+    /// Whether all slots are used.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() == CONTAINER_SLOTS
+    }
+
+    /// Adds a chunk of 4 KiB and returns its slot. The container must not be full.
+    pub(crate) fn push(&mut self, fingerprint: Fingerprint, chunk: &[u8]) -> u32 {
+        assert_eq!(chunk.len(), CHUNK_BYTES, "a chunk has one size");
+        let slot = self.next_slot();
+        self.live[slot as usize / 64] |= 1 << (slot % 64);
+        self.slots.insert(fingerprint, slot);
+        self.plain.extend_from_slice(chunk);
+        self.fingerprints.push(fingerprint);
+        self.close_frame_if_full();
+        slot
+    }
+
+    /// Uses a slot for nothing, so that compaction can keep the numbers of the slots that live.
+    pub(crate) fn push_dead(&mut self) -> u32 {
+        let slot = self.next_slot();
+        self.plain.resize(self.plain.len() + CHUNK_BYTES, 0);
+        self.fingerprints.push(Fingerprint::NONE);
+        self.close_frame_if_full();
+        slot
+    }
+
+    /// The slot of an equal chunk that is already here.
+    pub(crate) fn find(&self, fingerprint: Fingerprint) -> Option<u32> {
+        self.slots.get(&fingerprint).copied()
+    }
+
+    /// The chunk in a slot.
+    pub(crate) fn read(&self, slot: u32) -> Option<&[u8]> {
+        let start = slot as usize * CHUNK_BYTES;
+        self.plain.get(start..start + CHUNK_BYTES)
+    }
+
+    /// Completes the container; `None` if no slot is used.
+    pub(crate) fn finish(mut self) -> Option<SealedContainer> {
+        if self.is_empty() {
+            return None;
+        }
+        self.close_frame();
+        let slots = self.len();
+        let directory_offset = self.stored.len();
+        let total_len = format::total_len(directory_offset, self.frames.len(), slots as usize);
+        let directory = Directory {
+            header: Header {
+                id: self.id,
+                domain: self.domain,
+                frame_log2: self.options.frame_log2,
+                codec: self.options.codec,
+                slots,
+                directory_offset: directory_offset as u32,
+                total_len: total_len as u32,
+            },
+            frames: self.frames.into(),
+            fingerprints: self.fingerprints.into(),
+            live: self.live,
+        };
+        directory.encode(&mut self.stored);
+        let live: u32 = self.live.iter().map(|word| word.count_ones()).sum();
+        Some(SealedContainer {
+            id: self.id,
+            domain: self.domain,
+            bytes: self.stored,
+            directory: Arc::new(directory),
+            slots,
+            plain_bytes: u64::from(live) * CHUNK_BYTES as u64,
+        })
+    }
+
+    fn next_slot(&self) -> u32 {
+        assert!(!self.is_full(), "a container has 1024 slots");
+        self.len()
+    }
+
+    fn frame_start(&self) -> usize {
+        self.frames.len() << self.options.frame_log2
+    }
+
+    fn close_frame_if_full(&mut self) {
+        if self.plain.len() - self.frame_start() == 1 << self.options.frame_log2 {
+            self.close_frame();
+        }
+    }
+
+    fn close_frame(&mut self) {
+        let start = self.frame_start();
+        if start == self.plain.len() {
+            return;
+        }
+        let first = start / CHUNK_BYTES;
+        let dead = self.fingerprints[first..]
+            .iter()
+            .zip(first..)
+            .all(|(_, slot)| self.live[slot / 64] >> (slot % 64) & 1 == 0);
+        let offset = self.stored.len();
+        let codec = if dead {
+            Codec::Raw
+        } else {
+            let plain = &self.plain[start..];
+            self.compressor
+                .compress_frame(plain, self.options.codec, &mut self.stored)
+        };
+        let stored = &self.stored[offset..];
+        self.frames.push(Frame {
+            offset: offset as u32,
+            len: stored.len() as u32,
+            crc: crc32c::crc32c(stored),
+            codec,
+        });
+    }
+}
