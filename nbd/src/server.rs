@@ -29,8 +29,6 @@ const BACKLOG: i32 = 128;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a silent peer is kept before the kernel asks whether it is there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
-/// Connection threads keep little on the stack; data lies in buffers.
-const STACK_BYTES: usize = 512 << 10;
 
 /// Limits of a server.
 #[derive(Clone, Copy, Debug)]
@@ -274,9 +272,7 @@ fn welcome<'scope>(
         return;
     };
     live.fetch_add(1, Ordering::AcqRel);
-    let thread = thread::Builder::new()
-        .name(format!("nbd {}", registered.connection.id))
-        .stack_size(STACK_BYTES);
+    let thread = thread::Builder::new().name(format!("nbd {}", registered.connection.id));
     let spawned = thread.spawn_scoped(scope, move || {
         run(&registered, shared);
         live.fetch_sub(1, Ordering::AcqRel);

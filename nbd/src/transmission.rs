@@ -79,11 +79,13 @@ impl<'a> Transmission<'a> {
         loop {
             let rest = input.get(used..).unwrap_or_default();
             let next = self.next(rest);
-            if matches!(next, Next::Complete(..)) && out.len() >= SEND_AT
-                || self.deferred.len() >= MAX_DEFERRED
-                || !matches!(next, Next::Complete(..)) && !self.deferred.is_empty()
+            let more = matches!(&next, Next::Complete(it, _) if it.command != NBD_CMD_DISC);
+            let waiting = !self.deferred.is_empty();
+            if more && out.len() >= SEND_AT
+                || waiting && (!more || self.deferred.len() >= MAX_DEFERRED)
             {
-                self.sync_due = !self.deferred.is_empty();
+                // Nothing is left to answer first, not even before a goodbye.
+                self.sync_due = waiting;
                 return (used, Verdict::Send);
             }
             match next {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::ToSocketAddrs;
 use std::time::Duration;
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
 use super::uri::Address;
 use crate::error::Error;
@@ -20,6 +20,8 @@ use crate::proto::{
 
 /// For each step of connecting and of the handshake.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a silent server is trusted before the kernel asks whether it is there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 /// How many replies one option may have: long listings, and an end to endless ones.
 const MAX_REPLIES: usize = 100_000;
 const BASE_ALLOCATION: &str = "base:allocation";
@@ -76,6 +78,7 @@ fn tcp(host: &str, port: u16) -> std::io::Result<Socket> {
         match socket.connect_timeout(&address.into(), STEP_TIMEOUT) {
             Ok(()) => {
                 socket.set_tcp_nodelay(true)?;
+                socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))?;
                 return Ok(socket);
             }
             Err(error) => failure = Some(error),

@@ -335,6 +335,19 @@ fn a_batch_shares_one_sync_after_what_is_answered_was_sent() {
 }
 
 #[test]
+fn a_goodbye_waits_for_what_waits_for_a_sync() {
+    let fixture = Fixture::new(false);
+    let (sent, verdict) = fixture.run(&bytes(&[
+        (request(NBD_CMD_WRITE, NBD_CMD_FLAG_FUA, 1, 0, 4), &[1; 4]),
+        (request(NBD_CMD_FLUSH, 0, 2, 0, 0), &[]),
+        (request(NBD_CMD_DISC, 0, 3, 0, 0), &[]),
+    ]));
+    assert_eq!(verdict, Verdict::Disconnect);
+    assert_eq!(sent.concat().len(), 2 * SIMPLE_REPLY_LENGTH);
+    assert_eq!(fixture.probe.syncs.load(Ordering::Relaxed), 1);
+}
+
+#[test]
 fn a_lone_fua_write_syncs_within_the_write() {
     let fixture = Fixture::new(false);
     assert_eq!(
