@@ -3,10 +3,18 @@
 //! A subcommand is a `clap::Args` struct and a `run(args) -> anyhow::Result<()>`. To end with another
 //! exit code than 1, make the error with [`Exit::because`].
 
+mod access;
+mod attachment;
+mod completions;
 mod doctor;
 mod exit;
 mod mount;
 mod serve;
+mod snapshot;
+mod status;
+mod table;
+mod volume;
+mod wait;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -27,16 +35,34 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the storage daemon
     Serve(Box<serve::Args>),
+    /// Create, list, change, import and export volumes
+    Volume(Box<volume::Args>),
+    /// Take, list and delete snapshots
+    Snapshot(Box<snapshot::Args>),
+    /// Open volumes to hosts
+    Attachment(Box<attachment::Args>),
+    /// Show health, space and what the pool holds
+    Status(status::Args),
+    /// Pack all data and give unused space back
+    Reclaim(status::Args),
     /// Show the snapshots of all volumes as files in a folder
     Mount(mount::Args),
     /// Check a data directory and its configuration without starting anything
     Doctor(Box<doctor::Args>),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
 }
 
 /// Runs the chosen subcommand.
 pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Volume(args) => volume::run(&args),
+        Command::Snapshot(args) => snapshot::run(&args),
+        Command::Attachment(args) => attachment::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Reclaim(args) => status::reclaim(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Mount(args) => mount::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }

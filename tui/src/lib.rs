@@ -1,1 +1,3 @@
 //! The operator's console.
+
+pub mod units;

@@ -99,7 +99,7 @@ pub struct Stats {
     /// How the pool fares.
     pub health: Health,
     /// Space.
-    pub space: PoolSpace,
+    pub pool: PoolSpace,
     /// Traffic.
     pub host: HostTraffic,
     /// Volumes in the pool.
@@ -321,10 +321,10 @@ mod tests {
 
     #[test]
     fn an_answer_with_other_fields_is_read() {
-        let text = r#"{"health": {"state": "warning"}, "new": 1, "space": {"free_bytes": 7}}"#;
+        let text = r#"{"health": {"state": "warning"}, "new": 1, "pool": {"free_bytes": 7}}"#;
         let stats: Stats = serde_json::from_str(text).unwrap();
         assert_eq!(stats.health.state, HealthState::Warning);
-        assert_eq!((stats.space.free_bytes, stats.space.total_bytes), (7, 0));
+        assert_eq!((stats.pool.free_bytes, stats.pool.total_bytes), (7, 0));
         assert_eq!(
             serde_json::from_str::<Event>("{}").unwrap(),
             Event::default()

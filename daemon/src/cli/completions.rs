@@ -1,0 +1,27 @@
+//! `cinderblock completions`: scripts that teach a shell this command line.
+
+use std::io;
+
+use anyhow::Result;
+use clap::CommandFactory;
+use clap_complete::{Shell, generate};
+
+/// For which shell.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+/// Prints the script.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let mut script = Vec::new();
+    generate(
+        args.shell,
+        &mut super::Cli::command(),
+        "cinderblock",
+        &mut script,
+    );
+    io::Write::write_all(&mut io::stdout(), &script)?;
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! A volume attached to this process for as long as a transfer takes, and asking it to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result};
+use api::client::Client;
+
+use crate::cli::Exit;
+use crate::cli::access::failed;
+use crate::cli::attachment::{Mode, connection, hostname, open};
+
+/// An attachment of this host and a connection through it. Dropping it detaches as well, but cannot
+/// tell of a failure.
+pub(super) struct Lease<'a> {
+    client: &'a Client,
+    attachment: Option<String>,
+    connection: Option<nbd::Client>,
+}
+
+impl<'a> Lease<'a> {
+    /// Attaches and connects.
+    pub(super) fn take(client: &'a Client, volume_id: &str, mode: Mode) -> Result<Self> {
+        let attachment = open(client, volume_id, &hostname(), mode)?;
+        let mut lease = Self {
+            client,
+            attachment: Some(attachment.id.clone()),
+            connection: None,
+        };
+        let uri = connection(&attachment)?.uri;
+        let disk = nbd::Client::connect(&uri).map_err(Exit::Unreachable.wrap());
+        lease.connection = Some(disk.context("connecting to the volume over NBD")?);
+        Ok(lease)
+    }
+
+    /// The volume.
+    pub(super) fn disk(&self) -> &nbd::Client {
+        self.connection
+            .as_ref()
+            .expect("a lease is handed out connected, and only its end disconnects")
+    }
+
+    /// Disconnects and detaches.
+    pub(super) fn end(mut self) -> Result<()> {
+        self.release().map_err(failed).context("detaching")
+    }
+
+    fn release(&mut self) -> api::client::Result<()> {
+        drop(self.connection.take());
+        match self.attachment.take() {
+            Some(id) => self.client.delete_attachment(&id),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.release() {
+            eprintln!("cinderblock: detaching: {error}");
+        }
+    }
+}
+
+/// Whether somebody wants the transfer to stop: Ctrl-C or SIGTERM, so that it can tidy up.
+#[derive(Clone)]
+pub(super) struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Listens from now on, for the rest of the process.
+    pub(super) fn listen() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let flag = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&flag);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
+        let (mut interrupt, mut terminate) = {
+            let _guard = runtime.enter();
+            (
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+            )
+        };
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
+                    }
+                });
+                theirs.store(true, Ordering::Relaxed);
+            })?;
+        Ok(Self(flag))
+    }
+
+    /// An error once somebody has asked.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(Exit::Failure.because("interrupted"));
+        }
+        Ok(())
+    }
+}
