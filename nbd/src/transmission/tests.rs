@@ -1,12 +1,10 @@
 //! The transmission phase, byte for byte, without sockets.
 
 mod probe;
+mod properties;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-
-use proptest::collection::vec;
-use proptest::prelude::{any, proptest};
 
 use self::probe::Probe;
 use super::{Transmission, Verdict, tidy};
@@ -454,26 +452,4 @@ fn extents_are_joined_cut_and_limited() {
         tidy(vec![extent(u64::MAX, true), extent(1, false)], 7, 9),
         [extent(7, true)]
     );
-}
-
-proptest! {
-    /// Arbitrary requests with arbitrary bytes behind them are survived.
-    #[test]
-    fn random_requests_are_survived(
-        requests in vec((0..9u16, 0..64u16, 0..2 * SIZE, 0..70_000u64), 0..30),
-        junk in vec(any::<u8>(), 0..40),
-        structured: bool,
-    ) {
-        let fixture = Fixture::new(structured);
-        let data = vec![3; 70_000];
-        let mut input = Vec::new();
-        for (cookie, (command, flags, offset, length)) in requests.into_iter().enumerate() {
-            let it = request(command, flags, cookie as u64, offset, length);
-            let payload = if command == NBD_CMD_WRITE { length as usize } else { 0 };
-            input.extend(bytes(&[(it, &data[..payload])]));
-        }
-        input.extend(junk);
-        let (sent, _) = fixture.run(&input);
-        assert!(sent.concat().len() < 30 * 80_000);
-    }
 }
