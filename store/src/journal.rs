@@ -1,0 +1,231 @@
+//! Durability of guest writes and of changes to volumes: an append-only log in segment files.
+//!
+//! The journal is also the raw tier: its data blocks have addresses, carry checksums, and are read
+//! back until the packer has moved them. It promises that what a finished [`Journal::flush`] covers
+//! survives, that recovery sees an exact prefix of what was appended, and that damage to what was
+//! durable is reported instead of being taken for the end. It knows nothing of volumes.
+
+pub(crate) mod format;
+pub(crate) mod record;
+pub(crate) mod recovery;
+pub(crate) mod scan;
+pub(crate) mod segment;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
+
+use segment::{Segment, Spare};
+use writer::Inner;
+pub(crate) use writer::{APPEND_CHUNKS_MAX, Purpose};
+
+use crate::addr::{Address, CONTAINER_ID_MAX, ContainerId};
+use crate::disk::{BLOCK_BYTES, Create, Io};
+use crate::{Error, Result};
+
+/// The reason given when a lock is poisoned: a thread of ours panicked, so state may be half-changed.
+macro_rules! poisoned {
+    () => {
+        "no thread panics while it holds a lock of the engine"
+    };
+}
+pub(crate) use poisoned;
+
+/// Spare segments kept ready: one for data to go on in, one that only control records may take.
+const SPARES: usize = 2;
+
+/// Container ids, given out from a range that the metadata file has reserved, so that no crash can
+/// make one be used twice.
+pub(crate) struct ContainerIds {
+    next: AtomicU64,
+    limit: AtomicU64,
+}
+
+impl ContainerIds {
+    /// Ids from `next` on; none until [`Self::reserve`].
+    pub(crate) fn new(next: u64) -> Self {
+        Self { next: AtomicU64::new(next), limit: AtomicU64::new(next) }
+    }
+
+    /// The first of `count` consecutive ids; `None` when the reservation is used up.
+    pub(crate) fn take(&self, count: u64) -> Option<u64> {
+        let limit = self.limit.load(Ordering::Acquire).min(CONTAINER_ID_MAX);
+        self.next
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |next| {
+                next.checked_add(count).filter(|end| *end <= limit)
+            })
+            .ok()
+    }
+
+    /// The next id that would be given out.
+    pub(crate) fn next(&self) -> u64 {
+        self.next.load(Ordering::Acquire)
+    }
+
+    /// Allows ids below `limit`, once that is durable.
+    pub(crate) fn reserve(&self, limit: u64) {
+        self.limit.fetch_max(limit, Ordering::AcqRel);
+    }
+}
+
+/// What a journal is opened with.
+pub(crate) struct JournalSettings {
+    pub(crate) io: Arc<dyn Io>,
+    pub(crate) dir: PathBuf,
+    pub(crate) pool: [u8; 16],
+    pub(crate) segment_blocks: u32,
+    /// Write zeroes into new segments, so that later syncs change no file system metadata.
+    pub(crate) prefill: bool,
+    pub(crate) containers: Arc<ContainerIds>,
+}
+
+/// An open journal.
+pub(crate) struct Journal {
+    io: Arc<dyn Io>,
+    dir: PathBuf,
+    segment_blocks: u32,
+    prefill: bool,
+    containers: Arc<ContainerIds>,
+    inner: Mutex<Inner>,
+    /// A turn of writing ended.
+    changed: Condvar,
+    /// A segment began or went, or a spare came.
+    room: Condvar,
+    /// Segments that hold data, by the id of their first window.
+    segments: RwLock<BTreeMap<u64, Arc<Segment>>>,
+}
+
+impl Journal {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect(poisoned!())
+    }
+
+    fn random_u64(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.io.random(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn segment_path(dir: &Path, number: u64) -> PathBuf {
+        dir.join(format!("{number:08}.wal"))
+    }
+
+    fn begin_segment(&self, segment: &Segment, spare: &Spare) -> Result<()> {
+        let path = Self::segment_path(&self.dir, segment.header.number);
+        self.io
+            .rename(&spare.path, &path)
+            .and_then(|()| self.io.sync_dir(&self.dir))
+            .map_err(|e| Error::io(format!("naming {}", path.display()), e))?;
+        segment.write_header()
+    }
+
+    /// Makes sure that data can go on in another segment, creating files if needed. Takes no lock
+    /// while it works, so appenders call it before they take theirs.
+    ///
+    /// # Errors
+    /// `NoSpace` when the file system is full.
+    pub(crate) fn prepare_spares(&self) -> Result<()> {
+        loop {
+            let mut inner = self.lock();
+            if inner.spares.len() >= SPARES {
+                return Ok(());
+            }
+            let path = self.dir.join(format!("spare-{:08}", inner.next_spare));
+            inner.next_spare += 1;
+            drop(inner);
+            let spare = Spare::create(&*self.io, path, self.segment_blocks, self.prefill)?;
+            self.lock().spares.push(spare);
+        }
+    }
+
+    /// Whether a segment must be added before much more data can be appended.
+    pub(crate) fn wants_spares(&self) -> bool {
+        self.lock().spares.len() < SPARES
+    }
+
+    /// The segment that holds a container, if it is a window of one.
+    pub(crate) fn segment_of(&self, container: ContainerId) -> Option<Arc<Segment>> {
+        let segments = self.segments.read().expect(poisoned!());
+        let (first, segment) = segments.range(..=container.0).next_back()?;
+        (container.0 < first + segment.windows()).then(|| Arc::clone(segment))
+    }
+
+    /// Reads consecutive chunks, from the file or from memory, whichever has them.
+    pub(crate) fn read(&self, segment: &Segment, address: Address, out: &mut [u8]) -> Result<()> {
+        let block = segment.block_of(address).expect("the segment was found by this address");
+        let end = block + (out.len() / BLOCK_BYTES) as u32;
+        if end > segment.written() && self.read_unwritten(segment, block, out) {
+            return Ok(());
+        }
+        segment.read(block, out)
+    }
+
+    /// Segments that are closed for appending, oldest first.
+    pub(crate) fn ended_segments(&self) -> Vec<Arc<Segment>> {
+        let current = self.lock().current.header.first_container;
+        let segments = self.segments.read().expect(poisoned!());
+        segments.range(..current).map(|(_, segment)| Arc::clone(segment)).collect()
+    }
+
+    /// Forgets a segment whose chunks are all elsewhere. Reads that already hold it may go on.
+    pub(crate) fn forget(&self, segment: &Segment) {
+        self.segments.write().expect(poisoned!()).remove(&segment.header.first_container);
+    }
+
+    /// Uses the file of a forgotten segment again, or removes it. No read may be under way.
+    pub(crate) fn recycle(&self, segment: &Segment) -> Result<()> {
+        let old = Self::segment_path(&self.dir, segment.header.number);
+        let mut inner = self.lock();
+        let keep = inner.spares.len() < SPARES + 1 && segment.header.blocks == self.segment_blocks;
+        if keep {
+            inner.spares.push(segment.recycle(old));
+            drop(inner);
+        } else {
+            drop(inner);
+            self.io
+                .remove(&old)
+                .and_then(|()| self.io.sync_dir(&self.dir))
+                .map_err(|e| Error::io(format!("removing {}", old.display()), e))?;
+        }
+        self.room.notify_all();
+        Ok(())
+    }
+
+    /// Bytes of all segments that hold data.
+    pub(crate) fn bytes(&self) -> u64 {
+        let segments = self.segments.read().expect(poisoned!());
+        segments.values().map(|segment| segment.bytes()).sum()
+    }
+
+    /// Whether a failed write or sync has stopped the journal.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.lock().failed
+    }
+
+    /// Stops the journal after a failure elsewhere that makes acknowledging unsafe.
+    pub(crate) fn fail(&self) {
+        self.lock().failed = true;
+        self.changed.notify_all();
+        self.room.notify_all();
+    }
+}
+
+/// Opens spare files left behind, or creates the first.
+fn spare_files(settings: &JournalSettings, names: &[String]) -> Result<Vec<Spare>> {
+    let mut spares = Vec::new();
+    for name in names {
+        let spare = Spare::open(&*settings.io, settings.dir.join(name), Create::Never)?;
+        // A crash may have left one half-made; it is cheaper to make it anew.
+        if spare.blocks()? == settings.segment_blocks && spares.len() <= SPARES {
+            spares.push(spare);
+        } else {
+            settings
+                .io
+                .remove(&spare.path)
+                .map_err(|e| Error::io(format!("removing {}", spare.path.display()), e))?;
+        }
+    }
+    Ok(spares)
+}

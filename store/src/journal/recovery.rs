@@ -1,0 +1,214 @@
+//! Opening a journal: which segments there are, and replaying what came after the checkpoint.
+//!
+//! Segments are taken in the order of their numbers. A segment counts up to the first sequence of
+//! the next one: a batch behind that was cut off by an earlier recovery. The run of intact batches
+//! may end only where nothing shows that more had been durable; otherwise the journal is damaged, and
+//! opening refuses with the place. After a replay, appending goes on in a new segment: the bytes
+//! behind the end of the old one are never written again, so a torn batch cannot come back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, RwLock};
+
+use crate::disk::Create;
+use crate::journal::format::SegmentHeader;
+use crate::journal::record::Record;
+use crate::journal::scan::{Check, Scan};
+use crate::journal::segment::{Segment, Spare};
+use crate::journal::writer::Inner;
+use crate::journal::{Journal, JournalSettings, spare_files};
+use crate::{Error, ErrorKind, Result};
+
+/// Where recovery hands each record: its batch's sequence, the segment and the batch's first block.
+pub(crate) type Apply<'a> = &'a mut dyn FnMut(u64, &Segment, u32, &Record) -> Result<()>;
+
+impl Journal {
+    /// Opens the journal in `settings.dir`, replaying every record after `applied_sequence`.
+    ///
+    /// # Errors
+    /// `Corrupt` when durable records are missing; `UnsupportedFormat`; `NoSpace`; `Io`.
+    pub(crate) fn open(
+        settings: JournalSettings,
+        applied_sequence: u64,
+        apply: Apply<'_>,
+    ) -> Result<Self> {
+        let (numbered, spare_names) = list(&settings)?;
+        let mut spares = spare_files(&settings, &spare_names)?;
+        let mut segments = BTreeMap::new();
+        let mut next_sequence = applied_sequence + 1;
+        let mut next_number = 1;
+        let found = open_segments(&settings, &numbered, &mut spares)?;
+        for (index, segment) in found.iter().enumerate() {
+            let limit = found.get(index + 1).map(|next| next.header.first_sequence);
+            let last = recover(segment, limit, applied_sequence, apply)?;
+            next_sequence = next_sequence.max(last + 1);
+            next_number = next_number.max(segment.header.number + 1);
+            segments.insert(segment.header.first_container, Arc::clone(segment));
+        }
+        let next_spare = next_spare_number(&spare_names);
+        let begun = begin(&settings, spares, next_spare, next_number, next_sequence)?;
+        segments.insert(begun.current.header.first_container, Arc::clone(&begun.current));
+        let journal = Self {
+            io: settings.io,
+            dir: settings.dir,
+            segment_blocks: settings.segment_blocks,
+            prefill: settings.prefill,
+            containers: settings.containers,
+            inner: Mutex::new(begun),
+            changed: Condvar::new(),
+            room: Condvar::new(),
+            segments: RwLock::new(segments),
+        };
+        journal.release_empty(&found)?;
+        Ok(journal)
+    }
+
+    /// Gives back segments that an earlier opening began and nothing was written to.
+    fn release_empty(&self, found: &[Arc<Segment>]) -> Result<()> {
+        for segment in found {
+            if segment.last_sequence() < segment.header.first_sequence {
+                self.forget(segment);
+                self.recycle(segment)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Numbered segment files in order, and the names of spares.
+fn list(settings: &JournalSettings) -> Result<(Vec<(u64, String)>, Vec<String>)> {
+    let entries = settings
+        .io
+        .list(&settings.dir)
+        .map_err(|e| Error::io(format!("listing {}", settings.dir.display()), e))?;
+    let (mut numbered, mut spares) = (Vec::new(), Vec::new());
+    for entry in entries {
+        if entry.name.starts_with("spare-") {
+            spares.push(entry.name);
+        } else if let Some(number) = entry.name.strip_suffix(".wal").and_then(|n| n.parse().ok()) {
+            numbered.push((number, entry.name));
+        }
+    }
+    numbered.sort();
+    Ok((numbered, spares))
+}
+
+fn next_spare_number(names: &[String]) -> u64 {
+    let numbers = names.iter().filter_map(|name| name.strip_prefix("spare-")?.parse::<u64>().ok());
+    numbers.max().map_or(0, |number| number + 1)
+}
+
+/// Opens the numbered files. One whose header is not (or not yet) that of its number is a spare: a
+/// crash came between its renaming and its first sync, before anything in it was acknowledged.
+fn open_segments(
+    settings: &JournalSettings,
+    numbered: &[(u64, String)],
+    spares: &mut Vec<Spare>,
+) -> Result<Vec<Arc<Segment>>> {
+    let mut found = Vec::new();
+    for (index, (number, name)) in numbered.iter().enumerate() {
+        let file = Spare::open(&*settings.io, settings.dir.join(name), Create::Never)?;
+        match file.header()? {
+            Some(header) if header.number == *number => {
+                check_header(settings, &header, &file)?;
+                found.push(Arc::new(file.into_segment(header)));
+            }
+            _ if index + 1 == numbered.len() => spares.push(file),
+            _ => return Err(damaged(*number, "its header does not read")),
+        }
+    }
+    Ok(found)
+}
+
+fn check_header(settings: &JournalSettings, header: &SegmentHeader, file: &Spare) -> Result<()> {
+    if header.pool != settings.pool {
+        let context = format!("journal segment {} belongs to another pool", header.number);
+        return Err(Error::new(ErrorKind::UnsupportedFormat, context));
+    }
+    if file.blocks()? < header.blocks {
+        return Err(damaged(header.number, "the file is shorter than its header says"));
+    }
+    Ok(())
+}
+
+/// Replays one segment and says the last sequence that counts.
+fn recover(
+    segment: &Segment,
+    limit: Option<u64>,
+    applied_sequence: u64,
+    apply: Apply<'_>,
+) -> Result<u64> {
+    let trailer = segment.load_trailer()?;
+    if let Some(trailer) = trailer
+        && trailer.last_sequence <= applied_sequence
+    {
+        segment.set_last_sequence(trailer.last_sequence);
+        segment.set_written(segment.end_block());
+        return Ok(trailer.last_sequence);
+    }
+    let mut scan = Scan::new(segment, Check::DataToo);
+    while limit.is_none_or(|limit| scan.next_sequence() < limit) {
+        let Some(batch) = scan.next()? else { break };
+        for record in &batch.records {
+            if let Record::Write { first_block, checksums, .. } = record {
+                segment.set_checksums(batch.start_block + first_block, checksums);
+            }
+            if batch.header.sequence > applied_sequence {
+                apply(batch.header.sequence, segment, batch.start_block, record)?;
+            }
+        }
+    }
+    let last = scan.next_sequence() - 1;
+    let missing = limit.is_some_and(|limit| scan.next_sequence() < limit)
+        || trailer.is_some_and(|trailer| last < trailer.last_sequence && limit.is_none())
+        || (limit.is_none() && (last < applied_sequence || scan.damaged_here()?));
+    if missing {
+        let place = format!("block {}: batch {} is damaged", scan.end_block(), last + 1);
+        return Err(damaged(segment.header.number, &place));
+    }
+    segment.set_last_sequence(last);
+    segment.set_written(scan.end_block());
+    // What was read may be no further than a device's cache; nothing is acknowledged on top of it
+    // before it is durable.
+    segment.sync()?;
+    Ok(last)
+}
+
+fn damaged(number: u64, what: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("journal segment {number}: {what}"))
+}
+
+/// The first segment to append to.
+fn begin(
+    settings: &JournalSettings,
+    mut spares: Vec<Spare>,
+    mut next_spare: u64,
+    number: u64,
+    first_sequence: u64,
+) -> Result<Inner> {
+    let spare = match spares.pop() {
+        Some(spare) => spare,
+        None => {
+            let path = settings.dir.join(format!("spare-{next_spare:08}"));
+            next_spare += 1;
+            Spare::create(&*settings.io, path, settings.segment_blocks, settings.prefill)?
+        }
+    };
+    let windows = u64::from(settings.segment_blocks.div_ceil(crate::addr::CONTAINER_SLOTS));
+    let first_container = settings
+        .containers
+        .take(windows)
+        .ok_or_else(|| Error::new(ErrorKind::Busy, "no container ids are reserved"))?;
+    let mut epoch = [0; 8];
+    settings.io.random(&mut epoch);
+    let header = SegmentHeader {
+        pool: settings.pool,
+        number,
+        epoch: u64::from_le_bytes(epoch),
+        first_container,
+        blocks: settings.segment_blocks,
+        first_sequence,
+    };
+    let shared = Arc::new(spare.share());
+    let current = Arc::new(spare.into_segment(header));
+    Ok(Inner::new(current, shared, spares, next_spare))
+}

@@ -1,0 +1,132 @@
+//! Reading batches back, for recovery and for the packer.
+
+use crate::disk::BLOCK_BYTES;
+use crate::journal::format::{BATCH_HEADER_BYTES, BatchHeader};
+use crate::journal::record::{self, Record};
+use crate::journal::segment::Segment;
+use crate::{Error, ErrorKind, Result};
+
+/// An intact batch.
+pub(crate) struct Batch {
+    pub(crate) header: BatchHeader,
+    pub(crate) start_block: u32,
+    pub(crate) records: Vec<Record>,
+}
+
+/// Whether the data blocks are checked too, or the record tables alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// As recovery must: a batch with a torn data block never happened.
+    DataToo,
+    /// As the packer may: it checks each block when it reads it.
+    RecordsOnly,
+}
+
+/// Walks the batches of a segment in order.
+pub(crate) struct Scan<'a> {
+    segment: &'a Segment,
+    check: Check,
+    block: u32,
+    sequence: u64,
+}
+
+impl<'a> Scan<'a> {
+    /// Starts at the first batch.
+    pub(crate) fn new(segment: &'a Segment, check: Check) -> Self {
+        Self { segment, check, block: 1, sequence: segment.header.first_sequence }
+    }
+
+    /// The block behind the last intact batch.
+    pub(crate) fn end_block(&self) -> u32 {
+        self.block
+    }
+
+    /// The sequence that comes next.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The next batch; `None` where the run of intact batches ends.
+    pub(crate) fn next(&mut self) -> Result<Option<Batch>> {
+        let Some(header) = self.header_at(self.block)? else { return Ok(None) };
+        let end = u64::from(self.block) + u64::from(header.total_blocks());
+        if header.sequence != self.sequence || end > u64::from(self.segment.end_block()) {
+            return Ok(None);
+        }
+        let Some(records) = self.records(&header)? else { return Ok(None) };
+        if self.check == Check::DataToo && !self.data_intact(&records)? {
+            return Ok(None);
+        }
+        let batch = Batch { header, start_block: self.block, records };
+        self.block = end as u32;
+        self.sequence += 1;
+        Ok(Some(batch))
+    }
+
+    /// After the end: whether something behind it shows that the batch missing here had been made
+    /// durable, so that the journal is damaged rather than merely cut off.
+    pub(crate) fn damaged_here(&self) -> Result<bool> {
+        for block in self.block..self.segment.end_block() {
+            if let Some(header) = self.header_at(block)?
+                && header.durable_sequence >= self.sequence
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn header_at(&self, block: u32) -> Result<Option<BatchHeader>> {
+        if block >= self.segment.end_block() {
+            return Ok(None);
+        }
+        let mut fixed = [0; BATCH_HEADER_BYTES];
+        self.read_bytes(block, 0, &mut fixed)?;
+        let own = |header: &BatchHeader| {
+            header.segment == self.segment.header.number && header.epoch == self.segment.header.epoch
+        };
+        Ok(BatchHeader::decode(&fixed).filter(own))
+    }
+
+    fn records(&self, header: &BatchHeader) -> Result<Option<Vec<Record>>> {
+        let mut table = vec![0; header.table_bytes as usize];
+        if BatchHeader::table_blocks(table.len()) == 0 {
+            self.read_bytes(self.block, BATCH_HEADER_BYTES, &mut table)?;
+        } else {
+            self.read_bytes(self.block + 1 + header.data_blocks, 0, &mut table)?;
+        }
+        if crc32c::crc32c(&table) != header.table_checksum {
+            return Ok(None);
+        }
+        let records = record::decode_table(&table, header.records)?;
+        let inside = records.iter().all(|record| match record {
+            Record::Write { first_block, checksums, .. } => {
+                let end = u64::from(*first_block) + checksums.len() as u64;
+                *first_block >= 1 && end <= 1 + u64::from(header.data_blocks)
+            }
+            _ => true,
+        });
+        if inside {
+            return Ok(Some(records));
+        }
+        let context = format!("journal segment {}: a write outside its batch", header.segment);
+        Err(Error::new(ErrorKind::Corrupt, context))
+    }
+
+    fn data_intact(&self, records: &[Record]) -> Result<bool> {
+        for record in records {
+            let Record::Write { first_block, checksums, .. } = record else { continue };
+            let mut data = vec![0; checksums.len() * BLOCK_BYTES];
+            self.read_bytes(self.block + first_block, 0, &mut data)?;
+            let found = data.chunks_exact(BLOCK_BYTES).map(crc32c::crc32c);
+            if !found.eq(checksums.iter().copied()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn read_bytes(&self, block: u32, skip: usize, out: &mut [u8]) -> Result<()> {
+        self.segment.read_bytes(u64::from(block) * BLOCK_BYTES as u64 + skip as u64, out)
+    }
+}
