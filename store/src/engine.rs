@@ -1,0 +1,126 @@
+//! The open pool: what its parts share.
+//!
+//! Locks, in the order in which they may be taken: `maintenance`, `structure`, volume gates (by id),
+//! `cut`, `state`, a layer's overlay, the journal's. No lock but `maintenance` is held over a sync.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, RwLock};
+
+use quick_cache::sync::Cache;
+
+use crate::addr::{Address, ContainerId};
+use crate::chunk::DomainKey;
+use crate::disk::{File, Io};
+use crate::epoch::Epochs;
+use crate::index::{ContainerRow, ForwardRow, Index, LayerId, Run};
+use crate::journal::{ContainerIds, Journal, poisoned};
+use crate::maintain::{Maintenance, Threads};
+use crate::pack::{PackSet, Reader};
+use crate::state::{Counters, State};
+use crate::{DomainId, Error, ErrorKind, Result};
+
+/// A run as seen through the stack that starts at some layer.
+#[derive(Clone)]
+pub(crate) struct SeenRun {
+    /// The layer it belongs to; `None` when no layer of the stack has the run.
+    pub(crate) owner: Option<LayerId>,
+    pub(crate) run: Arc<Run>,
+}
+
+/// Runs seen lately. `version` moves with every checkpoint; a run looked up before may not be put in
+/// after, so what is in the cache is never older than the index.
+pub(crate) struct RunCache {
+    pub(crate) version: RwLock<u64>,
+    pub(crate) runs: Cache<(LayerId, u32), SeenRun>,
+}
+
+/// Parts of the open pool.
+pub(crate) struct Engine {
+    pub(crate) io: Arc<dyn Io>,
+    pub(crate) dir: std::path::PathBuf,
+    pub(crate) index: Index,
+    pub(crate) journal: Journal,
+    pub(crate) containers: Arc<ContainerIds>,
+    pub(crate) packs: Arc<PackSet>,
+    pub(crate) reader: Reader,
+    pub(crate) state: RwLock<State>,
+    /// One change of volumes or layers at a time.
+    pub(crate) structure: Mutex<()>,
+    /// Shared by whoever appends and then changes an overlay; alone for the cut of a checkpoint.
+    pub(crate) cut: RwLock<()>,
+    pub(crate) places: RwLock<HashMap<ContainerId, ContainerRow>>,
+    pub(crate) forwards: Cache<ContainerId, Arc<ForwardRow>>,
+    pub(crate) run_cache: RunCache,
+    pub(crate) epochs: Epochs,
+    pub(crate) counters: Counters,
+    pub(crate) dedup_hit_bytes: AtomicU64,
+    pub(crate) raw_quota_bytes: u64,
+    pub(crate) maintenance: Mutex<Maintenance>,
+    pub(crate) threads: Threads,
+    /// Held for as long as the pool is open: its lock keeps other processes out.
+    pub(crate) lock_file: Arc<dyn File>,
+}
+
+/// Where the chunks of a container are now.
+pub(crate) enum Place {
+    /// In a journal segment.
+    Journal(Arc<crate::journal::segment::Segment>),
+    /// In a pack file.
+    Packed(ContainerRow),
+    /// Each slot somewhere else.
+    Forwarded(Arc<ForwardRow>),
+}
+
+impl Engine {
+    /// Finds a container. A caller that goes on to read holds an epoch guard from before it learnt
+    /// the address.
+    ///
+    /// # Errors
+    /// `Corrupt` when nothing knows the container.
+    pub(crate) fn place(&self, container: ContainerId) -> Result<Place> {
+        if let Some(segment) = self.journal.segment_of(container) {
+            return Ok(Place::Journal(segment));
+        }
+        if let Some(row) = self.places.read().expect(poisoned!()).get(&container) {
+            return Ok(Place::Packed(row.clone()));
+        }
+        match self.forward(container)? {
+            Some(row) => Ok(Place::Forwarded(row)),
+            None => {
+                let context = format!("container {} is in no table", container.0);
+                Err(Error::new(ErrorKind::Corrupt, context))
+            }
+        }
+    }
+
+    /// Where the slots of a packed journal window went.
+    pub(crate) fn forward(&self, container: ContainerId) -> Result<Option<Arc<ForwardRow>>> {
+        if let Some(row) = self.forwards.get(&container) {
+            return Ok(Some(row));
+        }
+        let Some(row) = self.index.read()?.forward(container)? else { return Ok(None) };
+        let row = Arc::new(row);
+        self.forwards.insert(container, Arc::clone(&row));
+        Ok(Some(row))
+    }
+
+    /// Follows an address through the packing of its window, if that has happened.
+    pub(crate) fn settled(&self, address: Address) -> Result<Address> {
+        if !address.is_data() {
+            return Ok(address);
+        }
+        match self.place(address.container())? {
+            Place::Forwarded(row) => Ok(row.get(address.slot())),
+            Place::Journal(_) | Place::Packed(_) => Ok(address),
+        }
+    }
+
+    /// The key of a domain.
+    pub(crate) fn domain_key(&self, domain: DomainId) -> Result<DomainKey> {
+        let state = self.state.read().expect(poisoned!());
+        state.domains.get(&domain).cloned().ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, format!("domain {domain} has no key"))
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! Layers in memory: what was written since the last checkpoint, and the stack a disk is made of.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+
+use crate::DomainId;
+use crate::addr::Address;
+use crate::extent_map::{ExtentMap, Piece};
+use crate::index::LayerId;
+use crate::journal::poisoned;
+
+/// Changes of one layer that are in the journal and not yet in the index.
+#[derive(Default)]
+struct Overlay {
+    /// Since the last cut.
+    active: ExtentMap,
+    /// Up to the last cut, while its checkpoint is being written.
+    frozen: Option<Arc<ExtentMap>>,
+}
+
+/// What changed between two snapshots of a volume, or since the last.
+pub(crate) struct Layer {
+    pub(crate) id: LayerId,
+    pub(crate) domain: DomainId,
+    overlay: RwLock<Overlay>,
+    /// Whether the overlay may hold anything: lets reads pass quiet layers without the lock.
+    touched: AtomicBool,
+}
+
+impl Layer {
+    pub(crate) fn new(id: LayerId, domain: DomainId) -> Arc<Self> {
+        let (overlay, touched) = (RwLock::default(), AtomicBool::new(false));
+        Arc::new(Self { id, domain, overlay, touched })
+    }
+
+    /// Runs `append` and maps the chunks to the address it gives, in one step as seen by others, so
+    /// that the order in the journal and the order in memory are the same.
+    pub(crate) fn change<E>(
+        &self,
+        first_chunk: u64,
+        chunks: u64,
+        append: impl FnOnce() -> Result<Address, E>,
+    ) -> Result<(), E> {
+        let mut overlay = self.overlay.write().expect(poisoned!());
+        let first = append()?;
+        overlay.active.insert(first_chunk, chunks, first);
+        self.touched.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Calls `found` for the parts of a range that the overlay covers, newest first: a later call
+    /// must not replace what an earlier one gave.
+    pub(crate) fn pieces(&self, start: u64, len: u64, mut found: impl FnMut(Piece)) {
+        if !self.touched.load(Ordering::Acquire) {
+            return;
+        }
+        let overlay = self.overlay.read().expect(poisoned!());
+        overlay.active.pieces(start, len).for_each(&mut found);
+        if let Some(frozen) = &overlay.frozen {
+            frozen.pieces(start, len).for_each(&mut found);
+        }
+    }
+
+    /// Sets aside all changes for a checkpoint; `None` when there are none.
+    pub(crate) fn freeze(&self) -> Option<Arc<ExtentMap>> {
+        let mut overlay = self.overlay.write().expect(poisoned!());
+        debug_assert!(overlay.frozen.is_none(), "one checkpoint at a time");
+        if overlay.active.is_empty() {
+            return None;
+        }
+        let frozen = Arc::new(std::mem::take(&mut overlay.active));
+        overlay.frozen = Some(Arc::clone(&frozen));
+        Some(frozen)
+    }
+
+    /// Drops what a checkpoint has put into the index.
+    pub(crate) fn thaw(&self) {
+        let mut overlay = self.overlay.write().expect(poisoned!());
+        overlay.frozen = None;
+        self.touched.store(!overlay.active.is_empty(), Ordering::Release);
+    }
+}
+
+/// The layers of a disk, newest first.
+pub(crate) struct Chain {
+    pub(crate) layers: Vec<Arc<Layer>>,
+    pub(crate) ids: Vec<LayerId>,
+}
+
+impl Chain {
+    pub(crate) fn new(layers: Vec<Arc<Layer>>) -> Arc<Self> {
+        let ids = layers.iter().map(|layer| layer.id).collect();
+        Arc::new(Self { layers, ids })
+    }
+
+    /// The layer that takes writes.
+    pub(crate) fn head(&self) -> &Arc<Layer> {
+        self.layers.first().expect("a chain has a head")
+    }
+}

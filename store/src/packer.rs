@@ -1,0 +1,331 @@
+//! Packing: moving chunks from ended journal segments into containers, once each, compressed.
+//!
+//! A round takes segments that the last checkpoint covers, oldest first. A chunk is dropped only when
+//! its own layer maps its place to something else. Everything a round decides (container rows, where
+//! each old slot went, changed map entries) is committed in one transaction, after the containers
+//! are durable; only then are the segments forgotten and, when no read can still be using them,
+//! used again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::addr::{Address, CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
+use crate::chunk::{DomainKey, Fingerprint, fingerprint};
+use crate::engine::Engine;
+use crate::index::{ContainerRow, ForwardRow, IndexReader, LayerId, RUN_CHUNKS, Run};
+use crate::journal::poisoned;
+use crate::journal::record::Record;
+use crate::journal::scan::{Check, Scan};
+use crate::journal::segment::Segment;
+use crate::maintain::Maintenance;
+use crate::pack::{ContainerBuilder, FrameOptions};
+use crate::{DomainId, Error, ErrorKind, Result};
+
+/// Segments packed in one transaction at most.
+const ROUND_BYTES: u64 = 1 << 30;
+
+/// A chunk of a segment that its layer still maps.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Live {
+    layer: LayerId,
+    chunk: u64,
+    block: u32,
+}
+
+/// What a round has decided so far.
+#[derive(Default)]
+struct Round {
+    open: HashMap<DomainId, ContainerBuilder>,
+    rows: Vec<(ContainerId, ContainerRow)>,
+    fingerprints: Vec<(ContainerId, Vec<Fingerprint>)>,
+    forwards: HashMap<ContainerId, ForwardRow>,
+    /// Old and new address of each live chunk, by layer and run.
+    moves: HashMap<(LayerId, u32), Vec<(usize, Address, Address)>>,
+    hit_chunks: u64,
+}
+
+impl Engine {
+    /// Packs ended segments that the last checkpoint covers; says whether there were any.
+    pub(crate) fn pack_round(&self, maintenance: &mut Maintenance) -> Result<bool> {
+        let mut bytes = 0;
+        let segments: Vec<Arc<Segment>> = self
+            .journal
+            .ended_segments()
+            .into_iter()
+            .take_while(|segment| segment.last_sequence() <= maintenance.applied_sequence)
+            .take_while(|segment| {
+                let first = bytes == 0;
+                bytes += segment.bytes();
+                first || bytes <= ROUND_BYTES
+            })
+            .collect();
+        if segments.is_empty() {
+            return Ok(false);
+        }
+        self.release_reserve_if_tight();
+        let mut round = Round::default();
+        for segment in &segments {
+            self.pack_segment(maintenance, &mut round, segment)?;
+        }
+        self.finish_containers(maintenance, &mut round)?;
+        self.packs.sync()?;
+        if let Err(error) = self.commit_round(maintenance, round) {
+            self.journal.fail();
+            return Err(error);
+        }
+        for segment in &segments {
+            self.journal.forget(segment);
+        }
+        self.epochs.wait();
+        for segment in &segments {
+            self.journal.recycle(segment)?;
+        }
+        Ok(true)
+    }
+
+    fn pack_segment(
+        &self,
+        maintenance: &mut Maintenance,
+        round: &mut Round,
+        segment: &Segment,
+    ) -> Result<()> {
+        for window in 0..segment.windows() {
+            let id = ContainerId(segment.header.first_container + window);
+            round.forwards.insert(id, ForwardRow::empty());
+        }
+        let live = self.live_chunks(maintenance, segment)?;
+        let mut at = 0;
+        let mut data = vec![0; 256 * CHUNK_BYTES];
+        while at < live.len() {
+            let count = consecutive(&live[at..]).min(256);
+            let part = &mut data[..count * CHUNK_BYTES];
+            segment.read(live[at].block, part)?;
+            for (one, chunk) in live[at..at + count].iter().zip(part.chunks_exact(CHUNK_BYTES)) {
+                self.pack_chunk(maintenance, round, segment, *one, chunk)?;
+            }
+            at += count;
+        }
+        Ok(())
+    }
+
+    /// The chunks of a segment that are still mapped, in the order of their place on the disk: what
+    /// lies together there is read together later.
+    fn live_chunks(&self, maintenance: &Maintenance, segment: &Segment) -> Result<Vec<Live>> {
+        let mut written = Vec::new();
+        let mut scan = Scan::new(segment, Check::RecordsOnly);
+        while scan.next_sequence() <= segment.last_sequence() {
+            let Some(batch) = scan.next()? else {
+                let context = format!(
+                    "journal segment {}, block {}: batch {} is damaged",
+                    segment.header.number,
+                    scan.end_block(),
+                    scan.next_sequence()
+                );
+                return Err(Error::new(ErrorKind::Corrupt, context));
+            };
+            for record in batch.records {
+                if let Record::Write { layer, first_chunk, first_block, checksums } = record {
+                    let layer = maintenance.merged_into(layer);
+                    let block = batch.start_block + first_block;
+                    written.extend((0..checksums.len() as u32).map(|index| Live {
+                        layer,
+                        chunk: first_chunk + u64::from(index),
+                        block: block + index,
+                    }));
+                }
+            }
+        }
+        written.sort_unstable();
+        let reader = self.index.read()?;
+        let mut seen: Option<(LayerId, u32, Option<Run>)> = None;
+        let mut live = Vec::with_capacity(written.len());
+        for one in written {
+            let run = (one.chunk / RUN_CHUNKS) as u32;
+            if !matches!(&seen, Some((layer, number, _)) if (*layer, *number) == (one.layer, run)) {
+                seen = Some((one.layer, run, reader.run(one.layer, run)?));
+            }
+            let mapped = seen.as_ref().and_then(|(_, _, found)| found.as_ref());
+            let address = segment.address(one.block);
+            if mapped.is_some_and(|run| run.get((one.chunk % RUN_CHUNKS) as usize) == address) {
+                live.push(one);
+            }
+        }
+        Ok(live)
+    }
+
+    fn pack_chunk(
+        &self,
+        maintenance: &mut Maintenance,
+        round: &mut Round,
+        segment: &Segment,
+        one: Live,
+        chunk: &[u8],
+    ) -> Result<()> {
+        let (domain, key) = self.domain_of(maintenance, one.layer)?;
+        let print = fingerprint(&key, chunk);
+        let new = match self.find_equal(maintenance, round, domain, &print)? {
+            Some(address) => {
+                round.hit_chunks += 1;
+                address
+            }
+            None => self.store_chunk(maintenance, round, domain, print, chunk)?,
+        };
+        let old = segment.address(one.block);
+        if let Some(row) = round.forwards.get_mut(&old.container()) {
+            row.set(old.slot(), new);
+        }
+        let run = (one.chunk / RUN_CHUNKS) as u32;
+        let moves = round.moves.entry((one.layer, run)).or_default();
+        moves.push(((one.chunk % RUN_CHUNKS) as usize, old, new));
+        Ok(())
+    }
+
+    fn find_equal(
+        &self,
+        maintenance: &mut Maintenance,
+        round: &Round,
+        domain: DomainId,
+        print: &Fingerprint,
+    ) -> Result<Option<Address>> {
+        if let Some(builder) = round.open.get(&domain)
+            && let Some(slot) = builder.find(print)
+        {
+            return Ok(Some(Address::new(builder.id(), slot)));
+        }
+        maintenance.dedup.lookup(print, |container| self.fingerprints_of(container))
+    }
+
+    /// The fingerprints of a packed container; `None` when it is gone.
+    pub(crate) fn fingerprints_of(
+        &self,
+        container: ContainerId,
+    ) -> Result<Option<Arc<[Fingerprint]>>> {
+        let row = self.places.read().expect(poisoned!()).get(&container).cloned();
+        let Some(row) = row else { return Ok(None) };
+        let directory = self.packs.read_directory(&row.location, container)?;
+        Ok(Some(directory.fingerprints()))
+    }
+
+    fn store_chunk(
+        &self,
+        maintenance: &mut Maintenance,
+        round: &mut Round,
+        domain: DomainId,
+        print: Fingerprint,
+        chunk: &[u8],
+    ) -> Result<Address> {
+        if !round.open.contains_key(&domain) {
+            let id = self.containers.take(1).ok_or_else(|| {
+                Error::new(ErrorKind::Busy, "container ids wait for a checkpoint")
+            })?;
+            let builder = ContainerBuilder::new(ContainerId(id), domain, FrameOptions::default());
+            round.open.insert(domain, builder);
+        }
+        let builder = round.open.get_mut(&domain).expect("inserted above");
+        let address = Address::new(builder.id(), builder.push(print, chunk));
+        if builder.is_full()
+            && let Some(full) = round.open.remove(&domain)
+        {
+            self.finish_container(maintenance, round, full)?;
+        }
+        Ok(address)
+    }
+
+    fn finish_containers(&self, maintenance: &mut Maintenance, round: &mut Round) -> Result<()> {
+        let open: Vec<ContainerBuilder> = round.open.drain().map(|(_, builder)| builder).collect();
+        open.into_iter().try_for_each(|builder| self.finish_container(maintenance, round, builder))
+    }
+
+    fn finish_container(
+        &self,
+        maintenance: &mut Maintenance,
+        round: &mut Round,
+        builder: ContainerBuilder,
+    ) -> Result<()> {
+        let sealed = builder.finish();
+        let location = self.packs.append(&sealed)?;
+        let row = ContainerRow {
+            location,
+            slots: sealed.slots,
+            live: sealed.slots,
+            plain_bytes: sealed.plain_bytes,
+            domain: sealed.domain,
+        };
+        // From here on the round itself may find it; the rows of both go into one transaction.
+        self.places.write().expect(poisoned!()).insert(sealed.id, row.clone());
+        let fingerprints = sealed.directory.fingerprints();
+        maintenance.dedup.insert_container(sealed.id, &fingerprints);
+        round.rows.push((sealed.id, row));
+        Ok(())
+    }
+
+    fn commit_round(&self, maintenance: &mut Maintenance, round: Round) -> Result<()> {
+        let mut writer = self.index.write()?;
+        for (id, row) in &round.rows {
+            writer.put_container(*id, row)?;
+        }
+        for (id, row) in &round.forwards {
+            writer.put_forward(*id, row)?;
+        }
+        let mut touched = Vec::new();
+        for ((layer, number), moves) in &round.moves {
+            let Some(mut run) = writer.run(*layer, *number)? else { continue };
+            for (index, old, new) in moves {
+                if run.get(*index) == *old {
+                    run.set(*index, *new);
+                }
+                // Whether or not the entry is here still, a copy of it may be elsewhere.
+                maintenance.note_address(self, *new)?;
+            }
+            writer.put_run(*layer, *number, &run)?;
+            touched.push((*layer, *number));
+        }
+        let last_layer = self.state.read().expect(poisoned!()).last_layer();
+        let limit = self.put_checkpoint(&mut writer, maintenance.applied_sequence, last_layer)?;
+        for (id, row) in round.forwards {
+            self.forwards.insert(id, Arc::new(row));
+        }
+        // Runs seen through other stacks may be these runs.
+        self.commit_runs(writer, &touched, true)?;
+        self.containers.reserve(limit);
+        self.dedup_hit_bytes.fetch_add(round.hit_chunks * CHUNK_BYTES as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn domain_of(
+        &self,
+        maintenance: &mut Maintenance,
+        layer: LayerId,
+    ) -> Result<(DomainId, DomainKey)> {
+        if let Some((known, domain, key)) = &maintenance.last_domain
+            && *known == layer
+        {
+            return Ok((*domain, key.clone()));
+        }
+        let domain = {
+            let state = self.state.read().expect(poisoned!());
+            state.layers.get(&layer).map(|entry| entry.layer.domain)
+        };
+        let domain = domain.ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, format!("layer {} has runs and no row", layer.0))
+        })?;
+        let key = self.domain_key(domain)?;
+        maintenance.last_domain = Some((layer, domain, key.clone()));
+        Ok((domain, key))
+    }
+
+    /// The index reader's view of one run, for tests and tools.
+    #[cfg(test)]
+    pub(crate) fn stored_run(reader: &IndexReader, layer: LayerId, run: u32) -> Option<Run> {
+        reader.run(layer, run).ok().flatten()
+    }
+}
+
+/// How many live chunks from the first lie one behind the other in the segment.
+fn consecutive(live: &[Live]) -> usize {
+    let follows = |pair: &[Live]| pair[1].block == pair[0].block + 1;
+    1 + live.windows(2).take_while(|pair| follows(pair)).count()
+}
+
+const _: () = assert!(RUN_CHUNKS < CONTAINER_SLOTS as u64);

@@ -1,0 +1,212 @@
+//! Reading a disk: overlay, then index, then journal or pack.
+
+use std::sync::Arc;
+
+use crate::addr::{Address, CHUNK_BYTES, CHUNK_SHIFT, CONTAINER_SLOTS};
+use crate::engine::{Engine, Place, SeenRun};
+use crate::index::{RUN_CHUNKS, Run};
+use crate::journal::poisoned;
+use crate::layer::Chain;
+use crate::store::{Extent, ExtentKind};
+use crate::{Error, ErrorKind, Result};
+
+const RUN: usize = RUN_CHUNKS as usize;
+
+impl Engine {
+    /// Fills `out` with the bytes at `offset`; the caller has checked the bounds.
+    pub(crate) fn read_bytes(&self, chain: &Chain, offset: u64, out: &mut [u8]) -> Result<()> {
+        let _guard = self.epochs.enter();
+        let skip = (offset % CHUNK_BYTES as u64) as usize;
+        let mut chunk = offset >> CHUNK_SHIFT;
+        let mut rest = out;
+        if skip != 0 {
+            let take = rest.len().min(CHUNK_BYTES - skip);
+            let (part, tail) = rest.split_at_mut(take);
+            self.read_part(chain, chunk, skip, part)?;
+            (chunk, rest) = (chunk + 1, tail);
+        }
+        let whole = rest.len() / CHUNK_BYTES;
+        let (middle, tail) = rest.split_at_mut(whole * CHUNK_BYTES);
+        self.read_chunks(chain, chunk, middle)?;
+        if tail.is_empty() {
+            return Ok(());
+        }
+        self.read_part(chain, chunk + whole as u64, 0, tail)
+    }
+
+    fn read_part(&self, chain: &Chain, chunk: u64, skip: usize, part: &mut [u8]) -> Result<()> {
+        let mut whole = [0; CHUNK_BYTES];
+        self.read_chunks(chain, chunk, &mut whole)?;
+        part.copy_from_slice(&whole[skip..skip + part.len()]);
+        Ok(())
+    }
+
+    fn read_chunks(&self, chain: &Chain, first: u64, out: &mut [u8]) -> Result<()> {
+        let mut rest = out;
+        let mut chunk = first;
+        while !rest.is_empty() {
+            let in_run = (chunk % RUN_CHUNKS) as usize;
+            let count = (rest.len() / CHUNK_BYTES).min(RUN - in_run);
+            let mut found = [Address::HOLE; RUN];
+            self.resolve(chain, chunk, &mut found[..count])?;
+            let (part, tail) = rest.split_at_mut(count * CHUNK_BYTES);
+            self.read_addresses(&found[..count], part)?;
+            (chunk, rest) = (chunk + count as u64, tail);
+        }
+        Ok(())
+    }
+
+    /// The addresses of chunks from `first`, all of one run.
+    pub(crate) fn resolve(&self, chain: &Chain, first: u64, out: &mut [Address]) -> Result<()> {
+        // The layer (as its depth) whose overlay gave each address; what lies below the owner of the
+        // run is older than the run.
+        let mut depth_of = [usize::MAX; RUN];
+        let mut open = out.len();
+        for (depth, layer) in chain.layers.iter().enumerate() {
+            layer.pieces(first, out.len() as u64, |piece| {
+                let at = (piece.start - first) as usize;
+                for index in 0..piece.len as usize {
+                    if depth_of[at + index] == usize::MAX {
+                        depth_of[at + index] = depth;
+                        out[at + index] = piece.first.advance(index as u64);
+                        open -= 1;
+                    }
+                }
+            });
+            if depth == 0 && open == 0 {
+                return Ok(());
+            }
+        }
+        let seen = self.seen_run(chain, (first / RUN_CHUNKS) as u32)?;
+        let owner_depth = seen
+            .owner
+            .and_then(|owner| chain.ids.iter().position(|id| *id == owner))
+            .unwrap_or(usize::MAX - 1);
+        let in_run = (first % RUN_CHUNKS) as usize;
+        for (index, address) in out.iter_mut().enumerate() {
+            if depth_of[index] > owner_depth {
+                *address = seen.run.get(in_run + index);
+            }
+        }
+        Ok(())
+    }
+
+    /// A run as the stack shows it, from the cache or the index.
+    fn seen_run(&self, chain: &Chain, run: u32) -> Result<SeenRun> {
+        let key = (chain.head().id, run);
+        if let Some(seen) = self.run_cache.runs.get(&key) {
+            return Ok(seen);
+        }
+        let version = *self.run_cache.version.read().expect(poisoned!());
+        let seen = match self.index.read()?.find_run(&chain.ids, run)? {
+            Some((owner, run)) => SeenRun { owner: Some(owner), run: Arc::new(run) },
+            None => SeenRun { owner: None, run: Arc::new(Run::holes()) },
+        };
+        let now = self.run_cache.version.read().expect(poisoned!());
+        if *now == version {
+            self.run_cache.runs.insert(key, seen.clone());
+        }
+        Ok(seen)
+    }
+
+    /// Reads chunks by address, neighbours together.
+    fn read_addresses(&self, addresses: &[Address], out: &mut [u8]) -> Result<()> {
+        let mut rest = out;
+        let mut at = 0;
+        while at < addresses.len() {
+            let first = addresses[at];
+            let count = progression(&addresses[at..]);
+            let (part, tail) = rest.split_at_mut(count * CHUNK_BYTES);
+            if first.is_data() {
+                self.read_data(first, part)?;
+            } else {
+                part.fill(0);
+            }
+            (at, rest) = (at + count, tail);
+        }
+        Ok(())
+    }
+
+    /// Reads chunks at consecutive slots of one container.
+    fn read_data(&self, first: Address, out: &mut [u8]) -> Result<()> {
+        match self.place(first.container())? {
+            Place::Journal(segment) => self.journal.read(&segment, first, out),
+            Place::Packed(row) => {
+                self.reader.read(first.container(), &row.location, first.slot(), out)
+            }
+            Place::Forwarded(row) => {
+                let count = out.len() / CHUNK_BYTES;
+                let settled: Vec<Address> =
+                    (0..count as u32).map(|index| row.get(first.slot() + index)).collect();
+                if settled.iter().any(|address| !address.is_data()) {
+                    let context = format!("{first:?} was dropped by the packer");
+                    return Err(Error::new(ErrorKind::Corrupt, context));
+                }
+                // Packing ends in pack files, so this goes one step deep.
+                self.read_addresses(&settled, out)
+            }
+        }
+    }
+
+    /// Kinds of a range in bytes, as [`crate::Volume::extents`] promises.
+    pub(crate) fn extents(
+        &self,
+        chain: &Chain,
+        offset: u64,
+        len: u64,
+        max: usize,
+    ) -> Result<Vec<Extent>> {
+        let mut extents: Vec<Extent> = Vec::new();
+        let (mut at, end) = (offset, offset + len);
+        while at < end {
+            let chunk = at >> CHUNK_SHIFT;
+            let last = (end - 1) >> CHUNK_SHIFT;
+            let in_run = chunk % RUN_CHUNKS;
+            let count = (last - chunk + 1).min(RUN_CHUNKS - in_run);
+            let mut found = [Address::HOLE; RUN];
+            self.resolve(chain, chunk, &mut found[..count as usize])?;
+            for (index, address) in found[..count as usize].iter().enumerate() {
+                let until = ((chunk + index as u64 + 1) << CHUNK_SHIFT).min(end);
+                if !push_extent(&mut extents, max, until - at, kind_of(*address)) {
+                    return Ok(extents);
+                }
+                at = until;
+            }
+        }
+        Ok(extents)
+    }
+}
+
+/// Adds to the last extent or behind it; `false` when there is no room for another.
+fn push_extent(extents: &mut Vec<Extent>, max: usize, len: u64, kind: ExtentKind) -> bool {
+    if let Some(last) = extents.last_mut()
+        && last.kind == kind
+    {
+        last.len += len;
+        return true;
+    }
+    if extents.len() == max {
+        return false;
+    }
+    extents.push(Extent { len, kind });
+    true
+}
+
+fn kind_of(address: Address) -> ExtentKind {
+    match address {
+        Address::HOLE => ExtentKind::Hole,
+        Address::ZERO => ExtentKind::Zero,
+        _ => ExtentKind::Data,
+    }
+}
+
+/// How many addresses from the first follow one another inside one container.
+fn progression(addresses: &[Address]) -> usize {
+    let first = addresses[0];
+    let most = match first.is_data() {
+        true => (CONTAINER_SLOTS - first.slot()) as usize,
+        false => addresses.len(),
+    };
+    let follows = |(index, address): &(usize, &Address)| **address == first.advance(*index as u64);
+    addresses.iter().take(most).enumerate().take_while(follows).count()
+}

@@ -1,0 +1,367 @@
+//! Volumes, snapshots and layers in memory, and how journal records change them.
+//!
+//! The same `apply` runs when a record is appended and when it is replayed, so recovery cannot differ
+//! from what happened. Checkpoints copy what is marked dirty into the index.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+
+use crate::chunk::DomainKey;
+use crate::index::{LayerId, LayerRow, LayerState, SnapshotRow, VolumeRow};
+use crate::journal::poisoned;
+use crate::journal::record::{Cut, Record};
+use crate::layer::{Chain, Layer};
+use crate::store::Packing;
+use crate::{DomainId, Error, ErrorKind, Result, SnapshotId, VolumeId, VolumeSpec};
+
+/// Traffic since the pool was opened.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) read_bytes: AtomicU64,
+    pub(crate) written_bytes: AtomicU64,
+    pub(crate) read_ops: AtomicU64,
+    pub(crate) write_ops: AtomicU64,
+    pub(crate) flushes: AtomicU64,
+}
+
+/// A writable disk.
+pub(crate) struct VolumeState {
+    pub(crate) id: VolumeId,
+    pub(crate) domain: DomainId,
+    pub(crate) packing: Packing,
+    size_bytes: AtomicU64,
+    /// Shared by writes of whole chunks; alone for writes that read first, and for cuts.
+    pub(crate) gate: RwLock<()>,
+    chain: RwLock<Arc<Chain>>,
+    gone: AtomicBool,
+    pub(crate) counters: Counters,
+}
+
+impl VolumeState {
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.size_bytes.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn chain(&self) -> Arc<Chain> {
+        Arc::clone(&self.chain.read().expect(poisoned!()))
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn spec(&self) -> VolumeSpec {
+        VolumeSpec { size_bytes: self.size_bytes(), domain: self.domain, packing: self.packing }
+    }
+}
+
+/// A frozen disk.
+pub(crate) struct SnapshotState {
+    pub(crate) id: SnapshotId,
+    pub(crate) volume: VolumeId,
+    pub(crate) layer: LayerId,
+    pub(crate) size_bytes: u64,
+    pub(crate) created_us: u64,
+    chain: RwLock<Arc<Chain>>,
+    gone: AtomicBool,
+}
+
+impl SnapshotState {
+    pub(crate) fn chain(&self) -> Arc<Chain> {
+        Arc::clone(&self.chain.read().expect(poisoned!()))
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+}
+
+/// A layer and its place in the tree.
+pub(crate) struct LayerEntry {
+    pub(crate) layer: Arc<Layer>,
+    pub(crate) parent: Option<LayerId>,
+    /// Data chunks seen through this layer less those seen through its parent.
+    pub(crate) delta_chunks: i64,
+}
+
+/// What has changed since the last checkpoint.
+#[derive(Default)]
+pub(crate) struct Dirty {
+    pub(crate) volumes: HashSet<VolumeId>,
+    pub(crate) snapshots: HashSet<SnapshotId>,
+    pub(crate) layers: HashSet<LayerId>,
+    pub(crate) domains: HashSet<DomainId>,
+}
+
+/// Everything but the data.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) volumes: BTreeMap<VolumeId, Arc<VolumeState>>,
+    pub(crate) snapshots: BTreeMap<SnapshotId, Arc<SnapshotState>>,
+    pub(crate) layers: BTreeMap<LayerId, LayerEntry>,
+    pub(crate) domains: HashMap<DomainId, DomainKey>,
+    pub(crate) dirty: Dirty,
+    last_layer: u32,
+}
+
+impl State {
+    /// The state as a checkpoint left it.
+    ///
+    /// # Errors
+    /// `Corrupt` when a row names a layer that is not there.
+    pub(crate) fn load(
+        layers: Vec<(LayerId, LayerRow)>,
+        volumes: Vec<(VolumeId, VolumeRow)>,
+        snapshots: Vec<(SnapshotId, SnapshotRow)>,
+        domains: HashMap<DomainId, DomainKey>,
+        last_layer: u32,
+    ) -> Result<Self> {
+        let mut state = Self { domains, last_layer, ..Self::default() };
+        for (id, row) in layers {
+            let entry = LayerEntry {
+                layer: Layer::new(id, row.domain),
+                parent: row.parent,
+                delta_chunks: row.delta_chunks,
+            };
+            state.layers.insert(id, entry);
+        }
+        for (id, row) in volumes {
+            let packing = Packing::from_code(row.packing)
+                .ok_or_else(|| corrupt(format!("volume {id}: unknown packing policy")))?;
+            state.add_volume(id, row.head, row.size_bytes, row.domain, packing)?;
+        }
+        for (id, row) in snapshots {
+            state.add_snapshot(id, row.volume, row.layer, row.size_bytes, row.created_us)?;
+        }
+        state.dirty = Dirty::default();
+        Ok(state)
+    }
+
+    /// A layer id that was never used.
+    pub(crate) fn next_layer(&self) -> LayerId {
+        LayerId(self.last_layer + 1)
+    }
+
+    /// The highest layer id ever used.
+    pub(crate) fn last_layer(&self) -> u32 {
+        self.last_layer
+    }
+
+    pub(crate) fn volume(&self, id: VolumeId) -> Result<&Arc<VolumeState>> {
+        self.volumes
+            .get(&id)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("volume {id} does not exist")))
+    }
+
+    pub(crate) fn snapshot(&self, id: SnapshotId) -> Result<&Arc<SnapshotState>> {
+        self.snapshots
+            .get(&id)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("snapshot {id} does not exist")))
+    }
+
+    /// Carries out a structural record.
+    ///
+    /// # Errors
+    /// `Corrupt` when the record does not fit: live callers have checked before they append.
+    pub(crate) fn apply(&mut self, record: &Record) -> Result<()> {
+        match record {
+            Record::Domain { domain, key } => {
+                self.domains.insert(*domain, DomainKey::new(*key));
+                self.dirty.domains.insert(*domain);
+                Ok(())
+            }
+            Record::CreateVolume { volume, head, parent, size_bytes, domain, packing } => {
+                self.add_layer(*head, *parent, *domain);
+                self.add_volume(*volume, *head, *size_bytes, *domain, *packing)
+            }
+            Record::CloneVolume { volume, head, source, source_head, size_bytes, domain, packing } => {
+                let frozen = self.move_head(*source, *source_head)?;
+                self.add_layer(*head, Some(frozen), *domain);
+                self.add_volume(*volume, *head, *size_bytes, *domain, *packing)
+            }
+            Record::Snapshot { created_us, cuts } => {
+                cuts.iter().try_for_each(|cut| self.apply_cut(*cut, *created_us))
+            }
+            Record::DeleteSnapshot { snapshot } => {
+                if let Some(state) = self.snapshots.remove(snapshot) {
+                    state.gone.store(true, Ordering::Release);
+                    self.dirty.layers.insert(state.layer);
+                }
+                self.dirty.snapshots.insert(*snapshot);
+                Ok(())
+            }
+            Record::DeleteVolume { volume } => {
+                if let Some(state) = self.volumes.remove(volume) {
+                    state.gone.store(true, Ordering::Release);
+                    self.dirty.layers.insert(state.chain().head().id);
+                }
+                self.dirty.volumes.insert(*volume);
+                Ok(())
+            }
+            Record::ResizeVolume { volume, size_bytes } => {
+                self.volume(*volume)?.size_bytes.store(*size_bytes, Ordering::Release);
+                self.dirty.volumes.insert(*volume);
+                Ok(())
+            }
+            Record::Write { .. } | Record::Zero { .. } | Record::Trim { .. } => {
+                Err(corrupt("a data record is not structural".to_owned()))
+            }
+        }
+    }
+
+    fn apply_cut(&mut self, cut: Cut, created_us: u64) -> Result<()> {
+        let size_bytes = self.volume(cut.volume)?.size_bytes();
+        let frozen = self.move_head(cut.volume, cut.new_head)?;
+        self.add_snapshot(cut.snapshot, cut.volume, frozen, size_bytes, created_us)
+    }
+
+    /// Freezes a volume's head and opens a new one on it.
+    fn move_head(&mut self, volume: VolumeId, new_head: LayerId) -> Result<LayerId> {
+        let volume = Arc::clone(self.volume(volume)?);
+        let frozen = volume.chain().head().id;
+        self.add_layer(new_head, Some(frozen), volume.domain);
+        *volume.chain.write().expect(poisoned!()) = self.chain(new_head)?;
+        self.dirty.volumes.insert(volume.id);
+        self.dirty.layers.insert(frozen);
+        Ok(frozen)
+    }
+
+    fn add_layer(&mut self, id: LayerId, parent: Option<LayerId>, domain: DomainId) {
+        let entry = LayerEntry { layer: Layer::new(id, domain), parent, delta_chunks: 0 };
+        self.layers.insert(id, entry);
+        self.last_layer = self.last_layer.max(id.0);
+        self.dirty.layers.insert(id);
+    }
+
+    fn add_volume(
+        &mut self,
+        id: VolumeId,
+        head: LayerId,
+        size_bytes: u64,
+        domain: DomainId,
+        packing: Packing,
+    ) -> Result<()> {
+        let volume = VolumeState {
+            id,
+            domain,
+            packing,
+            size_bytes: AtomicU64::new(size_bytes),
+            gate: RwLock::new(()),
+            chain: RwLock::new(self.chain(head)?),
+            gone: AtomicBool::new(false),
+            counters: Counters::default(),
+        };
+        self.volumes.insert(id, Arc::new(volume));
+        self.dirty.volumes.insert(id);
+        Ok(())
+    }
+
+    fn add_snapshot(
+        &mut self,
+        id: SnapshotId,
+        volume: VolumeId,
+        layer: LayerId,
+        size_bytes: u64,
+        created_us: u64,
+    ) -> Result<()> {
+        let (chain, gone) = (RwLock::new(self.chain(layer)?), AtomicBool::new(false));
+        let snapshot = SnapshotState { id, volume, layer, size_bytes, created_us, chain, gone };
+        self.snapshots.insert(id, Arc::new(snapshot));
+        self.dirty.snapshots.insert(id);
+        Ok(())
+    }
+
+    /// The stack from `head` down.
+    pub(crate) fn chain(&self, head: LayerId) -> Result<Arc<Chain>> {
+        let (mut layers, mut next) = (Vec::new(), Some(head));
+        while let Some(id) = next {
+            let entry = self
+                .layers
+                .get(&id)
+                .ok_or_else(|| corrupt(format!("layer {} is missing", id.0)))?;
+            if layers.len() > self.layers.len() {
+                return Err(corrupt(format!("layer {} is its own ancestor", id.0)));
+            }
+            layers.push(Arc::clone(&entry.layer));
+            next = entry.parent;
+        }
+        Ok(Chain::new(layers))
+    }
+
+    /// Rebuilds all stacks after layers were merged away.
+    pub(crate) fn rebuild_chains(&self) -> Result<()> {
+        for volume in self.volumes.values() {
+            let chain = self.chain(volume.chain().head().id)?;
+            *volume.chain.write().expect(poisoned!()) = chain;
+        }
+        for snapshot in self.snapshots.values() {
+            *snapshot.chain.write().expect(poisoned!()) = self.chain(snapshot.layer)?;
+        }
+        Ok(())
+    }
+
+    /// The layer rows refer to each other by role; `None` for a layer that is gone.
+    pub(crate) fn layer_row(&self, id: LayerId, roles: &Roles) -> Option<LayerRow> {
+        let entry = self.layers.get(&id)?;
+        Some(LayerRow {
+            parent: entry.parent,
+            state: roles.of(id),
+            domain: entry.layer.domain,
+            delta_chunks: entry.delta_chunks,
+        })
+    }
+
+    /// Who uses each layer, computed in one pass.
+    pub(crate) fn roles(&self) -> Roles {
+        let mut roles = Roles::default();
+        for volume in self.volumes.values() {
+            roles.heads.insert(volume.chain().head().id);
+        }
+        roles.snapshots.extend(self.snapshots.values().map(|snapshot| snapshot.layer));
+        for (id, entry) in &self.layers {
+            if let Some(parent) = entry.parent {
+                roles.children.entry(parent).or_default().push(*id);
+            }
+        }
+        roles
+    }
+
+    /// Data chunks mapped through a layer's stack.
+    pub(crate) fn mapped_chunks(&self, chain: &Chain) -> u64 {
+        let delta = |id| self.layers.get(id).map_or(0, |entry| entry.delta_chunks);
+        u64::try_from(chain.ids.iter().map(delta).sum::<i64>()).unwrap_or(0)
+    }
+}
+
+/// Uses of the layers at one moment.
+#[derive(Default)]
+pub(crate) struct Roles {
+    heads: HashSet<LayerId>,
+    snapshots: HashSet<LayerId>,
+    children: HashMap<LayerId, Vec<LayerId>>,
+}
+
+impl Roles {
+    /// What the layer is to the outside.
+    pub(crate) fn of(&self, id: LayerId) -> LayerState {
+        if self.heads.contains(&id) {
+            LayerState::Open
+        } else if self.snapshots.contains(&id) {
+            LayerState::Frozen
+        } else if self.children(id).is_empty() {
+            LayerState::Dropping
+        } else {
+            LayerState::Hidden
+        }
+    }
+
+    /// The layers on top of it.
+    pub(crate) fn children(&self, id: LayerId) -> &[LayerId] {
+        self.children.get(&id).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn corrupt(context: String) -> Error {
+    Error::new(ErrorKind::Corrupt, context)
+}

@@ -1,0 +1,147 @@
+//! Changing a disk: writes, zeroes and trims go to the journal and the head layer's overlay.
+
+use crate::addr::{Address, CHUNK_BYTES, CHUNK_SHIFT};
+use crate::chunk::is_zero;
+use crate::engine::Engine;
+use crate::journal::record::Record;
+use crate::journal::{APPEND_CHUNKS_MAX, Purpose, poisoned};
+use crate::layer::Layer;
+use crate::state::VolumeState;
+use crate::store::ZeroMode;
+use crate::{ErrorKind, Result};
+
+/// Beyond this, zeroing always leaves a hole: nothing is ever preallocated, so the only difference
+/// would be a map entry for each chunk.
+const ZERO_CHUNKS_MAX: u64 = (1 << 30) / CHUNK_BYTES as u64;
+
+impl Engine {
+    /// Writes bytes anywhere; the caller has checked the bounds.
+    pub(crate) fn write_bytes(&self, volume: &VolumeState, offset: u64, data: &[u8]) -> Result<()> {
+        let chunk_bytes = CHUNK_BYTES as u64;
+        if offset.is_multiple_of(chunk_bytes) && data.len().is_multiple_of(CHUNK_BYTES) {
+            let _shared = volume.gate.read().expect(poisoned!());
+            return self.write_chunks(volume.chain().head(), offset >> CHUNK_SHIFT, data);
+        }
+        // What surrounds the bytes is read and written again: nobody may change it in between.
+        let _alone = volume.gate.write().expect(poisoned!());
+        let mut rest = data;
+        let mut at = offset;
+        while !rest.is_empty() {
+            let skip = (at % chunk_bytes) as usize;
+            let whole = rest.len() / CHUNK_BYTES * CHUNK_BYTES;
+            let take = if skip == 0 && whole > 0 {
+                self.write_chunks(volume.chain().head(), at >> CHUNK_SHIFT, &rest[..whole])?;
+                whole
+            } else {
+                let take = rest.len().min(CHUNK_BYTES - skip);
+                self.merge(volume, at >> CHUNK_SHIFT, skip, &rest[..take])?;
+                take
+            };
+            (at, rest) = (at + take as u64, &rest[take..]);
+        }
+        Ok(())
+    }
+
+    /// Changes part of a chunk. The gate is held alone.
+    fn merge(&self, volume: &VolumeState, chunk: u64, skip: usize, part: &[u8]) -> Result<()> {
+        let chain = volume.chain();
+        let mut whole = [0; CHUNK_BYTES];
+        self.read_bytes(&chain, chunk << CHUNK_SHIFT, &mut whole)?;
+        whole[skip..skip + part.len()].copy_from_slice(part);
+        self.write_chunks(chain.head(), chunk, &whole)
+    }
+
+    fn write_chunks(&self, layer: &Layer, first: u64, data: &[u8]) -> Result<()> {
+        let mut chunk = first;
+        for piece in data.chunks(APPEND_CHUNKS_MAX * CHUNK_BYTES) {
+            let mut rest = piece;
+            while !rest.is_empty() {
+                let zero = is_zero(&rest[..CHUNK_BYTES]);
+                let same = rest.chunks_exact(CHUNK_BYTES).take_while(|part| is_zero(part) == zero);
+                let count = same.count();
+                let (part, tail) = rest.split_at(count * CHUNK_BYTES);
+                if zero {
+                    self.map_constant(layer, chunk, count as u64, Address::ZERO)?;
+                } else {
+                    self.write_data(layer, chunk, part)?;
+                }
+                (chunk, rest) = (chunk + count as u64, tail);
+            }
+        }
+        self.journal.relieve()
+    }
+
+    fn write_data(&self, layer: &Layer, first: u64, data: &[u8]) -> Result<()> {
+        let mut checksums = [0; APPEND_CHUNKS_MAX];
+        let count = data.len() / CHUNK_BYTES;
+        for (slot, chunk) in checksums.iter_mut().zip(data.chunks_exact(CHUNK_BYTES)) {
+            *slot = crc32c::crc32c(chunk);
+        }
+        self.appending(|| {
+            layer.change(first, count as u64, || {
+                self.journal.append_write(layer.id, first, data, &checksums[..count])
+            })
+        })
+    }
+
+    /// Maps chunks to holes or zeroes.
+    fn map_constant(&self, layer: &Layer, first: u64, count: u64, what: Address) -> Result<()> {
+        let (layer_id, first_chunk, chunks) = (layer.id, first, count);
+        let record = match what {
+            Address::ZERO => Record::Zero { layer: layer_id, first_chunk, chunks },
+            _ => Record::Trim { layer: layer_id, first_chunk, chunks },
+        };
+        self.appending(|| {
+            layer.change(first, count, || {
+                self.journal.append_record(&record, Purpose::Data).map(|_| what)
+            })
+        })
+    }
+
+    /// Runs an append inside the cut; when the journal lacks room, makes some and tries once more.
+    fn appending(&self, append: impl Fn() -> Result<()>) -> Result<()> {
+        let once = || {
+            let _cut = self.cut.read().expect(poisoned!());
+            append()
+        };
+        match once() {
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                self.journal.prepare_spares()?;
+                once()
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Makes a range of bytes read as zeroes; the caller has checked the bounds.
+    pub(crate) fn zero_bytes(
+        &self,
+        volume: &VolumeState,
+        offset: u64,
+        len: u64,
+        mode: ZeroMode,
+    ) -> Result<()> {
+        let chunk_bytes = CHUNK_BYTES as u64;
+        let end = offset + len;
+        let (first, last) = (offset.next_multiple_of(chunk_bytes), end - end % chunk_bytes);
+        // The last chunk of a disk may be cut short; zeroing up to the end takes all of it.
+        let last = if end == volume.size_bytes() { end.next_multiple_of(chunk_bytes) } else { last };
+        if first < last {
+            let _shared = volume.gate.read().expect(poisoned!());
+            let count = (last - first) >> CHUNK_SHIFT;
+            let keep = mode == ZeroMode::Allocate && count <= ZERO_CHUNKS_MAX;
+            let what = if keep { Address::ZERO } else { Address::HOLE };
+            self.map_constant(volume.chain().head(), first >> CHUNK_SHIFT, count, what)?;
+        }
+        let zeroes = [0; CHUNK_BYTES];
+        let head = (first.min(end) - offset) as usize;
+        if head > 0 {
+            self.write_bytes(volume, offset, &zeroes[..head])?;
+        }
+        let tail_start = last.max(offset + head as u64);
+        if tail_start < end {
+            self.write_bytes(volume, tail_start, &zeroes[..(end - tail_start) as usize])?;
+        }
+        self.journal.relieve()
+    }
+}
