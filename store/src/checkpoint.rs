@@ -13,7 +13,7 @@ use crate::chunk::DomainKey;
 use crate::engine::Engine;
 use crate::extent_map::{ExtentMap, Piece};
 use crate::index::{
-    CheckpointRow, IndexWriter, LayerId, LayerRow, RUN_CHUNKS, Run, SnapshotRow, VolumeRow,
+    CheckpointRow, IndexRead, IndexWriter, LayerId, LayerRow, RUN_CHUNKS, Run, SnapshotRow, VolumeRow,
 };
 use crate::journal::poisoned;
 use crate::layer::Layer;
@@ -65,6 +65,7 @@ impl Engine {
         }
         maintenance.applied_sequence = cut.sequence;
         maintenance.written_at_checkpoint = self.written_bytes();
+        maintenance.checkpoint_us = self.io.now_us();
         Ok(())
     }
 
@@ -97,7 +98,7 @@ impl Engine {
     }
 
     fn commit_cut(&self, maintenance: &mut Maintenance, cut: &Cut) -> Result<()> {
-        let mut writer = self.index.write()?;
+        let writer = self.index.write()?;
         for (domain, key) in &cut.domains {
             writer.put_domain_key(*domain, key.bytes())?;
         }
@@ -120,7 +121,7 @@ impl Engine {
             let mut applier = Applier {
                 engine: self,
                 maintenance,
-                writer: &mut writer,
+                writer: &writer,
                 chain: &frozen.chain,
                 current: None,
                 delta: 0,
@@ -129,8 +130,8 @@ impl Engine {
             applier.apply(&frozen.map)?;
             deltas.insert(frozen.layer.id, applier.delta);
         }
-        self.put_layers(&mut writer, cut, &deltas)?;
-        let limit = self.put_checkpoint(&mut writer, cut.sequence, cut.last_layer)?;
+        self.put_layers(&writer, cut, &deltas)?;
+        let limit = self.put_checkpoint(&writer, cut.sequence, cut.last_layer)?;
         self.commit_runs(writer, &touched, cut.frozen.iter().any(|frozen| frozen.has_children))?;
         self.containers.reserve(limit);
         let mut state = self.state.write().expect(poisoned!());
@@ -145,7 +146,7 @@ impl Engine {
     /// Writes the rows of changed layers and of those whose count of mapped chunks changed.
     fn put_layers(
         &self,
-        writer: &mut IndexWriter,
+        writer: &IndexWriter,
         cut: &Cut,
         deltas: &HashMap<LayerId, i64>,
     ) -> Result<()> {
@@ -153,7 +154,7 @@ impl Engine {
             match row {
                 Some(row) => {
                     let delta_chunks = row.delta_chunks + deltas.get(id).unwrap_or(&0);
-                    writer.put_layer(*id, &LayerRow { delta_chunks, ..row.clone() })?;
+                    writer.put_layer(*id, &LayerRow { delta_chunks, ..*row })?;
                 }
                 None => writer.delete_layer(*id)?,
             }
@@ -173,7 +174,7 @@ impl Engine {
     /// Writes the checkpoint row and says the container ids that are reserved once it is durable.
     pub(crate) fn put_checkpoint(
         &self,
-        writer: &mut IndexWriter,
+        writer: &IndexWriter,
         applied_sequence: u64,
         last_layer: u32,
     ) -> Result<u64> {
@@ -214,7 +215,7 @@ fn volume_row(volume: &crate::state::VolumeState) -> VolumeRow {
         head: volume.chain().head().id,
         size_bytes: volume.size_bytes(),
         domain: volume.domain,
-        packing: volume.packing.code(),
+        packing: volume.packing,
     }
 }
 
@@ -236,7 +237,7 @@ fn domain_keys(state: &State, dirty: &Dirty) -> Vec<(DomainId, DomainKey)> {
 struct Applier<'a> {
     engine: &'a Engine,
     maintenance: &'a mut Maintenance,
-    writer: &'a mut IndexWriter,
+    writer: &'a IndexWriter,
     chain: &'a [LayerId],
     /// The run being changed: its number, what it was, what it becomes.
     current: Option<(u32, Run, bool)>,

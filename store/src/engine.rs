@@ -4,6 +4,7 @@
 //! `cut`, `state`, a layer's overlay, the journal's. No lock but `maintenance` is held over a sync.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -13,7 +14,7 @@ use crate::addr::{Address, ContainerId};
 use crate::chunk::DomainKey;
 use crate::disk::{File, Io};
 use crate::epoch::Epochs;
-use crate::index::{ContainerRow, ForwardRow, Index, LayerId, Run};
+use crate::index::{ContainerRow, ForwardRow, Index, IndexRead, LayerId, Run};
 use crate::journal::{ContainerIds, Journal, poisoned};
 use crate::maintain::{Maintenance, Threads};
 use crate::pack::{PackSet, Reader};
@@ -38,8 +39,10 @@ pub(crate) struct RunCache {
 /// Parts of the open pool.
 pub(crate) struct Engine {
     pub(crate) io: Arc<dyn Io>,
-    pub(crate) dir: std::path::PathBuf,
+    pub(crate) dir: PathBuf,
     pub(crate) index: Index,
+    /// The file behind `index`.
+    pub(crate) meta: Arc<dyn File>,
     pub(crate) journal: Journal,
     pub(crate) containers: Arc<ContainerIds>,
     pub(crate) packs: Arc<PackSet>,
@@ -58,8 +61,6 @@ pub(crate) struct Engine {
     pub(crate) raw_quota_bytes: u64,
     pub(crate) maintenance: Mutex<Maintenance>,
     pub(crate) threads: Threads,
-    /// Held for as long as the pool is open: its lock keeps other processes out.
-    pub(crate) lock_file: Arc<dyn File>,
 }
 
 /// Where the chunks of a container are now.
@@ -83,7 +84,7 @@ impl Engine {
             return Ok(Place::Journal(segment));
         }
         if let Some(row) = self.places.read().expect(poisoned!()).get(&container) {
-            return Ok(Place::Packed(row.clone()));
+            return Ok(Place::Packed(*row));
         }
         match self.forward(container)? {
             Some(row) => Ok(Place::Forwarded(row)),

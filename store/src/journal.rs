@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
+use std::time::Duration;
 
 use segment::{Segment, Spare};
 use writer::Inner;
@@ -95,6 +96,9 @@ pub(crate) struct Journal {
     room: Condvar,
     /// Segments that hold data, by the id of their first window.
     segments: RwLock<BTreeMap<u64, Arc<Segment>>>,
+    segments_in_use: AtomicU64,
+    /// Closed batches came, for the thread that writes behind.
+    pending: Condvar,
 }
 
 impl Journal {
@@ -172,6 +176,24 @@ impl Journal {
     /// Forgets a segment whose chunks are all elsewhere. Reads that already hold it may go on.
     pub(crate) fn forget(&self, segment: &Segment) {
         self.segments.write().expect(poisoned!()).remove(&segment.header.first_container);
+        self.segments_in_use.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Waits a moment for a segment to begin or go.
+    pub(crate) fn wait_for_change(&self) {
+        let waited = self.room.wait_timeout(self.lock(), Duration::from_millis(200));
+        drop(waited.expect(poisoned!()));
+    }
+
+    /// Wakes everybody who waits for room, to look at the state of things again.
+    pub(crate) fn wake_waiters(&self) {
+        self.room.notify_all();
+    }
+
+    /// Wakes the thread in [`Self::wait_for_writing`].
+    pub(crate) fn wake_writer(&self) {
+        drop(self.lock());
+        self.pending.notify_all();
     }
 
     /// Uses the file of a forgotten segment again, or removes it. No read may be under way.
@@ -193,10 +215,22 @@ impl Journal {
         Ok(())
     }
 
-    /// Bytes of all segments that hold data.
+    /// Bytes of all segment files that are in use, whole.
     pub(crate) fn bytes(&self) -> u64 {
-        let segments = self.segments.read().expect(poisoned!());
-        segments.values().map(|segment| segment.bytes()).sum()
+        self.segments_in_use.load(Ordering::Relaxed)
+            * u64::from(self.segment_blocks)
+            * BLOCK_BYTES as u64
+    }
+
+    /// Bytes that batches take in all segments.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        let ended: u64 = self.ended_segments().iter().map(|segment| segment.used_bytes()).sum();
+        ended + self.current_bytes()
+    }
+
+    /// Bytes that batches take in the segment that is being written.
+    pub(crate) fn current_bytes(&self) -> u64 {
+        self.lock().current_bytes()
     }
 
     /// Whether a failed write or sync has stopped the journal.

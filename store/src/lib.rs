@@ -4,33 +4,35 @@
 //! pool directory, opened through the [`disk::Io`] door. ARCHITECTURE.md has the format byte by byte.
 
 mod addr;
-#[allow(dead_code, reason = "not every layer of the engine uses all of it yet")]
+mod checkpoint;
 mod chunk;
-#[allow(dead_code, reason = "not every layer of the engine uses all of it yet")]
+mod cleanup;
 mod dedup;
 pub mod disk;
+mod engine;
+mod epoch;
 mod error;
-#[allow(
-    dead_code,
-    reason = "not every layer of the engine uses all of the map yet"
-)]
 mod extent_map;
 mod ids;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "not every layer of the engine uses all of the index yet"
-)]
 mod index;
-#[allow(dead_code, reason = "not every layer of the engine uses all of it yet")]
+mod journal;
+mod layer;
+mod maintain;
+mod mark;
+mod open;
 mod pack;
+mod packer;
+mod read;
+mod state;
 mod stats;
 mod store;
+mod structure;
+mod write;
 
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{DomainId, SnapshotId, VolumeId};
 pub use stats::{PoolStats, VolumeStats};
 pub use store::{
-    Durability, Extent, ExtentKind, OpenOptions, Packing, Snapshot, SnapshotInfo, Store, Volume,
-    VolumeInfo, VolumeSpec, ZeroMode,
+    Durability, Extent, ExtentKind, OpenOptions, Packing, Snapshot, SnapshotInfo, Store,
+    VOLUME_BYTES_MAX, Volume, VolumeInfo, VolumeSpec, ZeroMode,
 };

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use crate::addr::{Address, CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
 use crate::chunk::{DomainKey, Fingerprint, fingerprint};
 use crate::engine::Engine;
-use crate::index::{ContainerRow, ForwardRow, IndexReader, LayerId, RUN_CHUNKS, Run};
+use crate::index::{ContainerRow, ForwardRow, IndexRead, LayerId, RUN_CHUNKS, Run};
 use crate::journal::poisoned;
 use crate::journal::record::Record;
 use crate::journal::scan::{Check, Scan};
@@ -38,7 +38,6 @@ struct Live {
 struct Round {
     open: HashMap<DomainId, ContainerBuilder>,
     rows: Vec<(ContainerId, ContainerRow)>,
-    fingerprints: Vec<(ContainerId, Vec<Fingerprint>)>,
     forwards: HashMap<ContainerId, ForwardRow>,
     /// Old and new address of each live chunk, by layer and run.
     moves: HashMap<(LayerId, u32), Vec<(usize, Address, Address)>>,
@@ -92,7 +91,7 @@ impl Engine {
     ) -> Result<()> {
         for window in 0..segment.windows() {
             let id = ContainerId(segment.header.first_container + window);
-            round.forwards.insert(id, ForwardRow::empty());
+            round.forwards.insert(id, ForwardRow::holes());
         }
         let live = self.live_chunks(maintenance, segment)?;
         let mut at = 0;
@@ -164,7 +163,7 @@ impl Engine {
     ) -> Result<()> {
         let (domain, key) = self.domain_of(maintenance, one.layer)?;
         let print = fingerprint(&key, chunk);
-        let new = match self.find_equal(maintenance, round, domain, &print)? {
+        let new = match self.find_equal(maintenance, round, domain, print)? {
             Some(address) => {
                 round.hit_chunks += 1;
                 address
@@ -186,7 +185,7 @@ impl Engine {
         maintenance: &mut Maintenance,
         round: &Round,
         domain: DomainId,
-        print: &Fingerprint,
+        print: Fingerprint,
     ) -> Result<Option<Address>> {
         if let Some(builder) = round.open.get(&domain)
             && let Some(slot) = builder.find(print)
@@ -201,10 +200,10 @@ impl Engine {
         &self,
         container: ContainerId,
     ) -> Result<Option<Arc<[Fingerprint]>>> {
-        let row = self.places.read().expect(poisoned!()).get(&container).cloned();
+        let row = self.places.read().expect(poisoned!()).get(&container).copied();
         let Some(row) = row else { return Ok(None) };
         let directory = self.packs.read_directory(&row.location, container)?;
-        Ok(Some(directory.fingerprints()))
+        Ok(Some(Arc::clone(&directory.fingerprints)))
     }
 
     fn store_chunk(
@@ -243,30 +242,33 @@ impl Engine {
         round: &mut Round,
         builder: ContainerBuilder,
     ) -> Result<()> {
-        let sealed = builder.finish();
+        let Some(sealed) = builder.finish() else { return Ok(()) };
         let location = self.packs.append(&sealed)?;
         let row = ContainerRow {
             location,
-            slots: sealed.slots,
-            live: sealed.slots,
-            plain_bytes: sealed.plain_bytes,
+            slots: sealed.slots as u16,
+            live: sealed.slots as u16,
+            plain_bytes: sealed.plain_bytes as u32,
             domain: sealed.domain,
         };
         // From here on the round itself may find it; the rows of both go into one transaction.
-        self.places.write().expect(poisoned!()).insert(sealed.id, row.clone());
-        let fingerprints = sealed.directory.fingerprints();
-        maintenance.dedup.insert_container(sealed.id, &fingerprints);
+        self.places.write().expect(poisoned!()).insert(sealed.id, row);
+        maintenance.dedup.insert_container(sealed.id, &sealed.directory.fingerprints);
         round.rows.push((sealed.id, row));
         Ok(())
     }
 
     fn commit_round(&self, maintenance: &mut Maintenance, round: Round) -> Result<()> {
-        let mut writer = self.index.write()?;
+        let writer = self.index.write()?;
         for (id, row) in &round.rows {
             writer.put_container(*id, row)?;
         }
         for (id, row) in &round.forwards {
             writer.put_forward(*id, row)?;
+        }
+        for layer in self.unnamed_layers(maintenance) {
+            writer.delete_layer(layer)?;
+            maintenance.merged.remove(&layer);
         }
         let mut touched = Vec::new();
         for ((layer, number), moves) in &round.moves {
@@ -282,7 +284,7 @@ impl Engine {
             touched.push((*layer, *number));
         }
         let last_layer = self.state.read().expect(poisoned!()).last_layer();
-        let limit = self.put_checkpoint(&mut writer, maintenance.applied_sequence, last_layer)?;
+        let limit = self.put_checkpoint(&writer, maintenance.applied_sequence, last_layer)?;
         for (id, row) in round.forwards {
             self.forwards.insert(id, Arc::new(row));
         }
@@ -291,6 +293,18 @@ impl Engine {
         self.containers.reserve(limit);
         self.dedup_hit_bytes.fetch_add(round.hit_chunks * CHUNK_BYTES as u64, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Merged layers that no segment still to be packed can name.
+    fn unnamed_layers(&self, maintenance: &Maintenance) -> Vec<LayerId> {
+        let packed = maintenance.applied_sequence;
+        let waiting = self.journal.ended_segments();
+        let oldest = waiting
+            .iter()
+            .find(|segment| segment.last_sequence() > packed)
+            .map_or(packed + 1, |segment| segment.header.first_sequence);
+        let merged = maintenance.merged.iter();
+        merged.filter(|(_, (_, at))| *at < oldest).map(|(layer, _)| *layer).collect()
     }
 
     fn domain_of(
@@ -313,12 +327,6 @@ impl Engine {
         let key = self.domain_key(domain)?;
         maintenance.last_domain = Some((layer, domain, key.clone()));
         Ok((domain, key))
-    }
-
-    /// The index reader's view of one run, for tests and tools.
-    #[cfg(test)]
-    pub(crate) fn stored_run(reader: &IndexReader, layer: LayerId, run: u32) -> Option<Run> {
-        reader.run(layer, run).ok().flatten()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::addr::{Address, CHUNK_BYTES, CHUNK_SHIFT, CONTAINER_SLOTS};
 use crate::engine::{Engine, Place, SeenRun};
-use crate::index::{RUN_CHUNKS, Run};
+use crate::index::{IndexRead, RUN_CHUNKS, Run};
 use crate::journal::poisoned;
 use crate::layer::Chain;
 use crate::store::{Extent, ExtentKind};

@@ -127,9 +127,7 @@ impl State {
             state.layers.insert(id, entry);
         }
         for (id, row) in volumes {
-            let packing = Packing::from_code(row.packing)
-                .ok_or_else(|| corrupt(format!("volume {id}: unknown packing policy")))?;
-            state.add_volume(id, row.head, row.size_bytes, row.domain, packing)?;
+            state.add_volume(id, row.head, row.size_bytes, row.domain, row.packing)?;
         }
         for (id, row) in snapshots {
             state.add_snapshot(id, row.volume, row.layer, row.size_bytes, row.created_us)?;
@@ -289,14 +287,18 @@ impl State {
         Ok(Chain::new(layers))
     }
 
-    /// Rebuilds all stacks after layers were merged away.
-    pub(crate) fn rebuild_chains(&self) -> Result<()> {
+    /// Rebuilds the stacks that a layer was merged away from.
+    pub(crate) fn rebuild_chains(&self, gone: LayerId) -> Result<()> {
         for volume in self.volumes.values() {
-            let chain = self.chain(volume.chain().head().id)?;
-            *volume.chain.write().expect(poisoned!()) = chain;
+            let chain = volume.chain();
+            if chain.ids.contains(&gone) {
+                *volume.chain.write().expect(poisoned!()) = self.chain(chain.head().id)?;
+            }
         }
         for snapshot in self.snapshots.values() {
-            *snapshot.chain.write().expect(poisoned!()) = self.chain(snapshot.layer)?;
+            if snapshot.chain().ids.contains(&gone) {
+                *snapshot.chain.write().expect(poisoned!()) = self.chain(snapshot.layer)?;
+            }
         }
         Ok(())
     }

@@ -45,6 +45,9 @@ pub(crate) enum LayerState {
     Hidden = 3,
     /// Nothing needs it; its runs are being removed.
     Dropping = 4,
+    /// Gone: its runs are its child's, which stands in the parent field. Kept while journal segments
+    /// may name it.
+    Merged = 5,
 }
 
 /// A layer of a map.
@@ -54,6 +57,10 @@ pub(crate) struct LayerRow {
     pub(crate) parent: Option<LayerId>,
     /// What may happen to it.
     pub(crate) state: LayerState,
+    /// Where equal chunks are looked for.
+    pub(crate) domain: DomainId,
+    /// Data chunks seen through this layer less those seen through its parent.
+    pub(crate) delta_chunks: i64,
 }
 
 /// Where the bytes of a container are. The tag byte leaves room for other places than local files.
@@ -68,6 +75,15 @@ pub(crate) enum Location {
         /// Stored length in bytes.
         len: u32,
     },
+}
+
+impl Location {
+    /// Stored length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Local { len, .. } => u64::from(*len),
+        }
+    }
 }
 
 /// A packed container.
@@ -141,30 +157,13 @@ fn take_layer(fields: &mut Fields<'_>) -> Option<LayerId> {
     fields.u32().filter(|&id| id != 0).map(LayerId)
 }
 
-fn packing_code(packing: Packing) -> u8 {
-    match packing {
-        Packing::Background => 1,
-        Packing::Eager => 2,
-        Packing::Never => 3,
-    }
-}
-
-fn take_packing(fields: &mut Fields<'_>) -> Option<Packing> {
-    match fields.u8()? {
-        1 => Some(Packing::Background),
-        2 => Some(Packing::Eager),
-        3 => Some(Packing::Never),
-        _ => None,
-    }
-}
-
 impl Row for VolumeRow {
     const NAME: &'static str = "volume";
 
     fn put(&self, out: &mut Vec<u8>) {
         let head = self.head.0.to_le_bytes();
         let size = self.size_bytes.to_le_bytes();
-        let packing = [packing_code(self.packing)];
+        let packing = [self.packing.code()];
         put_all(out, &[&head, &size, self.domain.0.as_bytes(), &packing]);
     }
 
@@ -174,7 +173,7 @@ impl Row for VolumeRow {
             head: take_layer(fields)?,
             size_bytes: fields.u64()?,
             domain: DomainId(fields.uuid()?),
-            packing: take_packing(fields)?,
+            packing: Packing::from_code(fields.u8()?)?,
         })
     }
 }
@@ -205,7 +204,8 @@ impl Row for LayerRow {
 
     fn put(&self, out: &mut Vec<u8>) {
         let parent = self.parent.map_or(0, |id| id.0);
-        put_all(out, &[&parent.to_le_bytes(), &[self.state as u8]]);
+        let (domain, delta) = (self.domain.0.as_bytes(), self.delta_chunks.to_le_bytes());
+        put_all(out, &[&parent.to_le_bytes(), &[self.state as u8], domain, &delta]);
     }
 
     fn take(format: u8, fields: &mut Fields<'_>) -> Option<Self> {
@@ -216,11 +216,14 @@ impl Row for LayerRow {
             2 => LayerState::Frozen,
             3 => LayerState::Hidden,
             4 => LayerState::Dropping,
+            5 => LayerState::Merged,
             _ => return None,
         };
         Some(Self {
             parent: (parent != 0).then_some(LayerId(parent)),
             state,
+            domain: DomainId(fields.uuid()?),
+            delta_chunks: fields.u64()? as i64,
         })
     }
 }

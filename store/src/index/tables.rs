@@ -69,6 +69,11 @@ pub(crate) trait IndexRead {
         get(&self.table(RUNS)?, run_key(layer, run))
     }
 
+    /// One layer.
+    fn layer(&self, id: LayerId) -> Result<Option<LayerRow>> {
+        get(&self.table(LAYERS)?, id.0)
+    }
+
     /// A run of the first layer of `chain` that has it.
     fn find_run(&self, chain: &[LayerId], run: u32) -> Result<Option<(LayerId, Run)>> {
         let table = self.table(RUNS)?;
@@ -167,6 +172,13 @@ pub(crate) trait IndexRead {
     /// How far the index has followed the journal; `None` in a new index.
     fn checkpoint(&self) -> Result<Option<CheckpointRow>> {
         get(&self.table(STATE)?, CHECKPOINT_NAME)
+    }
+
+    /// The fingerprint keys of all domains.
+    fn domain_keys(&self) -> Result<Vec<(DomainId, [u8; 32])>> {
+        let rows: Vec<(DomainId, DomainRow)> =
+            list(&self.table(DOMAINS)?, |key| DomainId(uuid::Uuid::from_bytes(*key)))?;
+        Ok(rows.into_iter().map(|(id, row)| (id, row.0)).collect())
     }
 
     /// The fingerprint key of a domain, if it has one.

@@ -7,6 +7,7 @@
 //! behind the end of the old one are never written again, so a torn batch cannot come back.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 use crate::disk::Create;
@@ -56,7 +57,9 @@ impl Journal {
             inner: Mutex::new(begun),
             changed: Condvar::new(),
             room: Condvar::new(),
+            segments_in_use: AtomicU64::new(segments.len() as u64),
             segments: RwLock::new(segments),
+            pending: Condvar::new(),
         };
         journal.release_empty(&found)?;
         Ok(journal)

@@ -123,6 +123,11 @@ impl Segment {
         u64::from(self.header.blocks) * BLOCK_BYTES as u64
     }
 
+    /// Bytes that batches take; final once the segment is ended.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        u64::from(self.written()) * BLOCK_BYTES as u64
+    }
+
     /// Blocks that batches may use: behind the header, before the closing directory.
     pub(crate) fn end_block(&self) -> u32 {
         self.header.blocks - Trailer::reserved_blocks(self.header.blocks)

@@ -8,7 +8,9 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use crate::addr::Address;
 use crate::disk::{AlignedBuf, BLOCK_BYTES};
@@ -118,6 +120,11 @@ impl Inner {
         self.next_sequence - 1 + u64::from(self.open.is_some())
     }
 
+    pub(super) fn current_bytes(&self) -> u64 {
+        let open = self.open.as_ref().map_or(0, |open| open.bytes.len() as u64);
+        u64::from(self.next_block - 1) * BLOCK_BYTES as u64 + open
+    }
+
     fn close_batch(&mut self) {
         let Some(mut open) = self.open.take() else { return };
         let header = BatchHeader {
@@ -209,6 +216,7 @@ impl Journal {
         let (address, full) = (open.segment.address(block), open.data_blocks >= BATCH_DATA_BLOCKS);
         if full {
             inner.close_batch();
+            self.pending.notify_one();
         }
         Ok(address)
     }
@@ -274,6 +282,7 @@ impl Journal {
         inner.next_block = 1;
         inner.next_number += 1;
         self.segments.write().expect(poisoned!()).insert(first_container, segment);
+        self.segments_in_use.fetch_add(1, Ordering::Relaxed);
         self.room.notify_all();
         Ok(())
     }
@@ -321,7 +330,14 @@ impl Journal {
         if inner.failed { Err(Self::failed()) } else { Ok(()) }
     }
 
-    /// Whether closed batches wait, for the thread that writes them behind the appenders.
+    /// Waits until closed batches are there to be written, at most `nap`.
+    pub(crate) fn wait_for_writing(&self, nap: Duration) {
+        let inner = self.lock();
+        let idle = |inner: &mut Inner| inner.queue.is_empty() || inner.busy || inner.failed;
+        drop(self.pending.wait_timeout_while(inner, nap, idle).expect(poisoned!()));
+    }
+
+    /// Writes closed batches, for the thread that writes them behind the appenders.
     pub(crate) fn write_behind(&self) -> Result<bool> {
         let inner = self.lock();
         if inner.busy || inner.failed || inner.queue.is_empty() {

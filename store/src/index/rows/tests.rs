@@ -53,17 +53,14 @@ fn layers() {
         (LayerState::Frozen, "02"),
         (LayerState::Hidden, "03"),
         (LayerState::Dropping, "04"),
+        (LayerState::Merged, "05"),
     ];
     for (state, code) in states {
-        let parent = Some(LayerId(9));
-        check(&LayerRow { parent, state }, &format!("0109000000{code}"));
-        check(
-            &LayerRow {
-                parent: None,
-                state,
-            },
-            &format!("0100000000{code}"),
-        );
+        let (domain, delta_chunks) = (DomainId(ID), -2);
+        let row = LayerRow { parent: Some(LayerId(9)), state, domain, delta_chunks };
+        check(&row, &format!("0109000000{code}{ID_HEX}feffffffffffffff"));
+        let row = LayerRow { parent: None, ..row };
+        check(&row, &format!("0100000000{code}{ID_HEX}feffffffffffffff"));
     }
 }
 
@@ -124,11 +121,14 @@ fn forwarding() {
 #[test]
 fn nonsense_is_refused() {
     let sealed = |body: &[u8]| [body, &crc32c::crc32c(body).to_le_bytes()].concat();
-    assert!(LayerRow::decode(&sealed(&[1, 0, 0, 0, 0, 0])).is_err());
-    assert!(LayerRow::decode(&sealed(&[1, 0, 0, 0, 0, 5])).is_err());
-    assert!(LayerRow::decode(&sealed(&[2, 0, 0, 0, 0, 1])).is_err());
-    assert!(LayerRow::decode(&sealed(&[1, 0, 0, 0, 0, 1, 0])).is_err());
-    assert!(LayerRow::decode(&sealed(&[1, 0, 0, 0, 0, 1])).is_ok());
+    let layer = |format: u8, state: u8, more: usize| {
+        sealed(&[&[format, 0, 0, 0, 0, state], vec![0; 24 + more].as_slice()].concat())
+    };
+    assert!(LayerRow::decode(&layer(1, 0, 0)).is_err());
+    assert!(LayerRow::decode(&layer(1, 6, 0)).is_err());
+    assert!(LayerRow::decode(&layer(2, 1, 0)).is_err());
+    assert!(LayerRow::decode(&layer(1, 1, 1)).is_err());
+    assert!(LayerRow::decode(&layer(1, 1, 0)).is_ok());
     assert!(LayerRow::decode(&[]).is_err());
 }
 

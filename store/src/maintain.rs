@@ -1,0 +1,274 @@
+//! Background work: which step comes next, and the threads that take them.
+//!
+//! Packing, checkpoints, clean-up and reclaim share one state and run one at a time, so none of them
+//! can see another half done. A second thread writes what appenders leave behind, so that streams
+//! overlap with the disk.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::DomainId;
+use crate::Result;
+use crate::addr::ContainerId;
+use crate::chunk::DomainKey;
+use crate::dedup::Dedup;
+use crate::engine::Engine;
+use crate::index::LayerId;
+use crate::journal::poisoned;
+use crate::mark::Mark;
+
+/// Written bytes after which a checkpoint is due: bounds the time a restart takes to replay.
+const CHECKPOINT_BYTES: u64 = 1 << 30;
+/// Time after which a checkpoint is due when anything was written.
+const CHECKPOINT_US: u64 = 60_000_000;
+/// The raw tier is packed without an ended segment when nothing was written for so long.
+const IDLE_US: u64 = 10_000_000;
+/// Data in the current segment that makes packing an idle pool worthwhile.
+const IDLE_BYTES: u64 = 16 << 20;
+/// Containers whose fingerprints are read in one step after opening.
+const HOOKS_AT_ONCE: usize = 64;
+/// How long the threads sleep when there is nothing to do and nobody wakes them.
+const NAP: Duration = Duration::from_millis(500);
+
+/// State of background work.
+pub(crate) struct Maintenance {
+    /// Everything up to here is in the index.
+    pub(crate) applied_sequence: u64,
+    pub(crate) written_at_checkpoint: u64,
+    pub(crate) checkpoint_us: u64,
+    /// Layers merged away that journal segments may still name: into what, and the journal's last
+    /// sequence when that happened.
+    pub(crate) merged: HashMap<LayerId, (LayerId, u64)>,
+    pub(crate) dedup: Dedup,
+    /// Packed containers whose fingerprints were not read since the pool was opened.
+    pub(crate) unhooked: Vec<ContainerId>,
+    pub(crate) last_domain: Option<(LayerId, DomainId, DomainKey)>,
+    pub(crate) mark: Option<Mark>,
+    /// Whether something was dropped since the last mark began.
+    pub(crate) garbage: bool,
+    /// Bytes written when the pool was last seen, and since when that has not changed.
+    idle: (u64, u64),
+}
+
+impl Maintenance {
+    pub(crate) fn new(applied_sequence: u64, dedup: Dedup, now_us: u64) -> Self {
+        Self {
+            applied_sequence,
+            written_at_checkpoint: 0,
+            checkpoint_us: now_us,
+            merged: HashMap::new(),
+            dedup,
+            unhooked: Vec::new(),
+            last_domain: None,
+            mark: None,
+            garbage: false,
+            idle: (0, now_us),
+        }
+    }
+
+    /// The layer that has a layer's runs now.
+    pub(crate) fn merged_into(&self, layer: LayerId) -> LayerId {
+        let mut layer = layer;
+        while let Some((into, _)) = self.merged.get(&layer) {
+            layer = *into;
+        }
+        layer
+    }
+}
+
+/// Threads of an open pool, and how they are woken and stopped.
+#[derive(Default)]
+pub(crate) struct Threads {
+    stop: AtomicBool,
+    running: AtomicBool,
+    woken: Mutex<bool>,
+    wake: Condvar,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+    /// Why background work cannot go on; cleared by the next step that succeeds.
+    stalled: Mutex<Option<String>>,
+}
+
+impl Threads {
+    /// Makes the background thread look for work now.
+    pub(crate) fn wake(&self) {
+        *self.woken.lock().expect(poisoned!()) = true;
+        self.wake.notify_one();
+    }
+
+    /// Whether background work is going on in threads of its own.
+    pub(crate) fn are_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
+    /// Why background work cannot go on.
+    pub(crate) fn stalled(&self) -> Option<String> {
+        self.stalled.lock().expect(poisoned!()).clone()
+    }
+
+    fn nap(&self) {
+        let woken = self.woken.lock().expect(poisoned!());
+        let ready = self.wake.wait_timeout_while(woken, NAP, |woken| !*woken);
+        *ready.expect(poisoned!()).0 = false;
+    }
+
+    /// Asks all threads to end, and waits for them.
+    pub(crate) fn join(&self, engine: &Engine) {
+        self.stop.store(true, Ordering::Release);
+        self.wake();
+        engine.journal.wake_writer();
+        let handles = std::mem::take(&mut *self.handles.lock().expect(poisoned!()));
+        for handle in handles {
+            // The last owner of the pool may be one of the threads themselves.
+            if handle.thread().id() != thread::current().id() {
+                let _ = handle.join();
+            }
+        }
+        self.running.store(false, Ordering::Release);
+    }
+}
+
+/// Starts the threads. They hold the pool only while they work, so it closes with its last user.
+pub(crate) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
+    let spawn = |name: &str, turn: fn(&Engine)| {
+        let weak = Arc::downgrade(engine);
+        thread::Builder::new().name(name.to_owned()).spawn(move || run(&weak, turn))
+    };
+    let handles = vec![spawn("store-background", background)?, spawn("store-writer", write_behind)?];
+    *engine.threads.handles.lock().expect(poisoned!()) = handles;
+    engine.threads.running.store(true, Ordering::Release);
+    Ok(())
+}
+
+fn run(weak: &Weak<Engine>, turn: fn(&Engine)) {
+    while let Some(engine) = weak.upgrade() {
+        if engine.threads.stop.load(Ordering::Acquire) {
+            return;
+        }
+        turn(&engine);
+    }
+}
+
+fn write_behind(engine: &Engine) {
+    match engine.journal.write_behind() {
+        Ok(true) => {}
+        Ok(false) => engine.journal.wait_for_writing(NAP),
+        Err(error) => {
+            tracing::error!(%error, "writing the journal failed: the pool takes no more writes");
+            engine.threads.nap();
+        }
+    }
+}
+
+fn background(engine: &Engine) {
+    let outcome = {
+        let mut maintenance = engine.maintenance.lock().expect(poisoned!());
+        engine.step(&mut maintenance)
+    };
+    let mut stalled = engine.threads.stalled.lock().expect(poisoned!());
+    match outcome {
+        Ok(worked) => {
+            *stalled = None;
+            drop(stalled);
+            if !worked {
+                engine.threads.nap();
+            }
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            if stalled.as_ref() != Some(&reason) {
+                tracing::error!(%error, "background work cannot go on");
+            }
+            *stalled = Some(reason);
+            drop(stalled);
+            engine.journal.wake_waiters();
+            engine.threads.nap();
+        }
+    }
+}
+
+impl Engine {
+    /// Does what is most needed; says whether there was anything.
+    pub(crate) fn step(&self, maintenance: &mut Maintenance) -> Result<bool> {
+        if self.journal.has_failed() {
+            return Ok(false);
+        }
+        if self.journal.wants_spares() && self.journal.bytes() < self.raw_quota_bytes {
+            self.journal.prepare_spares()?;
+        }
+        self.note_idleness(maintenance)?;
+        if !self.journal.ended_segments().is_empty() {
+            if self.hook_step(maintenance)? {
+                return Ok(true);
+            }
+            self.checkpoint(maintenance)?;
+            return self.pack_round(maintenance);
+        }
+        if self.checkpoint_due(maintenance) {
+            self.checkpoint(maintenance)?;
+            return Ok(true);
+        }
+        if maintenance.mark.is_some() {
+            self.mark_step(maintenance)?;
+            return Ok(true);
+        }
+        if self.clean_up_step(maintenance)? {
+            return Ok(true);
+        }
+        if maintenance.garbage {
+            self.checkpoint(maintenance)?;
+            self.start_mark(maintenance);
+            return Ok(true);
+        }
+        self.restore_reserve();
+        self.hook_step(maintenance)
+    }
+
+    fn checkpoint_due(&self, maintenance: &Maintenance) -> bool {
+        let written = self.written_bytes() - maintenance.written_at_checkpoint;
+        let structural = !self.state.read().expect(poisoned!()).dirty.layers.is_empty();
+        let late = self.io.now_us() > maintenance.checkpoint_us + CHECKPOINT_US;
+        written >= CHECKPOINT_BYTES || structural || (late && written > 0)
+    }
+
+    /// Ends the current segment of a pool that has been quiet for a while, so that it gets packed.
+    fn note_idleness(&self, maintenance: &mut Maintenance) -> Result<()> {
+        let (written, now_us) = (self.written_bytes(), self.io.now_us());
+        if maintenance.idle.0 != written {
+            maintenance.idle = (written, now_us);
+        } else if now_us > maintenance.idle.1 + IDLE_US && self.journal.current_bytes() > IDLE_BYTES {
+            self.journal.roll_now()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the fingerprints of some containers that an earlier run of the program packed.
+    pub(crate) fn hook_step(&self, maintenance: &mut Maintenance) -> Result<bool> {
+        for _ in 0..HOOKS_AT_ONCE {
+            let Some(container) = maintenance.unhooked.pop() else { return Ok(false) };
+            if let Some(prints) = self.fingerprints_of(container)? {
+                maintenance.dedup.insert_container(container, &prints);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Packs all there is, cleans up and frees what nothing needs; the bytes given back.
+    pub(crate) fn reclaim_all(&self, maintenance: &mut Maintenance) -> Result<u64> {
+        while self.hook_step(maintenance)? {}
+        self.journal.roll_now()?;
+        self.checkpoint(maintenance)?;
+        while self.pack_round(maintenance)? {}
+        while self.clean_up_step(maintenance)? {
+            self.checkpoint(maintenance)?;
+        }
+        self.start_mark(maintenance);
+        loop {
+            if let Some(freed) = self.mark_step(maintenance)? {
+                return Ok(freed);
+            }
+        }
+    }
+}

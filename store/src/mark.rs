@@ -1,0 +1,218 @@
+//! Reclaim: finding containers and forwarding rows that nothing refers to, and giving them back.
+//!
+//! A mark starts with a checkpoint and visits every run of every layer once, a batch at a time, in
+//! transactions of the thread that alone changes runs. Whatever that thread writes into a run
+//! meanwhile is noted too, so a chunk cannot slip from a place not yet visited to one visited before.
+//! Containers and windows younger than the mark are exempt. Runs that still name a packed journal
+//! window are rewritten on the way, which is what lets forwarding rows go. A mark that is cut off by
+//! a crash starts again.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::addr::{Address, CONTAINER_SLOTS, ContainerId};
+use crate::engine::{Engine, Place};
+use crate::index::{ContainerRow, IndexRead, LayerId, Run};
+use crate::journal::poisoned;
+use crate::maintain::Maintenance;
+use crate::{Error, ErrorKind, Result};
+
+/// Runs visited in one transaction.
+const RUNS_AT_ONCE: usize = 4096;
+const WORDS: usize = CONTAINER_SLOTS as usize / 64;
+
+/// A mark under way.
+pub(crate) struct Mark {
+    /// Containers from this id on are exempt.
+    epoch: u64,
+    bits: HashMap<ContainerId, [u64; WORDS]>,
+    /// Where to go on: the layers still to visit, and the next run of the first.
+    layers: Vec<LayerId>,
+    next_run: u32,
+}
+
+impl Mark {
+    fn set(&mut self, address: Address) {
+        let slot = address.slot() as usize;
+        let words = self.bits.entry(address.container()).or_insert([0; WORDS]);
+        words[slot / 64] |= 1 << (slot % 64);
+    }
+
+    fn live(&self, container: ContainerId) -> u32 {
+        self.bits
+            .get(&container)
+            .map_or(0, |words| words.iter().map(|word| word.count_ones()).sum())
+    }
+}
+
+impl Maintenance {
+    /// Tells a mark under way that an address is referred to.
+    pub(crate) fn note_address(&mut self, engine: &Engine, address: Address) -> Result<()> {
+        if self.mark.is_none() || !address.is_data() {
+            return Ok(());
+        }
+        let settled = engine.settled(address)?;
+        if let Some(mark) = &mut self.mark {
+            mark.set(address);
+            if settled.is_data() {
+                mark.set(settled);
+            }
+        }
+        Ok(())
+    }
+
+    /// [`Self::note_address`] for all of a run.
+    pub(crate) fn note_run(&mut self, engine: &Engine, run: &Run) -> Result<()> {
+        if self.mark.is_none() {
+            return Ok(());
+        }
+        run.iter().try_for_each(|address| self.note_address(engine, address))
+    }
+}
+
+impl Engine {
+    /// Begins a mark; a checkpoint must just have been written.
+    pub(crate) fn start_mark(&self, maintenance: &mut Maintenance) {
+        let state = self.state.read().expect(poisoned!());
+        maintenance.mark = Some(Mark {
+            epoch: self.containers.next(),
+            bits: HashMap::new(),
+            layers: state.layers.keys().rev().copied().collect(),
+            next_run: 0,
+        });
+        maintenance.garbage = false;
+    }
+
+    /// Visits some runs. At the end frees what was not met, and says how many bytes: `Some`.
+    pub(crate) fn mark_step(&self, maintenance: &mut Maintenance) -> Result<Option<u64>> {
+        let Some(mark) = &mut maintenance.mark else { return Ok(Some(0)) };
+        let Some(layer) = mark.layers.last().copied() else {
+            return self.sweep(maintenance).map(Some);
+        };
+        let from = mark.next_run;
+        let writer = self.index.write()?;
+        let runs = writer.layer_runs(layer, from, RUNS_AT_ONCE)?;
+        let mut changed = false;
+        for (number, run) in &runs {
+            let settled = self.settle_run(run)?;
+            maintenance.note_run(self, settled.as_ref().unwrap_or(run))?;
+            if let Some(settled) = settled {
+                writer.put_run(layer, *number, &settled)?;
+                changed = true;
+            }
+        }
+        if changed {
+            self.commit_runs(writer, &[], true)?;
+        } else {
+            drop(writer);
+        }
+        let Some(mark) = &mut maintenance.mark else { return Ok(Some(0)) };
+        match runs.last() {
+            Some((last, _)) if runs.len() == RUNS_AT_ONCE => mark.next_run = last + 1,
+            _ => {
+                mark.layers.pop();
+                mark.next_run = 0;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The run with every packed journal address replaced; `None` when there is none in it.
+    fn settle_run(&self, run: &Run) -> Result<Option<Run>> {
+        let mut settled = None;
+        let mut known: Option<(ContainerId, bool)> = None;
+        for (index, address) in run.iter().enumerate() {
+            if !address.is_data() {
+                continue;
+            }
+            let container = address.container();
+            let forwarded = match known {
+                Some((same, forwarded)) if same == container => forwarded,
+                _ => matches!(self.place(container)?, Place::Forwarded(_)),
+            };
+            known = Some((container, forwarded));
+            if forwarded {
+                let new = self.settled(address)?;
+                if !new.is_data() {
+                    let context = format!("{address:?} was dropped and is still mapped");
+                    return Err(Error::new(ErrorKind::Corrupt, context));
+                }
+                settled.get_or_insert_with(|| run.clone()).set(index, new);
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Removes the rows of what the mark has not met, then the bytes.
+    fn sweep(&self, maintenance: &mut Maintenance) -> Result<u64> {
+        let Some(mark) = maintenance.mark.take() else { return Ok(0) };
+        let writer = self.index.write()?;
+        let rows: Vec<(ContainerId, ContainerRow)> = {
+            let places = self.places.read().expect(poisoned!());
+            places.iter().map(|(id, row)| (*id, *row)).collect()
+        };
+        let mut dead = Vec::new();
+        let mut changed = Vec::new();
+        for (id, row) in rows.into_iter().filter(|(id, _)| id.0 < mark.epoch) {
+            let live = mark.live(id);
+            if live == 0 {
+                writer.delete_container(id)?;
+                dead.push((id, row));
+            } else if live != u32::from(row.live) {
+                let row = ContainerRow { live: live as u16, ..row };
+                writer.put_container(id, &row)?;
+                changed.push((id, row));
+            }
+        }
+        let mut windows = HashSet::new();
+        for id in writer.forwards()? {
+            let passed = id.0 < mark.epoch && self.journal.segment_of(id).is_none();
+            if passed && mark.live(id) == 0 {
+                writer.delete_forward(id)?;
+                windows.insert(id);
+            }
+        }
+        self.commit_runs(writer, &[], false)?;
+        self.forget(maintenance, &dead, &changed, &windows)
+    }
+
+    fn forget(
+        &self,
+        maintenance: &mut Maintenance,
+        dead: &[(ContainerId, ContainerRow)],
+        changed: &[(ContainerId, ContainerRow)],
+        windows: &HashSet<ContainerId>,
+    ) -> Result<u64> {
+        // Reads that looked an address up before may still be on their way.
+        self.epochs.wait();
+        {
+            let mut places = self.places.write().expect(poisoned!());
+            places.extend(changed.iter().copied());
+            for (id, _) in dead {
+                places.remove(id);
+                maintenance.dedup.forget_container(*id);
+            }
+        }
+        for id in windows {
+            self.forwards.remove(id);
+        }
+        let mut freed = 0;
+        for (id, row) in dead {
+            self.reader.forget(*id);
+            self.packs.free(&row.location)?;
+            freed += row.location.len();
+        }
+        Ok(freed)
+    }
+
+    /// Bytes of packed chunks that the last mark did not meet, by the share of each container.
+    pub(crate) fn dead_bytes(&self) -> u64 {
+        let places = self.places.read().expect(poisoned!());
+        places
+            .values()
+            .map(|row| {
+                let (slots, live) = (u64::from(row.slots.max(1)), u64::from(row.live));
+                row.location.len() * slots.saturating_sub(live) / slots
+            })
+            .sum()
+    }
+}

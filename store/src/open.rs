@@ -1,0 +1,280 @@
+//! Opening and creating a pool, and its reserve of space.
+//!
+//! `pool.toml` is written first and makes a folder a pool; everything else is made on demand after
+//! it, so a creation that was cut short goes on at the next opening.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
+
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::addr::Address;
+use crate::chunk::DomainKey;
+use crate::dedup::Dedup;
+use crate::disk::{BLOCK_BYTES, Caching, Create, Io, Space};
+use crate::engine::{Engine, RunCache};
+use crate::epoch::Epochs;
+use crate::index::{CheckpointRow, Index, IndexRead, LayerState};
+use crate::journal::record::Record;
+use crate::journal::segment::Segment;
+use crate::journal::{ContainerIds, Journal, JournalSettings};
+use crate::maintain::{Maintenance, Threads};
+use crate::pack::{PackSet, Reader};
+use crate::state::{Counters, State};
+use crate::{Error, ErrorKind, OpenOptions, Result};
+
+const FORMAT_VERSION: u32 = 1;
+/// Container ids reserved at opening; checkpoints reserve more.
+const CONTAINER_RESERVE: u64 = 1 << 16;
+/// Space kept so that checkpoints, deletes and reclaim can finish on a full disk.
+const RESERVE_BYTES_MAX: u64 = 64 << 20;
+/// Below this much free space the reserve is given up.
+const TIGHT_BYTES: u64 = 16 << 20;
+/// A cached run and its key, in bytes.
+const SEEN_RUN_BYTES: u64 = 1200;
+/// Forwarding rows kept decoded: 8 KiB each.
+const FORWARDS_CACHED: usize = 1024;
+
+/// `pool.toml`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PoolFile {
+    id: Uuid,
+    format_version: u32,
+    /// Features that a program must know to read the pool.
+    incompatible_features: Vec<String>,
+}
+
+impl Engine {
+    /// Opens the pool in `dir`, or makes it.
+    pub(crate) fn open(io: Arc<dyn Io>, dir: &Path, options: &OpenOptions) -> Result<Arc<Self>> {
+        for part in ["", "journal", "pack"] {
+            let path = dir.join(part);
+            io.create_dir(&path).map_err(|e| Error::io(format!("creating {}", path.display()), e))?;
+        }
+        let pool = pool_id(&*io, dir)?;
+        let space = io.space(dir).map_err(|e| Error::io("measuring free space", e))?;
+        let file = io
+            .open(&dir.join("meta.redb"), Create::IfMissing, Caching::Buffered)
+            .and_then(|file| io.sync_dir(dir).map(|()| file))
+            .map_err(|e| Error::io("opening meta.redb", e))?;
+        let index = Index::open(Arc::clone(&file), options.memory_bytes / 4)?;
+        let (checkpoint, containers) = reserve_ids(&index, &*io, dir)?;
+        let loaded = load(&index, checkpoint.next_layer)?;
+        let packs = PackSet::open(Arc::clone(&io), dir.join("pack"), pool, checkpoint.next_pack)?;
+        let mut state = loaded.state;
+        let settings = JournalSettings {
+            io: Arc::clone(&io),
+            dir: dir.join("journal"),
+            pool,
+            segment_blocks: segment_blocks(space),
+            prefill: options.prefill_journal,
+            containers: Arc::clone(&containers),
+        };
+        let journal = Journal::open(
+            settings,
+            checkpoint.applied_sequence,
+            &mut |_, segment, start_block, record| replay(&mut state, segment, start_block, record),
+        )?;
+        let places: HashMap<_, _> = index.read()?.containers()?.into_iter().collect();
+        packs.adopt(places.values().map(|row| &row.location))?;
+        packs.remove_orphans()?;
+        let mut maintenance = Maintenance::new(
+            checkpoint.applied_sequence,
+            Dedup::new(options.memory_bytes / 8),
+            io.now_us(),
+        );
+        maintenance.unhooked = places.keys().copied().collect();
+        maintenance.unhooked.sort_unstable();
+        let opened_at = journal.cut();
+        maintenance.merged.extend(loaded.merged.into_iter().map(|(from, to)| (from, (to, opened_at))));
+        maintenance.garbage = !places.is_empty();
+        let packs = Arc::new(packs);
+        let runs = (options.memory_bytes / 4 / SEEN_RUN_BYTES).max(64) as usize;
+        let engine = Arc::new(Self {
+            reader: Reader::new(Arc::clone(&packs), options.memory_bytes / 4),
+            io,
+            dir: dir.to_owned(),
+            index,
+            meta: file,
+            journal,
+            containers,
+            packs,
+            state: RwLock::new(state),
+            structure: Mutex::new(()),
+            cut: RwLock::new(()),
+            places: RwLock::new(places),
+            forwards: Cache::new(FORWARDS_CACHED),
+            run_cache: RunCache { version: RwLock::new(0), runs: Cache::new(runs) },
+            epochs: Epochs::default(),
+            counters: Counters::default(),
+            dedup_hit_bytes: 0.into(),
+            raw_quota_bytes: options.raw_tier_bytes.unwrap_or_else(|| raw_quota(space)),
+            maintenance: Mutex::new(maintenance),
+            threads: Threads::default(),
+        });
+        engine.restore_reserve();
+        Ok(engine)
+    }
+
+    fn reserve_path(&self) -> PathBuf {
+        self.dir.join("reserve")
+    }
+
+    /// Gives up the reserve when the disk is nearly full, so that what follows can finish.
+    pub(crate) fn release_reserve_if_tight(&self) {
+        let tight = self.io.space(&self.dir).is_ok_and(|space| space.free_bytes < TIGHT_BYTES);
+        if tight && let Err(error) = self.io.remove(&self.reserve_path()) {
+            tracing::debug!(%error, "no reserve to give up");
+        }
+    }
+
+    /// Makes the reserve when there is room for it; failing leaves things as they are.
+    pub(crate) fn restore_reserve(&self) {
+        let Ok(space) = self.io.space(&self.dir) else { return };
+        let bytes = RESERVE_BYTES_MAX.min(space.total_bytes / 64);
+        if space.free_bytes < bytes + 4 * TIGHT_BYTES {
+            return;
+        }
+        let Ok(file) = self.io.open(&self.reserve_path(), Create::IfMissing, Caching::Buffered) else {
+            return;
+        };
+        if file.len().is_ok_and(|len| len < bytes)
+            && let Err(error) = file.allocate(0, bytes)
+        {
+            tracing::warn!(%error, "the reserve for a full disk could not be made");
+        }
+    }
+}
+
+fn pool_id(io: &dyn Io, dir: &Path) -> Result<[u8; 16]> {
+    let path = dir.join("pool.toml");
+    let failed = |e| Error::io(format!("opening {}", path.display()), e);
+    match io.open(&path, Create::Never, Caching::Buffered) {
+        Ok(file) => {
+            let len = file.len().map_err(failed)?.min(64 << 10) as usize;
+            let mut text = vec![0; len];
+            file.read_at(&mut text, 0).map_err(failed)?;
+            parse_pool_file(&String::from_utf8_lossy(&text))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => create_pool_file(io, dir),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn parse_pool_file(text: &str) -> Result<[u8; 16]> {
+    let pool: PoolFile = toml::from_str(text)
+        .map_err(|e| Error::new(ErrorKind::Corrupt, format!("pool.toml: {}", e.message())))?;
+    if pool.format_version != FORMAT_VERSION || !pool.incompatible_features.is_empty() {
+        let context = format!(
+            "the pool has format version {} and features {:?}; this program knows version {FORMAT_VERSION}",
+            pool.format_version, pool.incompatible_features
+        );
+        return Err(Error::new(ErrorKind::UnsupportedFormat, context));
+    }
+    Ok(*pool.id.as_bytes())
+}
+
+fn create_pool_file(io: &dyn Io, dir: &Path) -> Result<[u8; 16]> {
+    let failed = |e| Error::io("creating pool.toml", e);
+    let left: Vec<String> =
+        io.list(dir).map_err(failed)?.into_iter().map(|entry| entry.name).collect();
+    if left.iter().any(|name| name == "meta.redb") {
+        let context = format!("{} holds a pool without pool.toml", dir.display());
+        return Err(Error::new(ErrorKind::Corrupt, context));
+    }
+    let mut id = [0; 16];
+    io.random(&mut id);
+    let id = uuid::Builder::from_random_bytes(id).into_uuid();
+    let pool = PoolFile { id, format_version: FORMAT_VERSION, incompatible_features: Vec::new() };
+    let text = toml::to_string(&pool)
+        .map_err(|e| Error::new(ErrorKind::Io, format!("writing pool.toml: {e}")))?;
+    let (new, path) = (dir.join("pool.toml.new"), dir.join("pool.toml"));
+    let file = io.open(&new, Create::IfMissing, Caching::Buffered).map_err(failed)?;
+    file.set_len(0)
+        .and_then(|()| file.write_at(text.as_bytes(), 0))
+        .and_then(|()| file.sync_data())
+        .and_then(|()| io.rename(&new, &path))
+        .and_then(|()| io.sync_dir(dir))
+        .map_err(failed)?;
+    Ok(*id.as_bytes())
+}
+
+/// Reserves container ids durably before any is given out.
+fn reserve_ids(
+    index: &Index,
+    io: &dyn Io,
+    dir: &Path,
+) -> Result<(CheckpointRow, Arc<ContainerIds>)> {
+    let checkpoint = match index.read()?.checkpoint()? {
+        Some(row) => row,
+        None => {
+            let names = io.list(&dir.join("journal")).map_err(|e| Error::io("listing", e))?;
+            if names.iter().any(|entry| entry.name.ends_with(".wal")) {
+                let context = "the metadata is gone, and the journal is not".to_owned();
+                return Err(Error::new(ErrorKind::Corrupt, context));
+            }
+            CheckpointRow { next_container: 1, next_layer: 1, next_pack: 1, ..Default::default() }
+        }
+    };
+    let containers = ContainerIds::new(checkpoint.next_container);
+    let limit = checkpoint.next_container + CONTAINER_RESERVE;
+    let writer = index.write()?;
+    writer.put_checkpoint(&CheckpointRow { next_container: limit, clean: false, ..checkpoint })?;
+    writer.commit()?;
+    containers.reserve(limit);
+    Ok((checkpoint, Arc::new(containers)))
+}
+
+/// What the index holds besides runs and containers.
+struct Loaded {
+    state: State,
+    merged: Vec<(crate::index::LayerId, crate::index::LayerId)>,
+}
+
+fn load(index: &Index, next_layer: u32) -> Result<Loaded> {
+    let reader = index.read()?;
+    let (mut layers, mut merged) = (Vec::new(), Vec::new());
+    for (id, row) in reader.layers()? {
+        match (row.state, row.parent) {
+            (LayerState::Merged, Some(into)) => merged.push((id, into)),
+            _ => layers.push((id, row)),
+        }
+    }
+    let keys = reader.domain_keys()?.into_iter().map(|(id, key)| (id, DomainKey::new(key)));
+    let last_layer = next_layer.saturating_sub(1);
+    let (volumes, snapshots) = (reader.volumes()?, reader.snapshots()?);
+    let state = State::load(layers, volumes, snapshots, keys.collect(), last_layer)?;
+    Ok(Loaded { state, merged })
+}
+
+/// Repeats what a record says happened.
+fn replay(state: &mut State, segment: &Segment, start_block: u32, record: &Record) -> Result<()> {
+    let (layer, first_chunk, chunks, address) = match record {
+        Record::Write { layer, first_chunk, first_block, checksums } => {
+            let address = segment.address(start_block + first_block);
+            (*layer, *first_chunk, checksums.len() as u64, address)
+        }
+        Record::Zero { layer, first_chunk, chunks } => (*layer, *first_chunk, *chunks, Address::ZERO),
+        Record::Trim { layer, first_chunk, chunks } => (*layer, *first_chunk, *chunks, Address::HOLE),
+        structural => return state.apply(structural),
+    };
+    let entry = state.layers.get(&layer).ok_or_else(|| {
+        Error::new(ErrorKind::Corrupt, format!("a journal record names layer {}", layer.0))
+    })?;
+    entry.layer.change(first_chunk, chunks, || Ok::<_, Error>(address))
+}
+
+/// Segments of 4 to 256 MiB: a thousandth of the disk, a power of two.
+fn segment_blocks(space: Space) -> u32 {
+    let bytes = (space.total_bytes / 1024).clamp(4 << 20, 256 << 20);
+    (1 << bytes.ilog2()) / BLOCK_BYTES as u32
+}
+
+/// A tenth of the disk, at least 8 GiB, at most a quarter of it.
+fn raw_quota(space: Space) -> u64 {
+    (space.total_bytes / 10).max(8 << 30).min(space.total_bytes / 4)
+}
