@@ -13,7 +13,8 @@ use crate::chunk::DomainKey;
 use crate::engine::Engine;
 use crate::extent_map::{ExtentMap, Piece};
 use crate::index::{
-    CheckpointRow, IndexRead, IndexWriter, LayerId, LayerRow, RUN_CHUNKS, Run, SnapshotRow, VolumeRow,
+    CheckpointRow, IndexRead, IndexWriter, LayerId, LayerRow, RUN_CHUNKS, Run, SnapshotRow,
+    VolumeRow,
 };
 use crate::journal::poisoned;
 use crate::layer::Layer;
@@ -55,7 +56,10 @@ impl Engine {
     pub(crate) fn checkpoint(&self, maintenance: &mut Maintenance) -> Result<()> {
         self.release_reserve_if_tight();
         let cut = self.take_cut()?;
-        let outcome = self.journal.flush().and_then(|()| self.commit_cut(maintenance, &cut));
+        let outcome = self
+            .journal
+            .flush()
+            .and_then(|()| self.commit_cut(maintenance, &cut));
         if outcome.is_err() {
             self.journal.fail();
             return outcome;
@@ -78,7 +82,12 @@ impl Engine {
             if let Some(map) = entry.layer.freeze() {
                 let chain = state.chain(*id)?.ids.clone();
                 let has_children = !roles.children(*id).is_empty();
-                frozen.push(Frozen { layer: Arc::clone(&entry.layer), map, chain, has_children });
+                frozen.push(Frozen {
+                    layer: Arc::clone(&entry.layer),
+                    map,
+                    chain,
+                    has_children,
+                });
             }
         }
         let dirty = std::mem::take(&mut state.dirty);
@@ -132,7 +141,11 @@ impl Engine {
         }
         self.put_layers(&writer, cut, &deltas)?;
         let limit = self.put_checkpoint(&writer, cut.sequence, cut.last_layer)?;
-        self.commit_runs(writer, &touched, cut.frozen.iter().any(|frozen| frozen.has_children))?;
+        self.commit_runs(
+            writer,
+            &touched,
+            cut.frozen.iter().any(|frozen| frozen.has_children),
+        )?;
         self.containers.reserve(limit);
         let mut state = self.state.write().expect(poisoned!());
         for (id, delta) in deltas {
@@ -154,7 +167,13 @@ impl Engine {
             match row {
                 Some(row) => {
                     let delta_chunks = row.delta_chunks + deltas.get(id).unwrap_or(&0);
-                    writer.put_layer(*id, &LayerRow { delta_chunks, ..*row })?;
+                    writer.put_layer(
+                        *id,
+                        &LayerRow {
+                            delta_chunks,
+                            ..*row
+                        },
+                    )?;
                 }
                 None => writer.delete_layer(*id)?,
             }
@@ -283,7 +302,9 @@ impl Applier<'_> {
         for layer in self.chain.to_vec() {
             let mut next = from;
             while next < to {
-                let numbers = self.writer.layer_run_numbers(layer, next, to, KEYS_AT_ONCE)?;
+                let numbers = self
+                    .writer
+                    .layer_run_numbers(layer, next, to, KEYS_AT_ONCE)?;
                 let Some(last) = numbers.last() else { break };
                 next = last + 1;
                 for run in numbers {
@@ -299,7 +320,11 @@ impl Applier<'_> {
 
     /// Makes `run` the current one, as the stack shows it.
     fn load(&mut self, run: u32) -> Result<()> {
-        if self.current.as_ref().is_some_and(|(number, _, _)| *number == run) {
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|(number, _, _)| *number == run)
+        {
             return Ok(());
         }
         self.store_current()?;
@@ -316,7 +341,9 @@ impl Applier<'_> {
     }
 
     fn store_current(&mut self) -> Result<()> {
-        let Some((number, run, inherits)) = self.current.take() else { return Ok(()) };
+        let Some((number, run, inherits)) = self.current.take() else {
+            return Ok(());
+        };
         self.delta += data_chunks(&run);
         let layer = self.chain[0];
         if run.is_all_holes() && !inherits {

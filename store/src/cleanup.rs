@@ -26,7 +26,9 @@ impl Engine {
     /// Does one piece of clean-up; says whether there was any. A checkpoint must just have been
     /// written by the same holder of `maintenance`.
     pub(crate) fn clean_up_step(&self, maintenance: &mut Maintenance) -> Result<bool> {
-        let Some(work) = self.next_work() else { return Ok(false) };
+        let Some(work) = self.next_work() else {
+            return Ok(false);
+        };
         let outcome = match work {
             Work::Drop(layer) => self.drop_runs(layer),
             Work::Merge { layer, into } => self.merge_runs(maintenance, layer, into),
@@ -48,17 +50,25 @@ impl Engine {
         let state = self.state.read().expect(poisoned!());
         let roles = state.roles();
         let settled = |id: LayerId| !state.dirty.layers.contains(&id);
-        state.layers.keys().copied().filter(|id| settled(*id)).find_map(|id| match roles.of(id) {
-            LayerState::Dropping => Some(Work::Drop(id)),
-            LayerState::Hidden => match roles.children(id) {
-                // A child that is itself going will leave this layer to be dropped.
-                [child] if settled(*child) && roles.of(*child) != LayerState::Dropping => {
-                    Some(Work::Merge { layer: id, into: *child })
-                }
-                _ => None,
-            },
-            LayerState::Open | LayerState::Frozen | LayerState::Merged => None,
-        })
+        state
+            .layers
+            .keys()
+            .copied()
+            .filter(|id| settled(*id))
+            .find_map(|id| match roles.of(id) {
+                LayerState::Dropping => Some(Work::Drop(id)),
+                LayerState::Hidden => match roles.children(id) {
+                    // A child that is itself going will leave this layer to be dropped.
+                    [child] if settled(*child) && roles.of(*child) != LayerState::Dropping => {
+                        Some(Work::Merge {
+                            layer: id,
+                            into: *child,
+                        })
+                    }
+                    _ => None,
+                },
+                LayerState::Open | LayerState::Frozen | LayerState::Merged => None,
+            })
     }
 
     fn drop_runs(&self, layer: LayerId) -> Result<()> {
@@ -118,13 +128,29 @@ impl Engine {
         };
         let (old, child) = (row(layer)?, row(into)?);
         let delta_chunks = old.delta_chunks + child.delta_chunks;
-        writer.put_layer(into, &LayerRow { parent: old.parent, delta_chunks, ..child })?;
-        writer.put_layer(layer, &LayerRow { parent: Some(into), state: LayerState::Merged, ..old })
+        writer.put_layer(
+            into,
+            &LayerRow {
+                parent: old.parent,
+                delta_chunks,
+                ..child
+            },
+        )?;
+        writer.put_layer(
+            layer,
+            &LayerRow {
+                parent: Some(into),
+                state: LayerState::Merged,
+                ..old
+            },
+        )
     }
 }
 
 fn unlink(state: &mut State, layer: LayerId, into: LayerId) {
-    let Some(old) = state.layers.remove(&layer) else { return };
+    let Some(old) = state.layers.remove(&layer) else {
+        return;
+    };
     if let Some(child) = state.layers.get_mut(&into) {
         child.parent = old.parent;
         child.delta_chunks += old.delta_chunks;

@@ -100,7 +100,9 @@ impl Engine {
         if let Some(row) = self.forwards.get(&container) {
             return Ok(Some(row));
         }
-        let Some(row) = self.index.read()?.forward(container)? else { return Ok(None) };
+        let Some(row) = self.index.read()?.forward(container)? else {
+            return Ok(None);
+        };
         let row = Arc::new(row);
         self.forwards.insert(container, Arc::clone(&row));
         Ok(Some(row))
@@ -120,8 +122,10 @@ impl Engine {
     /// The key of a domain.
     pub(crate) fn domain_key(&self, domain: DomainId) -> Result<DomainKey> {
         let state = self.state.read().expect(poisoned!());
-        state.domains.get(&domain).cloned().ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, format!("domain {domain} has no key"))
-        })
+        state
+            .domains
+            .get(&domain)
+            .cloned()
+            .ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("domain {domain} has no key")))
     }
 }

@@ -47,7 +47,10 @@ pub(crate) struct ContainerIds {
 impl ContainerIds {
     /// Ids from `next` on; none until [`Self::reserve`].
     pub(crate) fn new(next: u64) -> Self {
-        Self { next: AtomicU64::new(next), limit: AtomicU64::new(next) }
+        Self {
+            next: AtomicU64::new(next),
+            limit: AtomicU64::new(next),
+        }
     }
 
     /// The first of `count` consecutive ids; `None` when the reservation is used up.
@@ -158,7 +161,9 @@ impl Journal {
 
     /// Reads consecutive chunks, from the file or from memory, whichever has them.
     pub(crate) fn read(&self, segment: &Segment, address: Address, out: &mut [u8]) -> Result<()> {
-        let block = segment.block_of(address).expect("the segment was found by this address");
+        let block = segment
+            .block_of(address)
+            .expect("the segment was found by this address");
         let end = block + (out.len() / BLOCK_BYTES) as u32;
         if end > segment.written() && self.read_unwritten(segment, block, out) {
             return Ok(());
@@ -170,18 +175,26 @@ impl Journal {
     pub(crate) fn ended_segments(&self) -> Vec<Arc<Segment>> {
         let current = self.lock().current.header.first_container;
         let segments = self.segments.read().expect(poisoned!());
-        segments.range(..current).map(|(_, segment)| Arc::clone(segment)).collect()
+        segments
+            .range(..current)
+            .map(|(_, segment)| Arc::clone(segment))
+            .collect()
     }
 
     /// Forgets a segment whose chunks are all elsewhere. Reads that already hold it may go on.
     pub(crate) fn forget(&self, segment: &Segment) {
-        self.segments.write().expect(poisoned!()).remove(&segment.header.first_container);
+        self.segments
+            .write()
+            .expect(poisoned!())
+            .remove(&segment.header.first_container);
         self.segments_in_use.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Waits a moment for a segment to begin or go.
     pub(crate) fn wait_for_change(&self) {
-        let waited = self.room.wait_timeout(self.lock(), Duration::from_millis(200));
+        let waited = self
+            .room
+            .wait_timeout(self.lock(), Duration::from_millis(200));
         drop(waited.expect(poisoned!()));
     }
 
@@ -224,7 +237,11 @@ impl Journal {
 
     /// Bytes that batches take in all segments.
     pub(crate) fn used_bytes(&self) -> u64 {
-        let ended: u64 = self.ended_segments().iter().map(|segment| segment.used_bytes()).sum();
+        let ended: u64 = self
+            .ended_segments()
+            .iter()
+            .map(|segment| segment.used_bytes())
+            .sum();
         ended + self.current_bytes()
     }
 

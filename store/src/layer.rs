@@ -30,7 +30,12 @@ pub(crate) struct Layer {
 impl Layer {
     pub(crate) fn new(id: LayerId, domain: DomainId) -> Arc<Self> {
         let (overlay, touched) = (RwLock::default(), AtomicBool::new(false));
-        Arc::new(Self { id, domain, overlay, touched })
+        Arc::new(Self {
+            id,
+            domain,
+            overlay,
+            touched,
+        })
     }
 
     /// Runs `append` and maps the chunks to the address it gives, in one step as seen by others, so
@@ -77,7 +82,8 @@ impl Layer {
     pub(crate) fn thaw(&self) {
         let mut overlay = self.overlay.write().expect(poisoned!());
         overlay.frozen = None;
-        self.touched.store(!overlay.active.is_empty(), Ordering::Release);
+        self.touched
+            .store(!overlay.active.is_empty(), Ordering::Release);
     }
 }
 

@@ -19,6 +19,8 @@ mod journal;
 mod layer;
 mod maintain;
 mod mark;
+#[cfg(test)]
+mod model;
 mod open;
 mod pack;
 mod packer;

@@ -134,9 +134,14 @@ impl Threads {
 pub(crate) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
     let spawn = |name: &str, turn: fn(&Engine)| {
         let weak = Arc::downgrade(engine);
-        thread::Builder::new().name(name.to_owned()).spawn(move || run(&weak, turn))
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(&weak, turn))
     };
-    let handles = vec![spawn("store-background", background)?, spawn("store-writer", write_behind)?];
+    let handles = vec![
+        spawn("store-background", background)?,
+        spawn("store-writer", write_behind)?,
+    ];
     *engine.threads.handles.lock().expect(poisoned!()) = handles;
     engine.threads.running.store(true, Ordering::Release);
     Ok(())
@@ -228,7 +233,13 @@ impl Engine {
 
     fn checkpoint_due(&self, maintenance: &Maintenance) -> bool {
         let written = self.written_bytes() - maintenance.written_at_checkpoint;
-        let structural = !self.state.read().expect(poisoned!()).dirty.layers.is_empty();
+        let structural = !self
+            .state
+            .read()
+            .expect(poisoned!())
+            .dirty
+            .layers
+            .is_empty();
         let late = self.io.now_us() > maintenance.checkpoint_us + CHECKPOINT_US;
         written >= CHECKPOINT_BYTES || structural || (late && written > 0)
     }
@@ -238,7 +249,8 @@ impl Engine {
         let (written, now_us) = (self.written_bytes(), self.io.now_us());
         if maintenance.idle.0 != written {
             maintenance.idle = (written, now_us);
-        } else if now_us > maintenance.idle.1 + IDLE_US && self.journal.current_bytes() > IDLE_BYTES {
+        } else if now_us > maintenance.idle.1 + IDLE_US && self.journal.current_bytes() > IDLE_BYTES
+        {
             self.journal.roll_now()?;
         }
         Ok(())
@@ -247,7 +259,9 @@ impl Engine {
     /// Reads the fingerprints of some containers that an earlier run of the program packed.
     pub(crate) fn hook_step(&self, maintenance: &mut Maintenance) -> Result<bool> {
         for _ in 0..HOOKS_AT_ONCE {
-            let Some(container) = maintenance.unhooked.pop() else { return Ok(false) };
+            let Some(container) = maintenance.unhooked.pop() else {
+                return Ok(false);
+            };
             if let Some(prints) = self.fingerprints_of(container)? {
                 maintenance.dedup.insert_container(container, &prints);
             }

@@ -65,7 +65,8 @@ impl Maintenance {
         if self.mark.is_none() {
             return Ok(());
         }
-        run.iter().try_for_each(|address| self.note_address(engine, address))
+        run.iter()
+            .try_for_each(|address| self.note_address(engine, address))
     }
 }
 
@@ -84,7 +85,9 @@ impl Engine {
 
     /// Visits some runs. At the end frees what was not met, and says how many bytes: `Some`.
     pub(crate) fn mark_step(&self, maintenance: &mut Maintenance) -> Result<Option<u64>> {
-        let Some(mark) = &mut maintenance.mark else { return Ok(Some(0)) };
+        let Some(mark) = &mut maintenance.mark else {
+            return Ok(Some(0));
+        };
         let Some(layer) = mark.layers.last().copied() else {
             return self.sweep(maintenance).map(Some);
         };
@@ -105,7 +108,9 @@ impl Engine {
         } else {
             drop(writer);
         }
-        let Some(mark) = &mut maintenance.mark else { return Ok(Some(0)) };
+        let Some(mark) = &mut maintenance.mark else {
+            return Ok(Some(0));
+        };
         match runs.last() {
             Some((last, _)) if runs.len() == RUNS_AT_ONCE => mark.next_run = last + 1,
             _ => {
@@ -144,7 +149,9 @@ impl Engine {
 
     /// Removes the rows of what the mark has not met, then the bytes.
     fn sweep(&self, maintenance: &mut Maintenance) -> Result<u64> {
-        let Some(mark) = maintenance.mark.take() else { return Ok(0) };
+        let Some(mark) = maintenance.mark.take() else {
+            return Ok(0);
+        };
         let writer = self.index.write()?;
         let rows: Vec<(ContainerId, ContainerRow)> = {
             let places = self.places.read().expect(poisoned!());
@@ -158,7 +165,10 @@ impl Engine {
                 writer.delete_container(id)?;
                 dead.push((id, row));
             } else if live != u32::from(row.live) {
-                let row = ContainerRow { live: live as u16, ..row };
+                let row = ContainerRow {
+                    live: live as u16,
+                    ..row
+                };
                 writer.put_container(id, &row)?;
                 changed.push((id, row));
             }
@@ -198,7 +208,7 @@ impl Engine {
         let mut freed = 0;
         for (id, row) in dead {
             self.reader.forget(*id);
-            self.packs.free(&row.location)?;
+            self.packs.free(row.location.local())?;
             freed += row.location.len();
         }
         Ok(freed)

@@ -22,7 +22,7 @@ use crate::journal::record::Record;
 use crate::journal::segment::Segment;
 use crate::journal::{ContainerIds, Journal, JournalSettings};
 use crate::maintain::{Maintenance, Threads};
-use crate::pack::{PackSet, Reader};
+use crate::pack::{LocalPlace, PackSet, Reader};
 use crate::state::{Counters, State};
 use crate::{Error, ErrorKind, OpenOptions, Result};
 
@@ -53,10 +53,13 @@ impl Engine {
     pub(crate) fn open(io: Arc<dyn Io>, dir: &Path, options: &OpenOptions) -> Result<Arc<Self>> {
         for part in ["", "journal", "pack"] {
             let path = dir.join(part);
-            io.create_dir(&path).map_err(|e| Error::io(format!("creating {}", path.display()), e))?;
+            io.create_dir(&path)
+                .map_err(|e| Error::io(format!("creating {}", path.display()), e))?;
         }
         let pool = pool_id(&*io, dir)?;
-        let space = io.space(dir).map_err(|e| Error::io("measuring free space", e))?;
+        let space = io
+            .space(dir)
+            .map_err(|e| Error::io("measuring free space", e))?;
         let file = io
             .open(&dir.join("meta.redb"), Create::IfMissing, Caching::Buffered)
             .and_then(|file| io.sync_dir(dir).map(|()| file))
@@ -64,7 +67,12 @@ impl Engine {
         let index = Index::open(Arc::clone(&file), options.memory_bytes / 4)?;
         let (checkpoint, containers) = reserve_ids(&index, &*io, dir)?;
         let loaded = load(&index, checkpoint.next_layer)?;
-        let packs = PackSet::open(Arc::clone(&io), dir.join("pack"), pool, checkpoint.next_pack)?;
+        let packs = PackSet::open(
+            Arc::clone(&io),
+            dir.join("pack"),
+            pool,
+            checkpoint.next_pack,
+        )?;
         let mut state = loaded.state;
         let settings = JournalSettings {
             io: Arc::clone(&io),
@@ -80,7 +88,8 @@ impl Engine {
             &mut |_, segment, start_block, record| replay(&mut state, segment, start_block, record),
         )?;
         let places: HashMap<_, _> = index.read()?.containers()?.into_iter().collect();
-        packs.adopt(places.values().map(|row| &row.location))?;
+        let live: Vec<LocalPlace> = places.values().map(|row| *row.location.local()).collect();
+        packs.adopt(&live)?;
         packs.remove_orphans()?;
         let mut maintenance = Maintenance::new(
             checkpoint.applied_sequence,
@@ -90,7 +99,12 @@ impl Engine {
         maintenance.unhooked = places.keys().copied().collect();
         maintenance.unhooked.sort_unstable();
         let opened_at = journal.cut();
-        maintenance.merged.extend(loaded.merged.into_iter().map(|(from, to)| (from, (to, opened_at))));
+        maintenance.merged.extend(
+            loaded
+                .merged
+                .into_iter()
+                .map(|(from, to)| (from, (to, opened_at))),
+        );
         maintenance.garbage = !places.is_empty();
         let packs = Arc::new(packs);
         let runs = (options.memory_bytes / 4 / SEEN_RUN_BYTES).max(64) as usize;
@@ -108,7 +122,10 @@ impl Engine {
             cut: RwLock::new(()),
             places: RwLock::new(places),
             forwards: Cache::new(FORWARDS_CACHED),
-            run_cache: RunCache { version: RwLock::new(0), runs: Cache::new(runs) },
+            run_cache: RunCache {
+                version: RwLock::new(0),
+                runs: Cache::new(runs),
+            },
             epochs: Epochs::default(),
             counters: Counters::default(),
             dedup_hit_bytes: 0.into(),
@@ -126,7 +143,10 @@ impl Engine {
 
     /// Gives up the reserve when the disk is nearly full, so that what follows can finish.
     pub(crate) fn release_reserve_if_tight(&self) {
-        let tight = self.io.space(&self.dir).is_ok_and(|space| space.free_bytes < TIGHT_BYTES);
+        let tight = self
+            .io
+            .space(&self.dir)
+            .is_ok_and(|space| space.free_bytes < TIGHT_BYTES);
         if tight && let Err(error) = self.io.remove(&self.reserve_path()) {
             tracing::debug!(%error, "no reserve to give up");
         }
@@ -134,12 +154,17 @@ impl Engine {
 
     /// Makes the reserve when there is room for it; failing leaves things as they are.
     pub(crate) fn restore_reserve(&self) {
-        let Ok(space) = self.io.space(&self.dir) else { return };
+        let Ok(space) = self.io.space(&self.dir) else {
+            return;
+        };
         let bytes = RESERVE_BYTES_MAX.min(space.total_bytes / 64);
         if space.free_bytes < bytes + 4 * TIGHT_BYTES {
             return;
         }
-        let Ok(file) = self.io.open(&self.reserve_path(), Create::IfMissing, Caching::Buffered) else {
+        let Ok(file) = self
+            .io
+            .open(&self.reserve_path(), Create::IfMissing, Caching::Buffered)
+        else {
             return;
         };
         if file.len().is_ok_and(|len| len < bytes)
@@ -180,8 +205,12 @@ fn parse_pool_file(text: &str) -> Result<[u8; 16]> {
 
 fn create_pool_file(io: &dyn Io, dir: &Path) -> Result<[u8; 16]> {
     let failed = |e| Error::io("creating pool.toml", e);
-    let left: Vec<String> =
-        io.list(dir).map_err(failed)?.into_iter().map(|entry| entry.name).collect();
+    let left: Vec<String> = io
+        .list(dir)
+        .map_err(failed)?
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect();
     if left.iter().any(|name| name == "meta.redb") {
         let context = format!("{} holds a pool without pool.toml", dir.display());
         return Err(Error::new(ErrorKind::Corrupt, context));
@@ -189,11 +218,17 @@ fn create_pool_file(io: &dyn Io, dir: &Path) -> Result<[u8; 16]> {
     let mut id = [0; 16];
     io.random(&mut id);
     let id = uuid::Builder::from_random_bytes(id).into_uuid();
-    let pool = PoolFile { id, format_version: FORMAT_VERSION, incompatible_features: Vec::new() };
+    let pool = PoolFile {
+        id,
+        format_version: FORMAT_VERSION,
+        incompatible_features: Vec::new(),
+    };
     let text = toml::to_string(&pool)
         .map_err(|e| Error::new(ErrorKind::Io, format!("writing pool.toml: {e}")))?;
     let (new, path) = (dir.join("pool.toml.new"), dir.join("pool.toml"));
-    let file = io.open(&new, Create::IfMissing, Caching::Buffered).map_err(failed)?;
+    let file = io
+        .open(&new, Create::IfMissing, Caching::Buffered)
+        .map_err(failed)?;
     file.set_len(0)
         .and_then(|()| file.write_at(text.as_bytes(), 0))
         .and_then(|()| file.sync_data())
@@ -212,18 +247,29 @@ fn reserve_ids(
     let checkpoint = match index.read()?.checkpoint()? {
         Some(row) => row,
         None => {
-            let names = io.list(&dir.join("journal")).map_err(|e| Error::io("listing", e))?;
+            let names = io
+                .list(&dir.join("journal"))
+                .map_err(|e| Error::io("listing", e))?;
             if names.iter().any(|entry| entry.name.ends_with(".wal")) {
                 let context = "the metadata is gone, and the journal is not".to_owned();
                 return Err(Error::new(ErrorKind::Corrupt, context));
             }
-            CheckpointRow { next_container: 1, next_layer: 1, next_pack: 1, ..Default::default() }
+            CheckpointRow {
+                next_container: 1,
+                next_layer: 1,
+                next_pack: 1,
+                ..Default::default()
+            }
         }
     };
     let containers = ContainerIds::new(checkpoint.next_container);
     let limit = checkpoint.next_container + CONTAINER_RESERVE;
     let writer = index.write()?;
-    writer.put_checkpoint(&CheckpointRow { next_container: limit, clean: false, ..checkpoint })?;
+    writer.put_checkpoint(&CheckpointRow {
+        next_container: limit,
+        clean: false,
+        ..checkpoint
+    })?;
     writer.commit()?;
     containers.reserve(limit);
     Ok((checkpoint, Arc::new(containers)))
@@ -244,7 +290,10 @@ fn load(index: &Index, next_layer: u32) -> Result<Loaded> {
             _ => layers.push((id, row)),
         }
     }
-    let keys = reader.domain_keys()?.into_iter().map(|(id, key)| (id, DomainKey::new(key)));
+    let keys = reader
+        .domain_keys()?
+        .into_iter()
+        .map(|(id, key)| (id, DomainKey::new(key)));
     let last_layer = next_layer.saturating_sub(1);
     let (volumes, snapshots) = (reader.volumes()?, reader.snapshots()?);
     let state = State::load(layers, volumes, snapshots, keys.collect(), last_layer)?;
@@ -254,18 +303,36 @@ fn load(index: &Index, next_layer: u32) -> Result<Loaded> {
 /// Repeats what a record says happened.
 fn replay(state: &mut State, segment: &Segment, start_block: u32, record: &Record) -> Result<()> {
     let (layer, first_chunk, chunks, address) = match record {
-        Record::Write { layer, first_chunk, first_block, checksums } => {
+        Record::Write {
+            layer,
+            first_chunk,
+            first_block,
+            checksums,
+        } => {
             let address = segment.address(start_block + first_block);
             (*layer, *first_chunk, checksums.len() as u64, address)
         }
-        Record::Zero { layer, first_chunk, chunks } => (*layer, *first_chunk, *chunks, Address::ZERO),
-        Record::Trim { layer, first_chunk, chunks } => (*layer, *first_chunk, *chunks, Address::HOLE),
+        Record::Zero {
+            layer,
+            first_chunk,
+            chunks,
+        } => (*layer, *first_chunk, *chunks, Address::ZERO),
+        Record::Trim {
+            layer,
+            first_chunk,
+            chunks,
+        } => (*layer, *first_chunk, *chunks, Address::HOLE),
         structural => return state.apply(structural),
     };
     let entry = state.layers.get(&layer).ok_or_else(|| {
-        Error::new(ErrorKind::Corrupt, format!("a journal record names layer {}", layer.0))
+        Error::new(
+            ErrorKind::Corrupt,
+            format!("a journal record names layer {}", layer.0),
+        )
     })?;
-    entry.layer.change(first_chunk, chunks, || Ok::<_, Error>(address))
+    entry
+        .layer
+        .change(first_chunk, chunks, || Ok::<_, Error>(address))
 }
 
 /// Segments of 4 to 256 MiB: a thousandth of the disk, a power of two.
@@ -276,5 +343,7 @@ fn segment_blocks(space: Space) -> u32 {
 
 /// A tenth of the disk, at least 8 GiB, at most a quarter of it.
 fn raw_quota(space: Space) -> u64 {
-    (space.total_bytes / 10).max(8 << 30).min(space.total_bytes / 4)
+    (space.total_bytes / 10)
+        .max(8 << 30)
+        .min(space.total_bytes / 4)
 }

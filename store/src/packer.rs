@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use crate::addr::{Address, CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
 use crate::chunk::{DomainKey, Fingerprint, fingerprint};
 use crate::engine::Engine;
-use crate::index::{ContainerRow, ForwardRow, IndexRead, LayerId, RUN_CHUNKS, Run};
+use crate::index::{ContainerRow, ForwardRow, IndexRead, LayerId, Location, RUN_CHUNKS, Run};
 use crate::journal::poisoned;
 use crate::journal::record::Record;
 use crate::journal::scan::{Check, Scan};
@@ -100,7 +100,10 @@ impl Engine {
             let count = consecutive(&live[at..]).min(256);
             let part = &mut data[..count * CHUNK_BYTES];
             segment.read(live[at].block, part)?;
-            for (one, chunk) in live[at..at + count].iter().zip(part.chunks_exact(CHUNK_BYTES)) {
+            for (one, chunk) in live[at..at + count]
+                .iter()
+                .zip(part.chunks_exact(CHUNK_BYTES))
+            {
                 self.pack_chunk(maintenance, round, segment, *one, chunk)?;
             }
             at += count;
@@ -124,7 +127,13 @@ impl Engine {
                 return Err(Error::new(ErrorKind::Corrupt, context));
             };
             for record in batch.records {
-                if let Record::Write { layer, first_chunk, first_block, checksums } = record {
+                if let Record::Write {
+                    layer,
+                    first_chunk,
+                    first_block,
+                    checksums,
+                } = record
+                {
                     let layer = maintenance.merged_into(layer);
                     let block = batch.start_block + first_block;
                     written.extend((0..checksums.len() as u32).map(|index| Live {
@@ -192,7 +201,9 @@ impl Engine {
         {
             return Ok(Some(Address::new(builder.id(), slot)));
         }
-        maintenance.dedup.lookup(print, |container| self.fingerprints_of(container))
+        maintenance
+            .dedup
+            .lookup(print, |container| self.fingerprints_of(container))
     }
 
     /// The fingerprints of a packed container; `None` when it is gone.
@@ -200,9 +211,14 @@ impl Engine {
         &self,
         container: ContainerId,
     ) -> Result<Option<Arc<[Fingerprint]>>> {
-        let row = self.places.read().expect(poisoned!()).get(&container).copied();
+        let row = self
+            .places
+            .read()
+            .expect(poisoned!())
+            .get(&container)
+            .copied();
         let Some(row) = row else { return Ok(None) };
-        let directory = self.packs.read_directory(&row.location, container)?;
+        let directory = self.packs.read_directory(row.location.local(), container)?;
         Ok(Some(Arc::clone(&directory.fingerprints)))
     }
 
@@ -233,7 +249,8 @@ impl Engine {
 
     fn finish_containers(&self, maintenance: &mut Maintenance, round: &mut Round) -> Result<()> {
         let open: Vec<ContainerBuilder> = round.open.drain().map(|(_, builder)| builder).collect();
-        open.into_iter().try_for_each(|builder| self.finish_container(maintenance, round, builder))
+        open.into_iter()
+            .try_for_each(|builder| self.finish_container(maintenance, round, builder))
     }
 
     fn finish_container(
@@ -242,8 +259,10 @@ impl Engine {
         round: &mut Round,
         builder: ContainerBuilder,
     ) -> Result<()> {
-        let Some(sealed) = builder.finish() else { return Ok(()) };
-        let location = self.packs.append(&sealed)?;
+        let Some(sealed) = builder.finish() else {
+            return Ok(());
+        };
+        let location = Location::Local(self.packs.append(&sealed)?);
         let row = ContainerRow {
             location,
             slots: sealed.slots as u16,
@@ -252,8 +271,13 @@ impl Engine {
             domain: sealed.domain,
         };
         // From here on the round itself may find it; the rows of both go into one transaction.
-        self.places.write().expect(poisoned!()).insert(sealed.id, row);
-        maintenance.dedup.insert_container(sealed.id, &sealed.directory.fingerprints);
+        self.places
+            .write()
+            .expect(poisoned!())
+            .insert(sealed.id, row);
+        maintenance
+            .dedup
+            .insert_container(sealed.id, &sealed.directory.fingerprints);
         round.rows.push((sealed.id, row));
         Ok(())
     }
@@ -272,7 +296,9 @@ impl Engine {
         }
         let mut touched = Vec::new();
         for ((layer, number), moves) in &round.moves {
-            let Some(mut run) = writer.run(*layer, *number)? else { continue };
+            let Some(mut run) = writer.run(*layer, *number)? else {
+                continue;
+            };
             for (index, old, new) in moves {
                 if run.get(*index) == *old {
                     run.set(*index, *new);
@@ -291,7 +317,8 @@ impl Engine {
         // Runs seen through other stacks may be these runs.
         self.commit_runs(writer, &touched, true)?;
         self.containers.reserve(limit);
-        self.dedup_hit_bytes.fetch_add(round.hit_chunks * CHUNK_BYTES as u64, Ordering::Relaxed);
+        self.dedup_hit_bytes
+            .fetch_add(round.hit_chunks * CHUNK_BYTES as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -304,7 +331,10 @@ impl Engine {
             .find(|segment| segment.last_sequence() > packed)
             .map_or(packed + 1, |segment| segment.header.first_sequence);
         let merged = maintenance.merged.iter();
-        merged.filter(|(_, (_, at))| *at < oldest).map(|(layer, _)| *layer).collect()
+        merged
+            .filter(|(_, (_, at))| *at < oldest)
+            .map(|(layer, _)| *layer)
+            .collect()
     }
 
     fn domain_of(
@@ -322,7 +352,10 @@ impl Engine {
             state.layers.get(&layer).map(|entry| entry.layer.domain)
         };
         let domain = domain.ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, format!("layer {} has runs and no row", layer.0))
+            Error::new(
+                ErrorKind::Corrupt,
+                format!("layer {} has runs and no row", layer.0),
+            )
         })?;
         let key = self.domain_key(domain)?;
         maintenance.last_domain = Some((layer, domain, key.clone()));

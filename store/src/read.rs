@@ -99,8 +99,14 @@ impl Engine {
         }
         let version = *self.run_cache.version.read().expect(poisoned!());
         let seen = match self.index.read()?.find_run(&chain.ids, run)? {
-            Some((owner, run)) => SeenRun { owner: Some(owner), run: Arc::new(run) },
-            None => SeenRun { owner: None, run: Arc::new(Run::holes()) },
+            Some((owner, run)) => SeenRun {
+                owner: Some(owner),
+                run: Arc::new(run),
+            },
+            None => SeenRun {
+                owner: None,
+                run: Arc::new(Run::holes()),
+            },
         };
         let now = self.run_cache.version.read().expect(poisoned!());
         if *now == version {
@@ -132,12 +138,14 @@ impl Engine {
         match self.place(first.container())? {
             Place::Journal(segment) => self.journal.read(&segment, first, out),
             Place::Packed(row) => {
-                self.reader.read(first.container(), &row.location, first.slot(), out)
+                self.reader
+                    .read(first.container(), row.location.local(), first.slot(), out)
             }
             Place::Forwarded(row) => {
                 let count = out.len() / CHUNK_BYTES;
-                let settled: Vec<Address> =
-                    (0..count as u32).map(|index| row.get(first.slot() + index)).collect();
+                let settled: Vec<Address> = (0..count as u32)
+                    .map(|index| row.get(first.slot() + index))
+                    .collect();
                 if settled.iter().any(|address| !address.is_data()) {
                     let context = format!("{first:?} was dropped by the packer");
                     return Err(Error::new(ErrorKind::Corrupt, context));
@@ -208,5 +216,10 @@ fn progression(addresses: &[Address]) -> usize {
         false => addresses.len(),
     };
     let follows = |(index, address): &(usize, &Address)| **address == first.advance(*index as u64);
-    addresses.iter().take(most).enumerate().take_while(follows).count()
+    addresses
+        .iter()
+        .take(most)
+        .enumerate()
+        .take_while(follows)
+        .count()
 }

@@ -52,7 +52,11 @@ impl VolumeState {
     }
 
     pub(crate) fn spec(&self) -> VolumeSpec {
-        VolumeSpec { size_bytes: self.size_bytes(), domain: self.domain, packing: self.packing }
+        VolumeSpec {
+            size_bytes: self.size_bytes(),
+            domain: self.domain,
+            packing: self.packing,
+        }
     }
 }
 
@@ -117,7 +121,11 @@ impl State {
         domains: HashMap<DomainId, DomainKey>,
         last_layer: u32,
     ) -> Result<Self> {
-        let mut state = Self { domains, last_layer, ..Self::default() };
+        let mut state = Self {
+            domains,
+            last_layer,
+            ..Self::default()
+        };
         for (id, row) in layers {
             let entry = LayerEntry {
                 layer: Layer::new(id, row.domain),
@@ -169,18 +177,33 @@ impl State {
                 self.dirty.domains.insert(*domain);
                 Ok(())
             }
-            Record::CreateVolume { volume, head, parent, size_bytes, domain, packing } => {
+            Record::CreateVolume {
+                volume,
+                head,
+                parent,
+                size_bytes,
+                domain,
+                packing,
+            } => {
                 self.add_layer(*head, *parent, *domain);
                 self.add_volume(*volume, *head, *size_bytes, *domain, *packing)
             }
-            Record::CloneVolume { volume, head, source, source_head, size_bytes, domain, packing } => {
+            Record::CloneVolume {
+                volume,
+                head,
+                source,
+                source_head,
+                size_bytes,
+                domain,
+                packing,
+            } => {
                 let frozen = self.move_head(*source, *source_head)?;
                 self.add_layer(*head, Some(frozen), *domain);
                 self.add_volume(*volume, *head, *size_bytes, *domain, *packing)
             }
-            Record::Snapshot { created_us, cuts } => {
-                cuts.iter().try_for_each(|cut| self.apply_cut(*cut, *created_us))
-            }
+            Record::Snapshot { created_us, cuts } => cuts
+                .iter()
+                .try_for_each(|cut| self.apply_cut(*cut, *created_us)),
             Record::DeleteSnapshot { snapshot } => {
                 if let Some(state) = self.snapshots.remove(snapshot) {
                     state.gone.store(true, Ordering::Release);
@@ -198,7 +221,9 @@ impl State {
                 Ok(())
             }
             Record::ResizeVolume { volume, size_bytes } => {
-                self.volume(*volume)?.size_bytes.store(*size_bytes, Ordering::Release);
+                self.volume(*volume)?
+                    .size_bytes
+                    .store(*size_bytes, Ordering::Release);
                 self.dirty.volumes.insert(*volume);
                 Ok(())
             }
@@ -226,7 +251,11 @@ impl State {
     }
 
     fn add_layer(&mut self, id: LayerId, parent: Option<LayerId>, domain: DomainId) {
-        let entry = LayerEntry { layer: Layer::new(id, domain), parent, delta_chunks: 0 };
+        let entry = LayerEntry {
+            layer: Layer::new(id, domain),
+            parent,
+            delta_chunks: 0,
+        };
         self.layers.insert(id, entry);
         self.last_layer = self.last_layer.max(id.0);
         self.dirty.layers.insert(id);
@@ -264,7 +293,15 @@ impl State {
         created_us: u64,
     ) -> Result<()> {
         let (chain, gone) = (RwLock::new(self.chain(layer)?), AtomicBool::new(false));
-        let snapshot = SnapshotState { id, volume, layer, size_bytes, created_us, chain, gone };
+        let snapshot = SnapshotState {
+            id,
+            volume,
+            layer,
+            size_bytes,
+            created_us,
+            chain,
+            gone,
+        };
         self.snapshots.insert(id, Arc::new(snapshot));
         self.dirty.snapshots.insert(id);
         Ok(())
@@ -320,7 +357,9 @@ impl State {
         for volume in self.volumes.values() {
             roles.heads.insert(volume.chain().head().id);
         }
-        roles.snapshots.extend(self.snapshots.values().map(|snapshot| snapshot.layer));
+        roles
+            .snapshots
+            .extend(self.snapshots.values().map(|snapshot| snapshot.layer));
         for (id, entry) in &self.layers {
             if let Some(parent) = entry.parent {
                 roles.children.entry(parent).or_default().push(*id);

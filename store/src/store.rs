@@ -173,11 +173,19 @@ impl Store {
         if options.background {
             maintain::start(&engine).map_err(|e| Error::io("starting the pool's threads", e))?;
         }
-        Ok(Self { pool: Arc::new(Pool { engine }) })
+        Ok(Self {
+            pool: Arc::new(Pool { engine }),
+        })
     }
 
     fn engine(&self) -> &Engine {
         &self.pool.engine
+    }
+
+    /// The parts, for tests that take the background's steps themselves.
+    #[cfg(test)]
+    pub(crate) fn engine_for_tests(&self) -> Arc<Engine> {
+        Arc::clone(&self.pool.engine)
     }
 
     /// Creates an empty volume; the same call again is fine.
@@ -248,7 +256,10 @@ impl Store {
     /// `NotFound`.
     pub fn volume(&self, id: VolumeId) -> Result<Volume> {
         let state = Arc::clone(self.engine().state.read().expect(poisoned!()).volume(id)?);
-        Ok(Volume { pool: Arc::clone(&self.pool), state })
+        Ok(Volume {
+            pool: Arc::clone(&self.pool),
+            state,
+        })
     }
 
     /// Opens a snapshot for reading.
@@ -256,8 +267,17 @@ impl Store {
     /// # Errors
     /// `NotFound`.
     pub fn snapshot(&self, id: SnapshotId) -> Result<Snapshot> {
-        let state = Arc::clone(self.engine().state.read().expect(poisoned!()).snapshot(id)?);
-        Ok(Snapshot { pool: Arc::clone(&self.pool), state })
+        let state = Arc::clone(
+            self.engine()
+                .state
+                .read()
+                .expect(poisoned!())
+                .snapshot(id)?,
+        );
+        Ok(Snapshot {
+            pool: Arc::clone(&self.pool),
+            state,
+        })
     }
 
     /// All volumes, by id.
@@ -326,8 +346,10 @@ impl Store {
 }
 
 fn check_size(size_bytes: u64) -> Result<()> {
-    if size_bytes == 0 || size_bytes > VOLUME_BYTES_MAX || !size_bytes.is_multiple_of(SECTOR_BYTES) {
-        let context = format!("{size_bytes} bytes is no volume size: 512 bytes to 64 TiB in sectors");
+    if size_bytes == 0 || size_bytes > VOLUME_BYTES_MAX || !size_bytes.is_multiple_of(SECTOR_BYTES)
+    {
+        let context =
+            format!("{size_bytes} bytes is no volume size: 512 bytes to 64 TiB in sectors");
         return Err(Error::new(ErrorKind::InvalidInput, context));
     }
     Ok(())
@@ -360,12 +382,20 @@ impl Volume {
     /// `InvalidInput` outside the disk, `Corrupt`, `Io`, `NotFound` once the volume is deleted.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.check(offset, buffer.len() as u64)?;
-        self.pool.engine.read_bytes(&self.state.chain(), offset, buffer)?;
+        self.pool
+            .engine
+            .read_bytes(&self.state.chain(), offset, buffer)?;
         self.count(|counters| {
             counters.read_ops.fetch_add(1, Ordering::Relaxed);
-            counters.read_bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+            counters
+                .read_bytes
+                .fetch_add(buffer.len() as u64, Ordering::Relaxed);
         });
-        if self.state.is_gone() { Err(self.gone()) } else { Ok(()) }
+        if self.state.is_gone() {
+            Err(self.gone())
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes `data` at `offset`.
@@ -378,7 +408,9 @@ impl Volume {
         self.pool.engine.write_bytes(&self.state, offset, data)?;
         self.count(|counters| {
             counters.write_ops.fetch_add(1, Ordering::Relaxed);
-            counters.written_bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+            counters
+                .written_bytes
+                .fetch_add(data.len() as u64, Ordering::Relaxed);
         });
         self.settle(durability)
     }
@@ -395,7 +427,9 @@ impl Volume {
         durability: Durability,
     ) -> Result<()> {
         self.check(offset, len)?;
-        self.pool.engine.zero_bytes(&self.state, offset, len, mode)?;
+        self.pool
+            .engine
+            .zero_bytes(&self.state, offset, len, mode)?;
         self.count(|counters| {
             counters.write_ops.fetch_add(1, Ordering::Relaxed);
         });
@@ -428,7 +462,9 @@ impl Volume {
     /// As for reading.
     pub fn extents(&self, offset: u64, len: u64, max: usize) -> Result<Vec<Extent>> {
         self.check(offset, len)?;
-        self.pool.engine.extents(&self.state.chain(), offset, len, max)
+        self.pool
+            .engine
+            .extents(&self.state.chain(), offset, len, max)
     }
 
     fn check(&self, offset: u64, len: u64) -> Result<()> {
@@ -439,7 +475,10 @@ impl Volume {
     }
 
     fn gone(&self) -> Error {
-        Error::new(ErrorKind::NotFound, format!("volume {} was deleted", self.state.id))
+        Error::new(
+            ErrorKind::NotFound,
+            format!("volume {} was deleted", self.state.id),
+        )
     }
 
     fn settle(&self, durability: Durability) -> Result<()> {
@@ -474,7 +513,9 @@ impl Snapshot {
     /// `InvalidInput` outside the disk, `Corrupt`, `Io`, `NotFound` once the snapshot is deleted.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         check_bounds(offset, buffer.len() as u64, self.state.size_bytes)?;
-        self.pool.engine.read_bytes(&self.state.chain(), offset, buffer)?;
+        self.pool
+            .engine
+            .read_bytes(&self.state.chain(), offset, buffer)?;
         self.present()
     }
 
@@ -484,7 +525,10 @@ impl Snapshot {
     /// As for reading.
     pub fn extents(&self, offset: u64, len: u64, max: usize) -> Result<Vec<Extent>> {
         check_bounds(offset, len, self.state.size_bytes)?;
-        let extents = self.pool.engine.extents(&self.state.chain(), offset, len, max)?;
+        let extents = self
+            .pool
+            .engine
+            .extents(&self.state.chain(), offset, len, max)?;
         self.present().map(|()| extents)
     }
 

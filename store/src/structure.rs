@@ -51,7 +51,11 @@ impl Engine {
             if let Some(volume) = state.volumes.get(&id) {
                 let same = volume.spec() == spec;
                 drop(state);
-                return if same { self.journal.flush() } else { Err(taken(id)) };
+                return if same {
+                    self.journal.flush()
+                } else {
+                    Err(taken(id))
+                };
             }
             Record::CreateVolume {
                 volume: id,
@@ -79,7 +83,11 @@ impl Engine {
             if let Some(volume) = state.volumes.get(&id) {
                 let same = volume.spec() == spec;
                 drop(state);
-                return if same { self.journal.flush() } else { Err(taken(id)) };
+                return if same {
+                    self.journal.flush()
+                } else {
+                    Err(taken(id))
+                };
             }
             let source = Arc::clone(state.volume(from)?);
             check_clone(spec, source.size_bytes())?;
@@ -125,9 +133,14 @@ impl Engine {
         {
             // Every write answered before this call has passed its gate; none passes it until all
             // volumes are cut.
-            let gates: Vec<_> =
-                volumes.iter().map(|volume| volume.gate.write().expect(poisoned!())).collect();
-            self.carry_out(&Record::Snapshot { created_us: self.io.now_us(), cuts })?;
+            let gates: Vec<_> = volumes
+                .iter()
+                .map(|volume| volume.gate.write().expect(poisoned!()))
+                .collect();
+            self.carry_out(&Record::Snapshot {
+                created_us: self.io.now_us(),
+                cuts,
+            })?;
             drop(gates);
         }
         self.journal.flush()
@@ -135,7 +148,13 @@ impl Engine {
 
     pub(crate) fn delete_snapshot(&self, id: SnapshotId) -> Result<()> {
         let _structure = self.structure.lock().expect(poisoned!());
-        if self.state.read().expect(poisoned!()).snapshots.contains_key(&id) {
+        if self
+            .state
+            .read()
+            .expect(poisoned!())
+            .snapshots
+            .contains_key(&id)
+        {
             self.carry_out(&Record::DeleteSnapshot { snapshot: id })?;
         }
         self.journal.flush()?;
@@ -145,7 +164,13 @@ impl Engine {
 
     pub(crate) fn delete_volume(&self, id: VolumeId) -> Result<()> {
         let _structure = self.structure.lock().expect(poisoned!());
-        let volume = self.state.read().expect(poisoned!()).volumes.get(&id).cloned();
+        let volume = self
+            .state
+            .read()
+            .expect(poisoned!())
+            .volumes
+            .get(&id)
+            .cloned();
         if let Some(volume) = volume {
             let _alone = volume.gate.write().expect(poisoned!());
             self.carry_out(&Record::DeleteVolume { volume: id })?;
@@ -165,13 +190,22 @@ impl Engine {
         }
         if size_bytes != old {
             let _alone = volume.gate.write().expect(poisoned!());
-            self.carry_out(&Record::ResizeVolume { volume: id, size_bytes })?;
+            self.carry_out(&Record::ResizeVolume {
+                volume: id,
+                size_bytes,
+            })?;
         }
         self.journal.flush()
     }
 
     fn ensure_domain(&self, domain: DomainId) -> Result<()> {
-        if self.state.read().expect(poisoned!()).domains.contains_key(&domain) {
+        if self
+            .state
+            .read()
+            .expect(poisoned!())
+            .domains
+            .contains_key(&domain)
+        {
             return Ok(());
         }
         let mut key = [0; 32];
@@ -234,7 +268,11 @@ impl Engine {
         let state = self.state.read().expect(poisoned!());
         let mapped = |volume: &Arc<VolumeState>| state.mapped_chunks(&volume.chain());
         PoolStats {
-            logical_bytes: state.volumes.values().map(|volume| volume.size_bytes()).sum(),
+            logical_bytes: state
+                .volumes
+                .values()
+                .map(|volume| volume.size_bytes())
+                .sum(),
             referenced_bytes: state.volumes.values().map(mapped).sum::<u64>() << CHUNK_SHIFT,
             unique_bytes,
             stored_bytes,
@@ -276,9 +314,15 @@ type CutPlan = (Vec<Cut>, Vec<Arc<VolumeState>>);
 
 /// `None` when all the snapshots exist already.
 fn plan_cuts(state: &State, pairs: &[(SnapshotId, VolumeId)]) -> Result<Option<CutPlan>> {
-    let existing = pairs.iter().filter(|(id, _)| state.snapshots.contains_key(id)).count();
+    let existing = pairs
+        .iter()
+        .filter(|(id, _)| state.snapshots.contains_key(id))
+        .count();
     let same = |(id, volume): &(SnapshotId, VolumeId)| {
-        state.snapshots.get(id).is_some_and(|snapshot| snapshot.volume == *volume)
+        state
+            .snapshots
+            .get(id)
+            .is_some_and(|snapshot| snapshot.volume == *volume)
     };
     if existing == pairs.len() && pairs.iter().all(same) {
         return Ok(None);
@@ -293,7 +337,11 @@ fn plan_cuts(state: &State, pairs: &[(SnapshotId, VolumeId)]) -> Result<Option<C
         let state = Arc::clone(state.volume(*volume)?);
         check_depth(state.chain().layers.len())?;
         let new_head = LayerId(first + index as u32);
-        cuts.push(Cut { snapshot: *snapshot, volume: *volume, new_head });
+        cuts.push(Cut {
+            snapshot: *snapshot,
+            volume: *volume,
+            new_head,
+        });
         volumes.push(state);
     }
     Ok(Some((cuts, volumes)))
@@ -319,5 +367,8 @@ fn check_depth(layers: usize) -> Result<()> {
 }
 
 fn taken(id: VolumeId) -> Error {
-    Error::new(ErrorKind::AlreadyExists, format!("volume {id} exists and is another"))
+    Error::new(
+        ErrorKind::AlreadyExists,
+        format!("volume {id} exists and is another"),
+    )
 }

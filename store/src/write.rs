@@ -57,7 +57,9 @@ impl Engine {
             let mut rest = piece;
             while !rest.is_empty() {
                 let zero = is_zero(&rest[..CHUNK_BYTES]);
-                let same = rest.chunks_exact(CHUNK_BYTES).take_while(|part| is_zero(part) == zero);
+                let same = rest
+                    .chunks_exact(CHUNK_BYTES)
+                    .take_while(|part| is_zero(part) == zero);
                 let count = same.count();
                 let (part, tail) = rest.split_at(count * CHUNK_BYTES);
                 if zero {
@@ -79,7 +81,8 @@ impl Engine {
         }
         self.appending(|| {
             layer.change(first, count as u64, || {
-                self.journal.append_write(layer.id, first, data, &checksums[..count])
+                self.journal
+                    .append_write(layer.id, first, data, &checksums[..count])
             })
         })
     }
@@ -88,12 +91,22 @@ impl Engine {
     fn map_constant(&self, layer: &Layer, first: u64, count: u64, what: Address) -> Result<()> {
         let (layer_id, first_chunk, chunks) = (layer.id, first, count);
         let record = match what {
-            Address::ZERO => Record::Zero { layer: layer_id, first_chunk, chunks },
-            _ => Record::Trim { layer: layer_id, first_chunk, chunks },
+            Address::ZERO => Record::Zero {
+                layer: layer_id,
+                first_chunk,
+                chunks,
+            },
+            _ => Record::Trim {
+                layer: layer_id,
+                first_chunk,
+                chunks,
+            },
         };
         self.appending(|| {
             layer.change(first, count, || {
-                self.journal.append_record(&record, Purpose::Data).map(|_| what)
+                self.journal
+                    .append_record(&record, Purpose::Data)
+                    .map(|_| what)
             })
         })
     }
@@ -123,9 +136,16 @@ impl Engine {
     ) -> Result<()> {
         let chunk_bytes = CHUNK_BYTES as u64;
         let end = offset + len;
-        let (first, last) = (offset.next_multiple_of(chunk_bytes), end - end % chunk_bytes);
+        let (first, last) = (
+            offset.next_multiple_of(chunk_bytes),
+            end - end % chunk_bytes,
+        );
         // The last chunk of a disk may be cut short; zeroing up to the end takes all of it.
-        let last = if end == volume.size_bytes() { end.next_multiple_of(chunk_bytes) } else { last };
+        let last = if end == volume.size_bytes() {
+            end.next_multiple_of(chunk_bytes)
+        } else {
+            last
+        };
         if first < last {
             let _shared = volume.gate.read().expect(poisoned!());
             let count = (last - first) >> CHUNK_SHIFT;

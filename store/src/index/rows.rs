@@ -2,6 +2,7 @@
 
 use super::codec::{Fields, Row, addresses_format, put_addresses, take_addresses};
 use crate::addr::{Address, CONTAINER_SLOTS};
+use crate::pack::LocalPlace;
 use crate::{DomainId, Packing, VolumeId};
 
 /// Name of a layer: one generation of a volume's map. 0 is never given out.
@@ -67,22 +68,20 @@ pub(crate) struct LayerRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Location {
     /// In a pack file of this pool.
-    Local {
-        /// Number of the pack file.
-        pack: u64,
-        /// Where the container starts in it, in bytes.
-        offset: u64,
-        /// Stored length in bytes.
-        len: u32,
-    },
+    Local(LocalPlace),
 }
 
 impl Location {
+    /// Where it is among the pack files.
+    pub(crate) fn local(&self) -> &LocalPlace {
+        match self {
+            Self::Local(place) => place,
+        }
+    }
+
     /// Stored length in bytes.
     pub(crate) fn len(&self) -> u64 {
-        match self {
-            Self::Local { len, .. } => u64::from(*len),
-        }
+        u64::from(self.local().len)
     }
 }
 
@@ -205,7 +204,10 @@ impl Row for LayerRow {
     fn put(&self, out: &mut Vec<u8>) {
         let parent = self.parent.map_or(0, |id| id.0);
         let (domain, delta) = (self.domain.0.as_bytes(), self.delta_chunks.to_le_bytes());
-        put_all(out, &[&parent.to_le_bytes(), &[self.state as u8], domain, &delta]);
+        put_all(
+            out,
+            &[&parent.to_le_bytes(), &[self.state as u8], domain, &delta],
+        );
     }
 
     fn take(format: u8, fields: &mut Fields<'_>) -> Option<Self> {
@@ -233,7 +235,7 @@ impl Row for ContainerRow {
 
     fn put(&self, out: &mut Vec<u8>) {
         match self.location {
-            Location::Local { pack, offset, len } => {
+            Location::Local(LocalPlace { pack, offset, len }) => {
                 let (pack, offset) = (pack.to_le_bytes(), offset.to_le_bytes());
                 put_all(out, &[&[1], &pack, &offset, &len.to_le_bytes()]);
             }
@@ -249,11 +251,11 @@ impl Row for ContainerRow {
     fn take(format: u8, fields: &mut Fields<'_>) -> Option<Self> {
         (format == 1).then_some(())?;
         let location = match fields.u8()? {
-            1 => Location::Local {
+            1 => Location::Local(LocalPlace {
                 pack: fields.u64()?,
                 offset: fields.u64()?,
                 len: fields.u32()?,
-            },
+            }),
             _ => return None,
         };
         Some(Self {

@@ -176,8 +176,9 @@ pub(crate) trait IndexRead {
 
     /// The fingerprint keys of all domains.
     fn domain_keys(&self) -> Result<Vec<(DomainId, [u8; 32])>> {
-        let rows: Vec<(DomainId, DomainRow)> =
-            list(&self.table(DOMAINS)?, |key| DomainId(uuid::Uuid::from_bytes(*key)))?;
+        let rows: Vec<(DomainId, DomainRow)> = list(&self.table(DOMAINS)?, |key| {
+            DomainId(uuid::Uuid::from_bytes(*key))
+        })?;
         Ok(rows.into_iter().map(|(id, row)| (id, row.0)).collect())
     }
 

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::addr::{Address, ContainerId};
 use crate::disk::{Caching, Create, File, Io, RealIo};
+use crate::pack::LocalPlace;
 use crate::{DomainId, ErrorKind, Packing, Result, SnapshotId, VolumeId};
 
 const CACHE_BYTES: u64 = 1 << 20;
@@ -66,11 +67,11 @@ fn rows_survive_reopening() {
         created_us: 5,
     };
     let container = ContainerRow {
-        location: Location::Local {
+        location: Location::Local(LocalPlace {
             pack: 1,
             offset: 4096,
             len: 9000,
-        },
+        }),
         slots: 1024,
         live: 1024,
         plain_bytes: 4 << 20,
@@ -79,6 +80,8 @@ fn rows_survive_reopening() {
     let layer = LayerRow {
         parent: Some(LayerId(1)),
         state: LayerState::Open,
+        domain: DomainId(uuid(9)),
+        delta_chunks: 3,
     };
     let checkpoint = CheckpointRow {
         applied_sequence: 77,

@@ -100,7 +100,11 @@ pub(crate) struct BatchHeader {
 impl BatchHeader {
     /// Blocks that a record table of `bytes` takes behind the data.
     pub(crate) fn table_blocks(bytes: usize) -> u32 {
-        if bytes <= INLINE_TABLE_BYTES { 0 } else { bytes.div_ceil(BLOCK_BYTES) as u32 }
+        if bytes <= INLINE_TABLE_BYTES {
+            0
+        } else {
+            bytes.div_ceil(BLOCK_BYTES) as u32
+        }
     }
 
     /// Blocks of the whole batch.
@@ -240,7 +244,10 @@ mod tests {
 
     #[test]
     fn headers_survive_their_encoding() {
-        assert_eq!(SegmentHeader::decode(&SEGMENT.encode()).unwrap(), Some(SEGMENT));
+        assert_eq!(
+            SegmentHeader::decode(&SEGMENT.encode()).unwrap(),
+            Some(SEGMENT)
+        );
         let batch = BatchHeader {
             segment: 3,
             epoch: 77,

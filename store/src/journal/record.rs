@@ -50,9 +50,17 @@ pub(crate) enum Record {
         checksums: Vec<u32>,
     },
     /// Chunks became allocated zeroes.
-    Zero { layer: LayerId, first_chunk: u64, chunks: u64 },
+    Zero {
+        layer: LayerId,
+        first_chunk: u64,
+        chunks: u64,
+    },
     /// Chunks became holes.
-    Trim { layer: LayerId, first_chunk: u64, chunks: u64 },
+    Trim {
+        layer: LayerId,
+        first_chunk: u64,
+        chunks: u64,
+    },
     /// A deduplication domain got its key.
     Domain { domain: DomainId, key: [u8; 32] },
     /// A volume came into being, empty or on top of a frozen layer.
@@ -91,11 +99,24 @@ impl Record {
         let start = out.len();
         out.extend_from_slice(&[self.op(), 0, 0, 0, 0, 0, 0, 0]);
         match self {
-            Self::Write { layer, first_chunk, first_block, checksums } => {
+            Self::Write {
+                layer,
+                first_chunk,
+                first_block,
+                checksums,
+            } => {
                 encode_write(out, *layer, *first_chunk, *first_block, checksums);
             }
-            Self::Zero { layer, first_chunk, chunks }
-            | Self::Trim { layer, first_chunk, chunks } => {
+            Self::Zero {
+                layer,
+                first_chunk,
+                chunks,
+            }
+            | Self::Trim {
+                layer,
+                first_chunk,
+                chunks,
+            } => {
                 put_u32(out, layer.0);
                 put_u64(out, *first_chunk);
                 put_u64(out, *chunks);
@@ -104,13 +125,28 @@ impl Record {
                 out.extend_from_slice(domain.0.as_bytes());
                 out.extend_from_slice(key);
             }
-            Self::CreateVolume { volume, head, parent, size_bytes, domain, packing } => {
+            Self::CreateVolume {
+                volume,
+                head,
+                parent,
+                size_bytes,
+                domain,
+                packing,
+            } => {
                 out.extend_from_slice(volume.0.as_bytes());
                 put_u32(out, head.0);
                 put_u32(out, parent.map_or(0, |layer| layer.0));
                 put_spec(out, *size_bytes, *domain, *packing);
             }
-            Self::CloneVolume { volume, head, source, source_head, size_bytes, domain, packing } => {
+            Self::CloneVolume {
+                volume,
+                head,
+                source,
+                source_head,
+                size_bytes,
+                domain,
+                packing,
+            } => {
                 out.extend_from_slice(volume.0.as_bytes());
                 put_u32(out, head.0);
                 out.extend_from_slice(source.0.as_bytes());
@@ -204,7 +240,11 @@ pub(crate) fn decode_table(mut table: &[u8], count: u32) -> Result<Vec<Record>> 
         records.push(record);
         table = rest;
     }
-    if table.is_empty() { Ok(records) } else { Err(malformed("bytes after the last record")) }
+    if table.is_empty() {
+        Ok(records)
+    } else {
+        Err(malformed("bytes after the last record"))
+    }
 }
 
 fn decode_record(table: &[u8]) -> Result<(Record, &[u8])> {
@@ -217,7 +257,11 @@ fn decode_record(table: &[u8]) -> Result<(Record, &[u8])> {
     let (record, rest) = table.split_at(length);
     let mut fields = Reader(&record[RECORD_HEADER_BYTES..]);
     let record = decode_fields(op, &mut fields)?;
-    if fields.0.is_empty() { Ok((record, rest)) } else { Err(malformed("bytes after a record")) }
+    if fields.0.is_empty() {
+        Ok((record, rest))
+    } else {
+        Err(malformed("bytes after a record"))
+    }
 }
 
 fn decode_fields(op: u32, fields: &mut Reader<'_>) -> Result<Record> {
@@ -227,12 +271,23 @@ fn decode_fields(op: u32, fields: &mut Reader<'_>) -> Result<Record> {
         OP_ZERO | OP_TRIM => {
             let (layer, first_chunk, chunks) = (fields.layer()?, fields.u64()?, fields.u64()?);
             if op == OP_ZERO {
-                Record::Zero { layer, first_chunk, chunks }
+                Record::Zero {
+                    layer,
+                    first_chunk,
+                    chunks,
+                }
             } else {
-                Record::Trim { layer, first_chunk, chunks }
+                Record::Trim {
+                    layer,
+                    first_chunk,
+                    chunks,
+                }
             }
         }
-        OP_DOMAIN => Record::Domain { domain: DomainId(fields.uuid()?), key: fields.array()? },
+        OP_DOMAIN => Record::Domain {
+            domain: DomainId(fields.uuid()?),
+            key: fields.array()?,
+        },
         OP_CREATE_VOLUME => {
             let (volume, head) = (VolumeId(fields.uuid()?), fields.layer()?);
             let parent = match fields.u32()? {
@@ -240,20 +295,40 @@ fn decode_fields(op: u32, fields: &mut Reader<'_>) -> Result<Record> {
                 layer => Some(LayerId(layer)),
             };
             let (size_bytes, domain, packing) = fields.spec()?;
-            Record::CreateVolume { volume, head, parent, size_bytes, domain, packing }
+            Record::CreateVolume {
+                volume,
+                head,
+                parent,
+                size_bytes,
+                domain,
+                packing,
+            }
         }
         OP_CLONE_VOLUME => {
             let (volume, head) = (VolumeId(fields.uuid()?), fields.layer()?);
             let (source, source_head) = (VolumeId(fields.uuid()?), fields.layer()?);
             let (size_bytes, domain, packing) = fields.spec()?;
-            Record::CloneVolume { volume, head, source, source_head, size_bytes, domain, packing }
+            Record::CloneVolume {
+                volume,
+                head,
+                source,
+                source_head,
+                size_bytes,
+                domain,
+                packing,
+            }
         }
         OP_SNAPSHOT => decode_snapshot(fields)?,
-        OP_DELETE_SNAPSHOT => Record::DeleteSnapshot { snapshot: SnapshotId(fields.uuid()?) },
-        OP_DELETE_VOLUME => Record::DeleteVolume { volume: VolumeId(fields.uuid()?) },
-        OP_RESIZE_VOLUME => {
-            Record::ResizeVolume { volume: VolumeId(fields.uuid()?), size_bytes: fields.u64()? }
-        }
+        OP_DELETE_SNAPSHOT => Record::DeleteSnapshot {
+            snapshot: SnapshotId(fields.uuid()?),
+        },
+        OP_DELETE_VOLUME => Record::DeleteVolume {
+            volume: VolumeId(fields.uuid()?),
+        },
+        OP_RESIZE_VOLUME => Record::ResizeVolume {
+            volume: VolumeId(fields.uuid()?),
+            size_bytes: fields.u64()?,
+        },
         _ => return Err(malformed("an unknown record")),
     })
 }
@@ -268,7 +343,12 @@ fn decode_write(fields: &mut Reader<'_>) -> Result<Record> {
     for _ in 0..chunks {
         checksums.push(fields.u32()?);
     }
-    Ok(Record::Write { layer, first_chunk, first_block, checksums })
+    Ok(Record::Write {
+        layer,
+        first_chunk,
+        first_block,
+        checksums,
+    })
 }
 
 fn decode_snapshot(fields: &mut Reader<'_>) -> Result<Record> {
@@ -285,7 +365,10 @@ fn decode_snapshot(fields: &mut Reader<'_>) -> Result<Record> {
 }
 
 fn malformed(what: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("malformed journal record: {what}"))
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("malformed journal record: {what}"),
+    )
 }
 
 /// Takes fields off the front of a slice.
@@ -293,7 +376,10 @@ struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let (field, rest) = self.0.split_first_chunk().ok_or_else(|| malformed("too short"))?;
+        let (field, rest) = self
+            .0
+            .split_first_chunk()
+            .ok_or_else(|| malformed("too short"))?;
         self.0 = rest;
         Ok(*field)
     }
@@ -339,11 +425,34 @@ mod tests {
         let (head, source_head, packing) = (LayerId(2), LayerId(3), Packing::Eager);
         let size_bytes = 1 << 30;
         vec![
-            Record::Write { layer: head, first_chunk: 5, first_block: 1, checksums: vec![1, 2] },
-            Record::Zero { layer: head, first_chunk: 5, chunks: 1 << 34 },
-            Record::Trim { layer: head, first_chunk: 5, chunks: 6 },
-            Record::Domain { domain, key: [3; 32] },
-            Record::CreateVolume { volume, head, parent: None, size_bytes, domain, packing },
+            Record::Write {
+                layer: head,
+                first_chunk: 5,
+                first_block: 1,
+                checksums: vec![1, 2],
+            },
+            Record::Zero {
+                layer: head,
+                first_chunk: 5,
+                chunks: 1 << 34,
+            },
+            Record::Trim {
+                layer: head,
+                first_chunk: 5,
+                chunks: 6,
+            },
+            Record::Domain {
+                domain,
+                key: [3; 32],
+            },
+            Record::CreateVolume {
+                volume,
+                head,
+                parent: None,
+                size_bytes,
+                domain,
+                packing,
+            },
             Record::CreateVolume {
                 volume,
                 head,
@@ -352,8 +461,23 @@ mod tests {
                 domain,
                 packing,
             },
-            Record::CloneVolume { volume, head, source, source_head, size_bytes, domain, packing },
-            Record::Snapshot { created_us: 4, cuts: vec![Cut { snapshot, volume, new_head: head }] },
+            Record::CloneVolume {
+                volume,
+                head,
+                source,
+                source_head,
+                size_bytes,
+                domain,
+                packing,
+            },
+            Record::Snapshot {
+                created_us: 4,
+                cuts: vec![Cut {
+                    snapshot,
+                    volume,
+                    new_head: head,
+                }],
+            },
             Record::DeleteSnapshot { snapshot },
             Record::DeleteVolume { volume },
             Record::ResizeVolume { volume, size_bytes },
@@ -374,8 +498,13 @@ mod tests {
     #[test]
     fn the_hot_path_writes_the_same_bytes() {
         let (mut slow, mut fast) = (Vec::new(), Vec::new());
-        Record::Write { layer: LayerId(4), first_chunk: 9, first_block: 3, checksums: vec![7, 8] }
-            .encode(&mut slow);
+        Record::Write {
+            layer: LayerId(4),
+            first_chunk: 9,
+            first_block: 3,
+            checksums: vec![7, 8],
+        }
+        .encode(&mut slow);
         append_write(&mut fast, LayerId(4), 9, 3, &[7, 8]);
         assert_eq!(slow, fast);
         assert_eq!(&fast[..8], &[1, 0, 0, 0, 36, 0, 0, 0]);

@@ -47,7 +47,10 @@ impl Journal {
         }
         let next_spare = next_spare_number(&spare_names);
         let begun = begin(&settings, spares, next_spare, next_number, next_sequence)?;
-        segments.insert(begun.current.header.first_container, Arc::clone(&begun.current));
+        segments.insert(
+            begun.current.header.first_container,
+            Arc::clone(&begun.current),
+        );
         let journal = Self {
             io: settings.io,
             dir: settings.dir,
@@ -96,7 +99,9 @@ fn list(settings: &JournalSettings) -> Result<(Vec<(u64, String)>, Vec<String>)>
 }
 
 fn next_spare_number(names: &[String]) -> u64 {
-    let numbers = names.iter().filter_map(|name| name.strip_prefix("spare-")?.parse::<u64>().ok());
+    let numbers = names
+        .iter()
+        .filter_map(|name| name.strip_prefix("spare-")?.parse::<u64>().ok());
     numbers.max().map_or(0, |number| number + 1)
 }
 
@@ -128,7 +133,10 @@ fn check_header(settings: &JournalSettings, header: &SegmentHeader, file: &Spare
         return Err(Error::new(ErrorKind::UnsupportedFormat, context));
     }
     if file.blocks()? < header.blocks {
-        return Err(damaged(header.number, "the file is shorter than its header says"));
+        return Err(damaged(
+            header.number,
+            "the file is shorter than its header says",
+        ));
     }
     Ok(())
 }
@@ -152,7 +160,12 @@ fn recover(
     while limit.is_none_or(|limit| scan.next_sequence() < limit) {
         let Some(batch) = scan.next()? else { break };
         for record in &batch.records {
-            if let Record::Write { first_block, checksums, .. } = record {
+            if let Record::Write {
+                first_block,
+                checksums,
+                ..
+            } = record
+            {
                 segment.set_checksums(batch.start_block + first_block, checksums);
             }
             if batch.header.sequence > applied_sequence {
@@ -177,7 +190,10 @@ fn recover(
 }
 
 fn damaged(number: u64, what: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("journal segment {number}: {what}"))
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("journal segment {number}: {what}"),
+    )
 }
 
 /// The first segment to append to.
@@ -193,10 +209,19 @@ fn begin(
         None => {
             let path = settings.dir.join(format!("spare-{next_spare:08}"));
             next_spare += 1;
-            Spare::create(&*settings.io, path, settings.segment_blocks, settings.prefill)?
+            Spare::create(
+                &*settings.io,
+                path,
+                settings.segment_blocks,
+                settings.prefill,
+            )?
         }
     };
-    let windows = u64::from(settings.segment_blocks.div_ceil(crate::addr::CONTAINER_SLOTS));
+    let windows = u64::from(
+        settings
+            .segment_blocks
+            .div_ceil(crate::addr::CONTAINER_SLOTS),
+    );
     let first_container = settings
         .containers
         .take(windows)

@@ -33,7 +33,12 @@ pub(crate) struct Scan<'a> {
 impl<'a> Scan<'a> {
     /// Starts at the first batch.
     pub(crate) fn new(segment: &'a Segment, check: Check) -> Self {
-        Self { segment, check, block: 1, sequence: segment.header.first_sequence }
+        Self {
+            segment,
+            check,
+            block: 1,
+            sequence: segment.header.first_sequence,
+        }
     }
 
     /// The block behind the last intact batch.
@@ -48,16 +53,24 @@ impl<'a> Scan<'a> {
 
     /// The next batch; `None` where the run of intact batches ends.
     pub(crate) fn next(&mut self) -> Result<Option<Batch>> {
-        let Some(header) = self.header_at(self.block)? else { return Ok(None) };
+        let Some(header) = self.header_at(self.block)? else {
+            return Ok(None);
+        };
         let end = u64::from(self.block) + u64::from(header.total_blocks());
         if header.sequence != self.sequence || end > u64::from(self.segment.end_block()) {
             return Ok(None);
         }
-        let Some(records) = self.records(&header)? else { return Ok(None) };
+        let Some(records) = self.records(&header)? else {
+            return Ok(None);
+        };
         if self.check == Check::DataToo && !self.data_intact(&records)? {
             return Ok(None);
         }
-        let batch = Batch { header, start_block: self.block, records };
+        let batch = Batch {
+            header,
+            start_block: self.block,
+            records,
+        };
         self.block = end as u32;
         self.sequence += 1;
         Ok(Some(batch))
@@ -83,7 +96,8 @@ impl<'a> Scan<'a> {
         let mut fixed = [0; BATCH_HEADER_BYTES];
         self.read_bytes(block, 0, &mut fixed)?;
         let own = |header: &BatchHeader| {
-            header.segment == self.segment.header.number && header.epoch == self.segment.header.epoch
+            header.segment == self.segment.header.number
+                && header.epoch == self.segment.header.epoch
         };
         Ok(BatchHeader::decode(&fixed).filter(own))
     }
@@ -100,7 +114,11 @@ impl<'a> Scan<'a> {
         }
         let records = record::decode_table(&table, header.records)?;
         let inside = records.iter().all(|record| match record {
-            Record::Write { first_block, checksums, .. } => {
+            Record::Write {
+                first_block,
+                checksums,
+                ..
+            } => {
                 let end = u64::from(*first_block) + checksums.len() as u64;
                 *first_block >= 1 && end <= 1 + u64::from(header.data_blocks)
             }
@@ -109,13 +127,23 @@ impl<'a> Scan<'a> {
         if inside {
             return Ok(Some(records));
         }
-        let context = format!("journal segment {}: a write outside its batch", header.segment);
+        let context = format!(
+            "journal segment {}: a write outside its batch",
+            header.segment
+        );
         Err(Error::new(ErrorKind::Corrupt, context))
     }
 
     fn data_intact(&self, records: &[Record]) -> Result<bool> {
         for record in records {
-            let Record::Write { first_block, checksums, .. } = record else { continue };
+            let Record::Write {
+                first_block,
+                checksums,
+                ..
+            } = record
+            else {
+                continue;
+            };
             let mut data = vec![0; checksums.len() * BLOCK_BYTES];
             self.read_bytes(self.block + first_block, 0, &mut data)?;
             let found = data.chunks_exact(BLOCK_BYTES).map(crc32c::crc32c);
@@ -127,6 +155,7 @@ impl<'a> Scan<'a> {
     }
 
     fn read_bytes(&self, block: u32, skip: usize, out: &mut [u8]) -> Result<()> {
-        self.segment.read_bytes(u64::from(block) * BLOCK_BYTES as u64 + skip as u64, out)
+        self.segment
+            .read_bytes(u64::from(block) * BLOCK_BYTES as u64 + skip as u64, out)
     }
 }

@@ -70,12 +70,19 @@ impl Spare {
         };
         let direct = open(Caching::Direct, create)?;
         let buffered = open(Caching::Buffered, Create::Never)?;
-        Ok(Self { path, direct, buffered })
+        Ok(Self {
+            path,
+            direct,
+            buffered,
+        })
     }
 
     /// Reads the header of an earlier life, if there is one.
     pub(crate) fn header(&self) -> Result<Option<SegmentHeader>> {
-        let length = self.buffered.len().map_err(|e| Error::io("measuring a segment", e))?;
+        let length = self
+            .buffered
+            .len()
+            .map_err(|e| Error::io("measuring a segment", e))?;
         if length < BLOCK_BYTES as u64 {
             return Ok(None);
         }
@@ -89,12 +96,19 @@ impl Spare {
     /// Another handle of the same file.
     pub(crate) fn share(&self) -> Self {
         let (direct, buffered) = (Arc::clone(&self.direct), Arc::clone(&self.buffered));
-        Self { path: self.path.clone(), direct, buffered }
+        Self {
+            path: self.path.clone(),
+            direct,
+            buffered,
+        }
     }
 
     /// Length in blocks.
     pub(crate) fn blocks(&self) -> Result<u32> {
-        let length = self.buffered.len().map_err(|e| Error::io("measuring a segment", e))?;
+        let length = self
+            .buffered
+            .len()
+            .map_err(|e| Error::io("measuring a segment", e))?;
         Ok(u32::try_from(length / BLOCK_BYTES as u64).unwrap_or(u32::MAX))
     }
 
@@ -103,14 +117,25 @@ impl Spare {
         let last_sequence = AtomicU64::new(header.first_sequence.saturating_sub(1));
         let checksums = (0..header.blocks).map(|_| AtomicU32::new(0)).collect();
         let (direct, buffered) = (self.direct, self.buffered);
-        Segment { header, direct, buffered, written: AtomicU32::new(1), last_sequence, checksums }
+        Segment {
+            header,
+            direct,
+            buffered,
+            written: AtomicU32::new(1),
+            last_sequence,
+            checksums,
+        }
     }
 }
 
 impl Segment {
     /// The file, to be used again under the given path once nobody reads the segment any more.
     pub(crate) fn recycle(&self, path: PathBuf) -> Spare {
-        Spare { path, direct: Arc::clone(&self.direct), buffered: Arc::clone(&self.buffered) }
+        Spare {
+            path,
+            direct: Arc::clone(&self.direct),
+            buffered: Arc::clone(&self.buffered),
+        }
     }
 
     /// Windows of 4 MiB, each a logical container.
@@ -136,14 +161,22 @@ impl Segment {
     /// The address of a block.
     pub(crate) fn address(&self, block: u32) -> Address {
         let window = u64::from(block / CONTAINER_SLOTS);
-        Address::new(ContainerId(self.header.first_container + window), block % CONTAINER_SLOTS)
+        Address::new(
+            ContainerId(self.header.first_container + window),
+            block % CONTAINER_SLOTS,
+        )
     }
 
     /// The block behind an address of this segment.
     pub(crate) fn block_of(&self, address: Address) -> Option<u32> {
-        let window = address.container().0.checked_sub(self.header.first_container)?;
+        let window = address
+            .container()
+            .0
+            .checked_sub(self.header.first_container)?;
         let block = window * u64::from(CONTAINER_SLOTS) + u64::from(address.slot());
-        u32::try_from(block).ok().filter(|block| *block < self.header.blocks)
+        u32::try_from(block)
+            .ok()
+            .filter(|block| *block < self.header.blocks)
     }
 
     /// Blocks from the start that can be read from the file.
@@ -227,7 +260,9 @@ impl Segment {
 
     /// Writes the header block.
     pub(crate) fn write_header(&self) -> Result<()> {
-        self.write(0, &AlignedBuf::from_slice(&self.header.encode()))
+        let mut block = AlignedBuf::with_capacity(BLOCK_BYTES);
+        block.extend_from_slice(&self.header.encode());
+        self.write(0, &block)
     }
 
     /// Writes the closing directory.
@@ -257,7 +292,9 @@ impl Segment {
         self.read_raw(self.end_block(), &mut region)?;
         let (head, directory) = region.split_at(BLOCK_BYTES);
         let head: &[u8; BLOCK_BYTES] = head.try_into().expect("split at a block");
-        let Some(trailer) = Trailer::decode(head) else { return Ok(None) };
+        let Some(trailer) = Trailer::decode(head) else {
+            return Ok(None);
+        };
         if trailer.segment != self.header.number
             || trailer.epoch != self.header.epoch
             || trailer.directory_checksum != crc32c::crc32c(directory)

@@ -126,7 +126,9 @@ impl Inner {
     }
 
     fn close_batch(&mut self) {
-        let Some(mut open) = self.open.take() else { return };
+        let Some(mut open) = self.open.take() else {
+            return;
+        };
         let header = BatchHeader {
             segment: open.segment.header.number,
             epoch: open.segment.header.epoch,
@@ -173,7 +175,9 @@ impl Inner {
         let (segment, start_block) = (&self.current, self.next_block);
         let buffers = &mut self.free_buffers;
         self.open.get_or_insert_with(|| {
-            let mut bytes = buffers.pop().unwrap_or_else(|| AlignedBuf::with_capacity(1 << 18));
+            let mut bytes = buffers
+                .pop()
+                .unwrap_or_else(|| AlignedBuf::with_capacity(1 << 18));
             bytes.clear();
             bytes.resize(BLOCK_BYTES);
             OpenBatch {
@@ -204,7 +208,12 @@ impl Journal {
         debug_assert_eq!(data.len(), checksums.len() * BLOCK_BYTES);
         let blocks = checksums.len() as u32;
         let mut inner = self.lock();
-        self.make_room(&mut inner, blocks, WRITE_RECORD_BYTES + data.len() / 1024, Purpose::Data)?;
+        self.make_room(
+            &mut inner,
+            blocks,
+            WRITE_RECORD_BYTES + data.len() / 1024,
+            Purpose::Data,
+        )?;
         let open = inner.open_batch();
         let relative = 1 + open.data_blocks;
         let block = open.start_block + relative;
@@ -213,7 +222,10 @@ impl Journal {
         record::append_write(&mut open.table, layer, first_chunk, relative, checksums);
         open.records += 1;
         open.data_blocks += blocks;
-        let (address, full) = (open.segment.address(block), open.data_blocks >= BATCH_DATA_BLOCKS);
+        let (address, full) = (
+            open.segment.address(block),
+            open.data_blocks >= BATCH_DATA_BLOCKS,
+        );
         if full {
             inner.close_batch();
             self.pending.notify_one();
@@ -252,7 +264,10 @@ impl Journal {
         }
         let keep = usize::from(purpose == Purpose::Data);
         if inner.spares.len() <= keep {
-            return Err(Error::new(ErrorKind::NoSpace, "no room for another journal segment"));
+            return Err(Error::new(
+                ErrorKind::NoSpace,
+                "no room for another journal segment",
+            ));
         }
         self.roll(inner)
     }
@@ -261,7 +276,10 @@ impl Journal {
     pub(super) fn roll(&self, inner: &mut MutexGuard<'_, Inner>) -> Result<()> {
         let windows = inner.current.windows();
         let Some(first_container) = self.containers.take(windows) else {
-            return Err(Error::new(ErrorKind::Busy, "container ids wait for a checkpoint"));
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "container ids wait for a checkpoint",
+            ));
         };
         let Some(spare) = inner.spares.pop() else {
             return Err(Error::new(ErrorKind::NoSpace, "no spare journal segment"));
@@ -277,11 +295,16 @@ impl Journal {
         let segment = Arc::new(spare.into_segment(header));
         let (ended, used) = (Arc::clone(&inner.current), inner.next_block);
         inner.queue.push_back(Step::End(ended, used));
-        inner.queue.push_back(Step::Begin(Arc::clone(&segment), begin));
+        inner
+            .queue
+            .push_back(Step::Begin(Arc::clone(&segment), begin));
         inner.current = Arc::clone(&segment);
         inner.next_block = 1;
         inner.next_number += 1;
-        self.segments.write().expect(poisoned!()).insert(first_container, segment);
+        self.segments
+            .write()
+            .expect(poisoned!())
+            .insert(first_container, segment);
         self.segments_in_use.fetch_add(1, Ordering::Relaxed);
         self.room.notify_all();
         Ok(())
@@ -292,7 +315,11 @@ impl Journal {
         self.prepare_spares()?;
         let mut inner = self.lock();
         inner.close_batch();
-        if inner.next_block == 1 { Ok(()) } else { self.roll(&mut inner) }
+        if inner.next_block == 1 {
+            Ok(())
+        } else {
+            self.roll(&mut inner)
+        }
     }
 
     /// Makes everything appended before the call durable.
@@ -313,7 +340,11 @@ impl Journal {
             inner.close_batch();
             inner = self.carry_out(inner, Sync::Yes)?;
         }
-        if inner.failed { Err(Self::failed()) } else { Ok(()) }
+        if inner.failed {
+            Err(Self::failed())
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes what has piled up when it is more than memory should hold. Called by appenders without
@@ -327,14 +358,22 @@ impl Journal {
                 inner = self.carry_out(inner, Sync::No)?;
             }
         }
-        if inner.failed { Err(Self::failed()) } else { Ok(()) }
+        if inner.failed {
+            Err(Self::failed())
+        } else {
+            Ok(())
+        }
     }
 
     /// Waits until closed batches are there to be written, at most `nap`.
     pub(crate) fn wait_for_writing(&self, nap: Duration) {
         let inner = self.lock();
         let idle = |inner: &mut Inner| inner.queue.is_empty() || inner.busy || inner.failed;
-        drop(self.pending.wait_timeout_while(inner, nap, idle).expect(poisoned!()));
+        drop(
+            self.pending
+                .wait_timeout_while(inner, nap, idle)
+                .expect(poisoned!()),
+        );
     }
 
     /// Writes closed batches, for the thread that writes them behind the appenders.
@@ -400,17 +439,28 @@ impl Journal {
                 }
             }
         }
-        if sync == Sync::Yes { last.sync() } else { Ok(()) }
+        if sync == Sync::Yes {
+            last.sync()
+        } else {
+            Ok(())
+        }
     }
 
     /// Copies chunks that have not reached the file from memory. `false` when they are not there,
     /// because they have been written meanwhile.
-    pub(crate) fn read_unwritten(&self, segment: &Segment, first_block: u32, out: &mut [u8]) -> bool {
+    pub(crate) fn read_unwritten(
+        &self,
+        segment: &Segment,
+        first_block: u32,
+        out: &mut [u8],
+    ) -> bool {
         let inner = self.lock();
         let number = segment.header.number;
         let blocks = (out.len() / BLOCK_BYTES) as u32;
         let copy = |start: u32, bytes: &[u8], out: &mut [u8]| {
-            let Some(skip) = first_block.checked_sub(start) else { return false };
+            let Some(skip) = first_block.checked_sub(start) else {
+                return false;
+            };
             let from = skip as usize * BLOCK_BYTES;
             let Some(source) = bytes.get(from..from + blocks as usize * BLOCK_BYTES) else {
                 return false;
@@ -424,12 +474,16 @@ impl Journal {
         {
             return true;
         }
-        inner.queue.iter().chain(&inner.in_flight).any(|step| match step {
-            Step::Batch(batch) if batch.segment.header.number == number => {
-                copy(batch.start_block, &batch.bytes, out)
-            }
-            _ => false,
-        })
+        inner
+            .queue
+            .iter()
+            .chain(&inner.in_flight)
+            .any(|step| match step {
+                Step::Batch(batch) if batch.segment.header.number == number => {
+                    copy(batch.start_block, &batch.bytes, out)
+                }
+                _ => false,
+            })
     }
 
     /// Sequence of the last batch, closing the open one.
@@ -440,7 +494,10 @@ impl Journal {
     }
 
     fn failed() -> Error {
-        Error::new(ErrorKind::Failed, "the journal stopped after a failed write or sync")
+        Error::new(
+            ErrorKind::Failed,
+            "the journal stopped after a failed write or sync",
+        )
     }
 }
 

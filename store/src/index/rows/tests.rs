@@ -10,6 +10,7 @@ use super::{
 };
 use crate::addr::{Address, ContainerId};
 use crate::index::codec::Row;
+use crate::pack::LocalPlace;
 use crate::{DomainId, Packing, VolumeId};
 
 const ID: Uuid = Uuid::from_u128(0x0011_2233_4455_6677_8899_AABB_CCDD_EEFF);
@@ -57,9 +58,17 @@ fn layers() {
     ];
     for (state, code) in states {
         let (domain, delta_chunks) = (DomainId(ID), -2);
-        let row = LayerRow { parent: Some(LayerId(9)), state, domain, delta_chunks };
+        let row = LayerRow {
+            parent: Some(LayerId(9)),
+            state,
+            domain,
+            delta_chunks,
+        };
         check(&row, &format!("0109000000{code}{ID_HEX}feffffffffffffff"));
-        let row = LayerRow { parent: None, ..row };
+        let row = LayerRow {
+            parent: None,
+            ..row
+        };
         check(&row, &format!("0100000000{code}{ID_HEX}feffffffffffffff"));
     }
 }
@@ -67,11 +76,11 @@ fn layers() {
 #[test]
 fn container_checkpoint_and_domain() {
     let container = ContainerRow {
-        location: Location::Local {
+        location: Location::Local(LocalPlace {
             pack: 3,
             offset: 0x1_0000_0000,
             len: 0x0020_0000,
-        },
+        }),
         slots: 1024,
         live: 1000,
         plain_bytes: 4 << 20,

@@ -1,0 +1,464 @@
+//! The engine against a model: random work, with and without crashes.
+//!
+//! One seed is one run. The model holds every disk as plain bytes; after each operation the contents
+//! of all disks must be equal. For crashes the model also remembers a digest of everything after each
+//! operation: what is found after a power loss must be one of those states, not older than the last
+//! operation that was acknowledged as durable, and not newer than the last that was begun.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::addr::CHUNK_BYTES;
+
+use crate::disk::sim::{SimIo, SplitMix64};
+use crate::engine::Engine;
+use crate::store::ZeroMode;
+use crate::{DomainId, OpenOptions, Packing, Result, SnapshotId, Store, VolumeId, VolumeSpec};
+
+const DIR: &str = "/pool";
+/// Chunks of the largest disk: two runs and a bit, so that runs are crossed.
+const CHUNKS: u64 = 300;
+const DISKS_MAX: usize = 4;
+const DOMAIN: DomainId = DomainId(Uuid::from_u128(0xd0));
+
+pub(crate) fn options() -> OpenOptions {
+    OpenOptions {
+        memory_bytes: 4 << 20,
+        raw_tier_bytes: None,
+        background: false,
+        prefill_journal: false,
+    }
+}
+
+/// What the engine should hold.
+#[derive(Clone, Default)]
+pub(crate) struct Model {
+    volumes: BTreeMap<VolumeId, Vec<u8>>,
+    snapshots: BTreeMap<SnapshotId, Vec<u8>>,
+}
+
+impl Model {
+    /// One number for the contents of all disks.
+    pub(crate) fn digest(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        for (id, bytes) in &self.volumes {
+            hasher
+                .update(id.0.as_bytes())
+                .update(&bytes.len().to_le_bytes())
+                .update(bytes);
+        }
+        for (id, bytes) in &self.snapshots {
+            hasher
+                .update(id.0.as_bytes())
+                .update(&bytes.len().to_le_bytes())
+                .update(bytes);
+        }
+        hasher.finalize()
+    }
+
+    /// Reads everything a store holds.
+    pub(crate) fn of(store: &Store) -> Result<Self> {
+        let mut model = Self::default();
+        for info in store.volumes() {
+            let mut bytes = vec![0; info.size_bytes as usize];
+            store.volume(info.id)?.read(0, &mut bytes)?;
+            model.volumes.insert(info.id, bytes);
+        }
+        for info in store.snapshots() {
+            let mut bytes = vec![0; info.size_bytes as usize];
+            store.snapshot(info.id)?.read(0, &mut bytes)?;
+            model.snapshots.insert(info.id, bytes);
+        }
+        Ok(model)
+    }
+
+    /// Where the store differs, in words.
+    pub(crate) fn difference(&self, found: &Self) -> Option<String> {
+        let (ours, theirs) = (self.volumes.keys(), found.volumes.keys());
+        if !ours.eq(theirs) || !self.snapshots.keys().eq(found.snapshots.keys()) {
+            return Some("other disks".to_owned());
+        }
+        let volumes = self
+            .volumes
+            .iter()
+            .map(|(id, bytes)| (id.0, bytes, &found.volumes[id]));
+        let snapshots = self
+            .snapshots
+            .iter()
+            .map(|(id, bytes)| (id.0, bytes, &found.snapshots[id]));
+        for (id, ours, theirs) in volumes.chain(snapshots) {
+            if ours.len() != theirs.len() {
+                return Some(format!(
+                    "{id}: {} bytes, found {}",
+                    ours.len(),
+                    theirs.len()
+                ));
+            }
+            if let Some(at) = ours.iter().zip(theirs).position(|(a, b)| a != b) {
+                let wrong = ours.iter().zip(theirs).filter(|(a, b)| a != b).count();
+                return Some(format!(
+                    "{id} of {}: byte {at} (chunk {}) is {} instead of {}, {wrong} bytes in all",
+                    ours.len(),
+                    at / CHUNK_BYTES,
+                    theirs[at],
+                    ours[at]
+                ));
+            }
+        }
+        None
+    }
+}
+
+/// A store on a simulated disk, its model, and what happened.
+pub(crate) struct Run {
+    pub(crate) io: SimIo,
+    pub(crate) store: Store,
+    pub(crate) model: Model,
+    rng: SplitMix64,
+    next_id: u128,
+    /// Only operations that are one journal record each, so that every prefix is a state.
+    atomic: bool,
+    /// Digest after each operation, the disk operations before and after it, and whether it was
+    /// acknowledged as durable.
+    pub(crate) history: Vec<Step>,
+}
+
+/// One operation of a run.
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) digest: blake3::Hash,
+    pub(crate) ops_before: usize,
+    pub(crate) ops_after: usize,
+    pub(crate) durable: bool,
+}
+
+/// How an operation was acknowledged.
+#[derive(PartialEq, Eq)]
+enum Acked {
+    Buffered,
+    Durable,
+}
+
+impl Run {
+    pub(crate) fn new(seed: u64, atomic: bool) -> Self {
+        let io = SimIo::new(seed);
+        io.set_space_bytes(1 << 30);
+        let store = open(&io).unwrap();
+        io.forget_history();
+        let rng = SplitMix64::new(seed ^ 0x5eed);
+        let model = Model::default();
+        let first = Step {
+            name: "open",
+            digest: model.digest(),
+            ops_before: 0,
+            ops_after: 0,
+            durable: true,
+        };
+        Self {
+            io,
+            store,
+            model,
+            rng,
+            next_id: 1,
+            atomic,
+            history: vec![first],
+        }
+    }
+
+    fn engine(&self) -> Arc<Engine> {
+        self.store.engine_for_tests()
+    }
+
+    /// One random operation on both.
+    pub(crate) fn step(&mut self) {
+        let ops_before = self.io.op_count();
+        let (name, acked) = self.random_operation();
+        self.history.push(Step {
+            name,
+            digest: self.model.digest(),
+            ops_before,
+            ops_after: self.io.op_count(),
+            durable: acked == Acked::Durable,
+        });
+    }
+
+    fn random_operation(&mut self) -> (&'static str, Acked) {
+        if self.model.volumes.is_empty() {
+            return self.create();
+        }
+        match self.rng.below(100) {
+            0..40 => self.write(),
+            40..50 => self.zero(),
+            50..58 => {
+                self.any_volume().1.flush().unwrap();
+                ("flush", Acked::Durable)
+            }
+            58..64 => self.snapshot(),
+            64..67 => self.create(),
+            67..70 => self.clone_disk(),
+            70..74 => self.delete(),
+            74..76 => self.grow(),
+            76..100 => self.maintain("checkpoint", |engine| {
+                engine
+                    .checkpoint(&mut engine.maintenance.lock().unwrap())
+                    .unwrap();
+            }),
+            84..89 => self.maintain("pack", |engine| {
+                engine.journal.roll_now().unwrap();
+                let mut maintenance = engine.maintenance.lock().unwrap();
+                engine.checkpoint(&mut maintenance).unwrap();
+                engine.pack_round(&mut maintenance).unwrap();
+            }),
+            89..93 => self.maintain("clean up", |engine| {
+                let mut maintenance = engine.maintenance.lock().unwrap();
+                engine.checkpoint(&mut maintenance).unwrap();
+                engine.clean_up_step(&mut maintenance).unwrap();
+            }),
+            93..98 => self.maintain("mark", |engine| {
+                let mut maintenance = engine.maintenance.lock().unwrap();
+                if maintenance.mark.is_none() {
+                    engine.checkpoint(&mut maintenance).unwrap();
+                    engine.start_mark(&mut maintenance);
+                }
+                engine.mark_step(&mut maintenance).unwrap();
+            }),
+            _ => self.maintain("reclaim", |engine| {
+                engine
+                    .reclaim_all(&mut engine.maintenance.lock().unwrap())
+                    .unwrap();
+            }),
+        }
+    }
+
+    fn maintain(&mut self, name: &'static str, work: fn(&Engine)) -> (&'static str, Acked) {
+        work(&self.engine());
+        (name, Acked::Durable)
+    }
+
+    fn new_id(&mut self) -> Uuid {
+        self.next_id += 1;
+        Uuid::from_u128(self.next_id)
+    }
+
+    fn any_volume(&mut self) -> (VolumeId, crate::Volume) {
+        let at = self.rng.below(self.model.volumes.len() as u64) as usize;
+        let id = *self.model.volumes.keys().nth(at).unwrap();
+        (id, self.store.volume(id).unwrap())
+    }
+
+    fn create(&mut self) -> (&'static str, Acked) {
+        if self.model.volumes.len() >= DISKS_MAX {
+            return self.write();
+        }
+        let id = VolumeId(self.new_id());
+        let spec = spec((1 + self.rng.below(CHUNKS)) * CHUNK_BYTES as u64);
+        self.store.create_volume(id, spec).unwrap();
+        self.model
+            .volumes
+            .insert(id, vec![0; spec.size_bytes as usize]);
+        ("create", Acked::Durable)
+    }
+
+    /// A range of whole chunks, or of bytes when operations need not be atomic.
+    fn range(&mut self, len: usize) -> std::ops::Range<usize> {
+        let unit = if self.atomic || self.rng.coin() {
+            CHUNK_BYTES
+        } else {
+            1
+        };
+        let units = (len / unit) as u64;
+        let start = self.rng.below(units);
+        let most = if self.rng.below(8) == 0 {
+            units
+        } else {
+            6 * CHUNK_BYTES as u64 / unit as u64
+        };
+        let count = 1 + self.rng.below((units - start).min(most).max(1));
+        let count = count.min(units - start);
+        start as usize * unit..(start + count) as usize * unit
+    }
+
+    fn write(&mut self) -> (&'static str, Acked) {
+        let (id, volume) = self.any_volume();
+        let range = self.range(self.model.volumes[&id].len());
+        let durable = self.rng.below(8) == 0;
+        let mut data = vec![0; range.len()];
+        // Few different contents, so that equal chunks occur; never zero, so that a write is one
+        // record.
+        let kinds = if self.rng.coin() { 5 } else { 1 << 40 };
+        for chunk in data.chunks_mut(CHUNK_BYTES) {
+            let stamp = (self.rng.below(kinds) + 1).to_le_bytes();
+            chunk
+                .iter_mut()
+                .zip(stamp.iter().cycle())
+                .for_each(|(byte, from)| *byte = *from);
+        }
+        let durability = if durable {
+            crate::Durability::Durable
+        } else {
+            crate::Durability::Buffered
+        };
+        volume.write(range.start as u64, &data, durability).unwrap();
+        self.model.volumes.get_mut(&id).unwrap()[range].copy_from_slice(&data);
+        (
+            "write",
+            if durable {
+                Acked::Durable
+            } else {
+                Acked::Buffered
+            },
+        )
+    }
+
+    fn zero(&mut self) -> (&'static str, Acked) {
+        let (id, volume) = self.any_volume();
+        let range = self.range(self.model.volumes[&id].len());
+        let mode = if self.rng.coin() {
+            ZeroMode::Allocate
+        } else {
+            ZeroMode::Deallocate
+        };
+        let (offset, len) = (range.start as u64, range.len() as u64);
+        volume
+            .write_zeroes(offset, len, mode, crate::Durability::Buffered)
+            .unwrap();
+        self.model.volumes.get_mut(&id).unwrap()[range].fill(0);
+        ("zero", Acked::Buffered)
+    }
+
+    fn snapshot(&mut self) -> (&'static str, Acked) {
+        if self.model.snapshots.len() >= 2 * DISKS_MAX {
+            return self.delete();
+        }
+        let all = self.rng.below(4) == 0;
+        let one = self.any_volume().0;
+        let volumes: Vec<VolumeId> = self
+            .model
+            .volumes
+            .keys()
+            .copied()
+            .filter(|id| all || *id == one)
+            .collect();
+        let pairs: Vec<_> = volumes
+            .into_iter()
+            .map(|volume| (SnapshotId(self.new_id()), volume))
+            .collect();
+        self.store.create_snapshots(&pairs).unwrap();
+        for (snapshot, volume) in pairs {
+            self.model
+                .snapshots
+                .insert(snapshot, self.model.volumes[&volume].clone());
+        }
+        ("snapshot", Acked::Durable)
+    }
+
+    fn clone_disk(&mut self) -> (&'static str, Acked) {
+        if self.model.volumes.len() >= DISKS_MAX {
+            return self.write();
+        }
+        let id = VolumeId(self.new_id());
+        let snapshot = self.model.snapshots.keys().next_back().copied();
+        let bytes = match snapshot {
+            Some(from) if self.rng.coin() => {
+                let bytes = self.model.snapshots[&from].clone();
+                self.store
+                    .clone_snapshot(id, from, spec(bytes.len() as u64))
+                    .unwrap();
+                bytes
+            }
+            _ => {
+                let from = self.any_volume().0;
+                let bytes = self.model.volumes[&from].clone();
+                self.store
+                    .clone_volume(id, from, spec(bytes.len() as u64))
+                    .unwrap();
+                bytes
+            }
+        };
+        self.model.volumes.insert(id, bytes);
+        ("clone", Acked::Durable)
+    }
+
+    fn delete(&mut self) -> (&'static str, Acked) {
+        let snapshots = self.model.snapshots.len() as u64;
+        if snapshots > 0 && self.rng.below(3) > 0 {
+            let at = self.rng.below(snapshots) as usize;
+            let id = *self.model.snapshots.keys().nth(at).unwrap();
+            self.store.delete_snapshot(id).unwrap();
+            self.model.snapshots.remove(&id);
+        } else {
+            let id = self.any_volume().0;
+            self.store.delete_volume(id).unwrap();
+            self.model.volumes.remove(&id);
+        }
+        ("delete", Acked::Durable)
+    }
+
+    fn grow(&mut self) -> (&'static str, Acked) {
+        let id = self.any_volume().0;
+        let bytes = self.model.volumes.get_mut(&id).unwrap();
+        let sectors = 1 + self.rng.below(30);
+        let len = bytes.len() + sectors as usize * if self.atomic { CHUNK_BYTES } else { 512 };
+        let len = if self.atomic || self.rng.coin() {
+            len
+        } else {
+            bytes.len().div_ceil(1024) * 512
+        };
+        self.store.resize_volume(id, len as u64).unwrap();
+        bytes.resize(len, 0);
+        ("resize", Acked::Durable)
+    }
+
+    /// Flushes or closes, ends the process as it were, and opens again.
+    fn reopen(&mut self) {
+        match self.model.volumes.keys().next() {
+            Some(id) if self.rng.coin() => self.store.volume(*id).unwrap().flush().unwrap(),
+            _ => self.store.close().unwrap(),
+        }
+        // The old pool must be gone before the file locks can be taken again.
+        let spare = SimIo::new(0);
+        self.store = open(&spare).unwrap();
+        self.store = open(&self.io).unwrap();
+    }
+
+    fn check(&self) {
+        let found = Model::of(&self.store).unwrap();
+        if let Some(difference) = self.model.difference(&found) {
+            let names: Vec<_> = self.history.iter().map(|step| step.name).collect();
+            panic!("{difference} after {names:?}");
+        }
+    }
+}
+
+fn spec(size_bytes: u64) -> VolumeSpec {
+    VolumeSpec {
+        size_bytes,
+        domain: DOMAIN,
+        packing: Packing::Background,
+    }
+}
+
+pub(crate) fn open(io: &SimIo) -> Result<Store> {
+    Store::open(Arc::new(io.clone()), Path::new(DIR), options())
+}
+
+#[test]
+fn random_work_matches_the_model() {
+    for seed in 0..60 {
+        let mut run = Run::new(seed, false);
+        for step in 0..150 {
+            run.step();
+            if step % 5 == 0 {
+                run.check();
+            }
+            if step % 29 == 28 {
+                run.reopen();
+                run.check();
+            }
+        }
+        run.check();
+    }
+}
