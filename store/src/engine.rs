@@ -17,7 +17,8 @@ use crate::epoch::Epochs;
 use crate::index::{ContainerRow, ForwardRow, Index, IndexRead, LayerId, Run};
 use crate::journal::{ContainerIds, Journal, poisoned};
 use crate::maintain::{Maintenance, Threads};
-use crate::pack::{PackSet, Reader};
+use crate::pack::files::PackSet;
+use crate::pack::reader::Reader;
 use crate::state::{Counters, State};
 use crate::{DomainId, Error, ErrorKind, Result};
 

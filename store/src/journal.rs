@@ -181,6 +181,13 @@ impl Journal {
             .collect()
     }
 
+    /// First sequence of the oldest segment with a higher number.
+    pub(crate) fn first_sequence_behind(&self, number: u64) -> u64 {
+        let segments = self.segments.read().expect(poisoned!());
+        let behind = segments.values().filter(|segment| segment.header.number > number);
+        behind.map(|segment| segment.header.first_sequence).min().unwrap_or(0)
+    }
+
     /// Forgets a segment whose chunks are all elsewhere. Reads that already hold it may go on.
     pub(crate) fn forget(&self, segment: &Segment) {
         self.segments
@@ -212,17 +219,17 @@ impl Journal {
     /// Uses the file of a forgotten segment again, or removes it. No read may be under way.
     pub(crate) fn recycle(&self, segment: &Segment) -> Result<()> {
         let old = Self::segment_path(&self.dir, segment.header.number);
+        let failed = |e| Error::io(format!("giving back {}", old.display()), e);
         let mut inner = self.lock();
         let keep = inner.spares.len() < SPARES + 1 && segment.header.blocks == self.segment_blocks;
+        let spare = self.dir.join(format!("spare-{:08}", inner.next_spare));
+        inner.next_spare += 1;
+        drop(inner);
         if keep {
-            inner.spares.push(segment.recycle(old));
-            drop(inner);
+            self.io.rename(&old, &spare).map_err(failed)?;
+            self.lock().spares.push(segment.recycle(spare));
         } else {
-            drop(inner);
-            self.io
-                .remove(&old)
-                .and_then(|()| self.io.sync_dir(&self.dir))
-                .map_err(|e| Error::io(format!("removing {}", old.display()), e))?;
+            self.io.remove(&old).map_err(failed)?;
         }
         self.room.notify_all();
         Ok(())

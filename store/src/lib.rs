@@ -7,6 +7,8 @@ mod addr;
 mod checkpoint;
 mod chunk;
 mod cleanup;
+#[cfg(test)]
+mod crash_tests;
 mod dedup;
 pub mod disk;
 mod engine;

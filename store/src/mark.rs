@@ -206,8 +206,7 @@ impl Engine {
             self.forwards.remove(id);
         }
         let mut freed = 0;
-        for (id, row) in dead {
-            self.reader.forget(*id);
+        for (_, row) in dead {
             self.packs.free(row.location.local())?;
             freed += row.location.len();
         }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::addr::CHUNK_BYTES;
 
+use crate::disk::Io;
 use crate::disk::sim::{SimIo, SplitMix64};
 use crate::engine::Engine;
 use crate::store::ZeroMode;
@@ -145,8 +146,13 @@ enum Acked {
 impl Run {
     pub(crate) fn new(seed: u64, atomic: bool) -> Self {
         let io = SimIo::new(seed);
+        Self::on(io.clone(), Arc::new(io), seed, atomic)
+    }
+
+    /// A run whose store sees the disk through `door`.
+    pub(crate) fn on(io: SimIo, door: Arc<dyn Io>, seed: u64, atomic: bool) -> Self {
         io.set_space_bytes(1 << 30);
-        let store = open(&io).unwrap();
+        let store = Store::open(door, Path::new(DIR), options()).unwrap();
         io.forget_history();
         let rng = SplitMix64::new(seed ^ 0x5eed);
         let model = Model::default();
@@ -201,7 +207,7 @@ impl Run {
             67..70 => self.clone_disk(),
             70..74 => self.delete(),
             74..76 => self.grow(),
-            76..100 => self.maintain("checkpoint", |engine| {
+            76..84 => self.maintain("checkpoint", |engine| {
                 engine
                     .checkpoint(&mut engine.maintenance.lock().unwrap())
                     .unwrap();
@@ -425,9 +431,9 @@ impl Run {
     }
 
     fn check(&self) {
-        let found = Model::of(&self.store).unwrap();
+        let names: Vec<_> = self.history.iter().map(|step| step.name).collect();
+        let found = Model::of(&self.store).unwrap_or_else(|error| panic!("{error} after {names:?}"));
         if let Some(difference) = self.model.difference(&found) {
-            let names: Vec<_> = self.history.iter().map(|step| step.name).collect();
             panic!("{difference} after {names:?}");
         }
     }

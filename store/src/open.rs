@@ -3,7 +3,7 @@
 //! `pool.toml` is written first and makes a folder a pool; everything else is made on demand after
 //! it, so a creation that was cut short goes on at the next opening.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -11,7 +11,7 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::addr::Address;
+use crate::addr::{Address, ContainerId};
 use crate::chunk::DomainKey;
 use crate::dedup::Dedup;
 use crate::disk::{BLOCK_BYTES, Caching, Create, Io, Space};
@@ -22,7 +22,9 @@ use crate::journal::record::Record;
 use crate::journal::segment::Segment;
 use crate::journal::{ContainerIds, Journal, JournalSettings};
 use crate::maintain::{Maintenance, Threads};
-use crate::pack::{LocalPlace, PackSet, Reader};
+use crate::pack::LocalPlace;
+use crate::pack::files::PackSet;
+use crate::pack::reader::Reader;
 use crate::state::{Counters, State};
 use crate::{Error, ErrorKind, OpenOptions, Result};
 
@@ -82,9 +84,11 @@ impl Engine {
             prefill: options.prefill_journal,
             containers: Arc::clone(&containers),
         };
+        let forwarded: HashSet<ContainerId> = index.read()?.forwards()?.into_iter().collect();
         let journal = Journal::open(
             settings,
             checkpoint.applied_sequence,
+            &|window| forwarded.contains(&window),
             &mut |_, segment, start_block, record| replay(&mut state, segment, start_block, record),
         )?;
         let places: HashMap<_, _> = index.read()?.containers()?.into_iter().collect();
@@ -93,7 +97,7 @@ impl Engine {
         packs.remove_orphans()?;
         let mut maintenance = Maintenance::new(
             checkpoint.applied_sequence,
-            Dedup::new(options.memory_bytes / 8),
+            Dedup::new((options.memory_bytes / 8) as usize),
             io.now_us(),
         );
         maintenance.unhooked = places.keys().copied().collect();
@@ -109,7 +113,7 @@ impl Engine {
         let packs = Arc::new(packs);
         let runs = (options.memory_bytes / 4 / SEEN_RUN_BYTES).max(64) as usize;
         let engine = Arc::new(Self {
-            reader: Reader::new(Arc::clone(&packs), options.memory_bytes / 4),
+            reader: Reader::new(Arc::clone(&packs), options.memory_bytes / 4, options.memory_bytes / 16),
             io,
             dir: dir.to_owned(),
             index,

@@ -19,7 +19,7 @@ use crate::journal::record::Record;
 use crate::journal::scan::{Check, Scan};
 use crate::journal::segment::Segment;
 use crate::maintain::Maintenance;
-use crate::pack::{ContainerBuilder, FrameOptions};
+use crate::pack::writer::{ContainerBuilder, FrameOptions};
 use crate::{DomainId, Error, ErrorKind, Result};
 
 /// Segments packed in one transaction at most.
@@ -42,6 +42,8 @@ struct Round {
     /// Old and new address of each live chunk, by layer and run.
     moves: HashMap<(LayerId, u32), Vec<(usize, Address, Address)>>,
     hit_chunks: u64,
+    /// Number of the newest segment in it.
+    last_segment: u64,
 }
 
 impl Engine {
@@ -66,6 +68,7 @@ impl Engine {
         let mut round = Round::default();
         for segment in &segments {
             self.pack_segment(maintenance, &mut round, segment)?;
+            round.last_segment = segment.header.number;
         }
         self.finish_containers(maintenance, &mut round)?;
         self.packs.sync()?;
@@ -201,9 +204,8 @@ impl Engine {
         {
             return Ok(Some(Address::new(builder.id(), slot)));
         }
-        maintenance
-            .dedup
-            .lookup(print, |container| self.fingerprints_of(container))
+        let load = |container| self.fingerprints_of(container);
+        Ok(maintenance.dedup.lookup(print, load))
     }
 
     /// The fingerprints of a packed container; `None` when it is gone.
@@ -218,7 +220,7 @@ impl Engine {
             .get(&container)
             .copied();
         let Some(row) = row else { return Ok(None) };
-        let directory = self.packs.read_directory(row.location.local(), container)?;
+        let directory = self.reader.directory(container, row.location.local())?;
         Ok(Some(Arc::clone(&directory.fingerprints)))
     }
 
@@ -290,7 +292,7 @@ impl Engine {
         for (id, row) in &round.forwards {
             writer.put_forward(*id, row)?;
         }
-        for layer in self.unnamed_layers(maintenance) {
+        for layer in self.unnamed_layers(maintenance, &round) {
             writer.delete_layer(layer)?;
             maintenance.merged.remove(&layer);
         }
@@ -322,19 +324,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Merged layers that no segment still to be packed can name.
-    fn unnamed_layers(&self, maintenance: &Maintenance) -> Vec<LayerId> {
-        let packed = maintenance.applied_sequence;
-        let waiting = self.journal.ended_segments();
-        let oldest = waiting
-            .iter()
-            .find(|segment| segment.last_sequence() > packed)
-            .map_or(packed + 1, |segment| segment.header.first_sequence);
+    /// Merged layers that no segment behind this round can name.
+    fn unnamed_layers(&self, maintenance: &Maintenance, round: &Round) -> Vec<LayerId> {
+        let oldest = self.journal.first_sequence_behind(round.last_segment);
         let merged = maintenance.merged.iter();
-        merged
-            .filter(|(_, (_, at))| *at < oldest)
-            .map(|(layer, _)| *layer)
-            .collect()
+        merged.filter(|(_, (_, at))| *at < oldest).map(|(layer, _)| *layer).collect()
     }
 
     fn domain_of(

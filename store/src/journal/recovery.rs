@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
+use crate::addr::ContainerId;
 use crate::disk::Create;
 use crate::journal::format::SegmentHeader;
 use crate::journal::record::Record;
@@ -30,6 +31,7 @@ impl Journal {
     pub(crate) fn open(
         settings: JournalSettings,
         applied_sequence: u64,
+        is_packed: &dyn Fn(ContainerId) -> bool,
         apply: Apply<'_>,
     ) -> Result<Self> {
         let (numbered, spare_names) = list(&settings)?;
@@ -37,10 +39,13 @@ impl Journal {
         let mut segments = BTreeMap::new();
         let mut next_sequence = applied_sequence + 1;
         let mut next_number = 1;
-        let found = open_segments(&settings, &numbered, &mut spares)?;
+        let found = open_segments(&settings, &numbered, is_packed, &mut spares)?;
         for (index, segment) in found.iter().enumerate() {
             let limit = found.get(index + 1).map(|next| next.header.first_sequence);
-            let last = recover(segment, limit, applied_sequence, apply)?;
+            let follows = found
+                .get(index + 1)
+                .is_some_and(|next| next.header.number == segment.header.number + 1);
+            let last = recover(segment, limit, follows, applied_sequence, apply)?;
             next_sequence = next_sequence.max(last + 1);
             next_number = next_number.max(segment.header.number + 1);
             segments.insert(segment.header.first_container, Arc::clone(segment));
@@ -110,6 +115,7 @@ fn next_spare_number(names: &[String]) -> u64 {
 fn open_segments(
     settings: &JournalSettings,
     numbered: &[(u64, String)],
+    is_packed: &dyn Fn(ContainerId) -> bool,
     spares: &mut Vec<Spare>,
 ) -> Result<Vec<Arc<Segment>>> {
     let mut found = Vec::new();
@@ -118,6 +124,12 @@ fn open_segments(
         match file.header()? {
             Some(header) if header.number == *number => {
                 check_header(settings, &header, &file)?;
+                if is_packed(ContainerId(header.first_container)) {
+                    // Its renaming did not survive. It must not be packed again: its chunks are
+                    // mapped elsewhere, and what says where would be lost.
+                    spares.push(file);
+                    continue;
+                }
                 found.push(Arc::new(file.into_segment(header)));
             }
             _ if index + 1 == numbered.len() => spares.push(file),
@@ -141,10 +153,12 @@ fn check_header(settings: &JournalSettings, header: &SegmentHeader, file: &Spare
     Ok(())
 }
 
-/// Replays one segment and says the last sequence that counts.
+/// Replays one segment and says the last sequence that counts: those from `limit` on do not. The
+/// segment that begins there `follows` at once, unless others in between have been packed.
 fn recover(
     segment: &Segment,
     limit: Option<u64>,
+    follows: bool,
     applied_sequence: u64,
     apply: Apply<'_>,
 ) -> Result<u64> {
@@ -174,7 +188,7 @@ fn recover(
         }
     }
     let last = scan.next_sequence() - 1;
-    let missing = limit.is_some_and(|limit| scan.next_sequence() < limit)
+    let missing = limit.is_some_and(|limit| follows && scan.next_sequence() < limit)
         || trailer.is_some_and(|trailer| last < trailer.last_sequence && limit.is_none())
         || (limit.is_none() && (last < applied_sequence || scan.damaged_here()?));
     if missing {
