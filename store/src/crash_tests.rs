@@ -17,8 +17,12 @@ use crate::model::{Model, Run, open};
 
 /// Operations on disks in one run.
 const STEPS: usize = 40;
-const MODES: [Survive; 4] =
-    [Survive::Nothing, Survive::Everything, Survive::Subset, Survive::Prefix];
+const MODES: [Survive; 4] = [
+    Survive::Nothing,
+    Survive::Everything,
+    Survive::Subset,
+    Survive::Prefix,
+];
 
 /// What the explorer has to say about one crash state.
 fn judge(run: &Run, at: usize, crash: &Crash, rng: &mut SplitMix64) -> Result<(), String> {
@@ -26,15 +30,31 @@ fn judge(run: &Run, at: usize, crash: &Crash, rng: &mut SplitMix64) -> Result<()
     let place = || format!("after {at} operations, {:?} surviving", crash.survive);
     let store = open(&image).map_err(|error| format!("{}: cannot open: {error}", place()))?;
     let found = Model::of(&store).map_err(|error| format!("{}: cannot read: {error}", place()))?;
-    let acknowledged =
-        run.history.iter().rposition(|step| step.durable && step.ops_after <= at).unwrap_or(0);
-    let begun = run.history.iter().rposition(|step| step.ops_before <= at).unwrap_or(0);
+    let acknowledged = run
+        .history
+        .iter()
+        .rposition(|step| step.durable && step.ops_after <= at)
+        .unwrap_or(0);
+    let begun = run
+        .history
+        .iter()
+        .rposition(|step| step.ops_before <= at)
+        .unwrap_or(0);
     let digest = found.digest();
-    if run.history[acknowledged..=begun].iter().any(|step| step.digest == digest) {
+    if run.history[acknowledged..=begun]
+        .iter()
+        .any(|step| step.digest == digest)
+    {
         return Ok(());
     }
-    let names: Vec<_> = run.history[acknowledged..=begun].iter().map(|step| step.name).collect();
-    Err(format!("{}: none of the states of {names:?} (steps {acknowledged} to {begun})", place()))
+    let names: Vec<_> = run.history[acknowledged..=begun]
+        .iter()
+        .map(|step| step.name)
+        .collect();
+    Err(format!(
+        "{}: none of the states of {names:?} (steps {acknowledged} to {begun})",
+        place()
+    ))
 }
 
 /// Explores crash states of one run until it has judged `states` of them.
@@ -105,7 +125,11 @@ struct NeverSynced(Arc<dyn File>);
 impl Io for Forgetful {
     fn open(&self, path: &Path, create: Create, caching: Caching) -> io::Result<Arc<dyn File>> {
         let file = self.io.open(path, create, caching)?;
-        Ok(if (self.forgets)(path) { Arc::new(NeverSynced(file)) } else { file })
+        Ok(if (self.forgets)(path) {
+            Arc::new(NeverSynced(file))
+        } else {
+            file
+        })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -179,7 +203,10 @@ impl File for NeverSynced {
 fn caught(forgets: fn(&Path) -> bool) -> bool {
     (0..20).any(|seed| {
         let io = SimIo::new(seed);
-        let door = Arc::new(Forgetful { io: io.clone(), forgets });
+        let door = Arc::new(Forgetful {
+            io: io.clone(),
+            forgets,
+        });
         let mut run = Run::on(io, door, seed, true);
         worked(&mut run);
         explore(&run, seed, 2_000).is_err()
@@ -188,13 +215,17 @@ fn caught(forgets: fn(&Path) -> bool) -> bool {
 
 #[test]
 fn acknowledging_before_the_journal_is_durable_is_caught() {
-    assert!(caught(|path| path.extension().is_some_and(|extension| extension == "wal")
+    assert!(caught(|path| path
+        .extension()
+        .is_some_and(|extension| extension == "wal")
         || path.to_string_lossy().contains("spare")));
 }
 
 #[test]
 fn committing_rows_before_their_containers_is_caught() {
-    assert!(caught(|path| path.extension().is_some_and(|extension| extension == "pack")));
+    assert!(caught(|path| path
+        .extension()
+        .is_some_and(|extension| extension == "pack")));
 }
 
 #[test]

@@ -184,8 +184,13 @@ impl Journal {
     /// First sequence of the oldest segment with a higher number.
     pub(crate) fn first_sequence_behind(&self, number: u64) -> u64 {
         let segments = self.segments.read().expect(poisoned!());
-        let behind = segments.values().filter(|segment| segment.header.number > number);
-        behind.map(|segment| segment.header.first_sequence).min().unwrap_or(0)
+        let behind = segments
+            .values()
+            .filter(|segment| segment.header.number > number);
+        behind
+            .map(|segment| segment.header.first_sequence)
+            .min()
+            .unwrap_or(0)
     }
 
     /// Forgets a segment whose chunks are all elsewhere. Reads that already hold it may go on.

@@ -432,7 +432,8 @@ impl Run {
 
     fn check(&self) {
         let names: Vec<_> = self.history.iter().map(|step| step.name).collect();
-        let found = Model::of(&self.store).unwrap_or_else(|error| panic!("{error} after {names:?}"));
+        let found =
+            Model::of(&self.store).unwrap_or_else(|error| panic!("{error} after {names:?}"));
         if let Some(difference) = self.model.difference(&found) {
             panic!("{difference} after {names:?}");
         }

@@ -113,7 +113,11 @@ impl Engine {
         let packs = Arc::new(packs);
         let runs = (options.memory_bytes / 4 / SEEN_RUN_BYTES).max(64) as usize;
         let engine = Arc::new(Self {
-            reader: Reader::new(Arc::clone(&packs), options.memory_bytes / 4, options.memory_bytes / 16),
+            reader: Reader::new(
+                Arc::clone(&packs),
+                options.memory_bytes / 4,
+                options.memory_bytes / 16,
+            ),
             io,
             dir: dir.to_owned(),
             index,

@@ -4,16 +4,10 @@
 //! of a pool, [`reader`] is the read path with its [`cache`]. Which containers exist, and where, is
 //! the index's knowledge; a pack file repeats enough of it to rebuild the index from the files.
 
-<<<<<<< HEAD
 pub(crate) mod cache;
 pub(crate) mod files;
 pub(crate) mod format;
 mod handles;
-=======
-pub(crate) mod files;
-pub(crate) mod format;
-
->>>>>>> b9338af (store: Try the engine against a model)
 pub(crate) mod reader;
 pub(crate) mod writer;
 
@@ -27,9 +21,3 @@ pub(crate) struct LocalPlace {
     /// Length in bytes, a multiple of 4 KiB.
     pub(crate) len: u32,
 }
-<<<<<<< HEAD
-=======
-pub(crate) use files::PackSet;
-pub(crate) use reader::Reader;
-pub(crate) use writer::{ContainerBuilder, FrameOptions};
->>>>>>> b9338af (store: Try the engine against a model)

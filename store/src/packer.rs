@@ -328,7 +328,10 @@ impl Engine {
     fn unnamed_layers(&self, maintenance: &Maintenance, round: &Round) -> Vec<LayerId> {
         let oldest = self.journal.first_sequence_behind(round.last_segment);
         let merged = maintenance.merged.iter();
-        merged.filter(|(_, (_, at))| *at < oldest).map(|(layer, _)| *layer).collect()
+        merged
+            .filter(|(_, (_, at))| *at < oldest)
+            .map(|(layer, _)| *layer)
+            .collect()
     }
 
     fn domain_of(

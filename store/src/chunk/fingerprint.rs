@@ -19,6 +19,11 @@ impl DomainKey {
     pub(crate) fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
+
+    /// The key's bytes, to be stored.
+    pub(crate) fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
 }
 
 impl fmt::Debug for DomainKey {
