@@ -8,8 +8,12 @@ pub(crate) mod cache;
 pub(crate) mod files;
 pub(crate) mod format;
 mod handles;
+pub(crate) mod orphans;
 pub(crate) mod reader;
 pub(crate) mod writer;
+
+#[cfg(test)]
+mod tests;
 
 /// Where a container lies among the pack files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

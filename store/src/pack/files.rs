@@ -7,6 +7,7 @@
 //! After a failed sync nothing is accepted any more: what reached the disk is unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,15 +41,6 @@ struct State {
     /// Files written since the last sync; their handles stay open until then.
     dirty: BTreeMap<u64, Arc<dyn File>>,
     dirty_folders: BTreeSet<PathBuf>,
-}
-
-/// What was given back to the file system.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Removed {
-    /// Whole files.
-    pub(crate) files: u64,
-    /// Their length.
-    pub(crate) bytes: u64,
 }
 
 /// All pack files of a pool.
@@ -106,7 +98,8 @@ impl PackSet {
     ) -> Result<Self> {
         let context = |e| Error::io(format!("creating {}", dir.display()), e);
         io.create_dir(&dir).map_err(context)?;
-        if let Some(parent) = dir.parent() {
+        let named = |parent: &&Path| !parent.as_os_str().is_empty();
+        if let Some(parent) = dir.parent().filter(named) {
             io.sync_dir(parent).map_err(context)?;
         }
         let newest = handles::list(&*io, &dir)?.last().copied();
@@ -203,31 +196,6 @@ impl PackSet {
         punch(self.handles.get(place.pack)?).map_err(context)
     }
 
-    /// Removes the files without any live container, which a crash left behind.
-    pub(crate) fn remove_orphans(&self) -> Result<Removed> {
-        let mut removed = Removed::default();
-        for pack in handles::list(&*self.io, &self.dir)? {
-            {
-                let state = lock(&self.state);
-                if !state.adopted {
-                    let context = "orphans are unknown before the live containers are";
-                    return Err(Error::new(ErrorKind::InvalidInput, context));
-                }
-                let current = state.current.as_ref().map(|current| current.pack);
-                if state.live.contains_key(&pack) || current == Some(pack) {
-                    continue;
-                }
-            }
-            // The header is not looked at: a crash may have cut the file short.
-            let path = handles::path(&self.dir, pack);
-            let open = self.io.open(&path, Create::Never, Caching::Buffered);
-            removed.bytes += open.and_then(|file| file.len()).unwrap_or(0);
-            self.remove_file(pack)?;
-            removed.files += 1;
-        }
-        Ok(removed)
-    }
-
     /// What the container at `place` says it holds.
     pub(crate) fn read_directory(&self, place: &LocalPlace, id: ContainerId) -> Result<Directory> {
         // A second look tells damage on the way from damage on the disk.
@@ -267,6 +235,32 @@ impl PackSet {
     /// Numbers of all pack files, for [`Self::scan`].
     pub(crate) fn packs(&self) -> Result<Vec<u64>> {
         handles::list(&*self.io, &self.dir)
+    }
+
+    /// Live containers of a file, as offset and length, if nothing will be appended to it any more;
+    /// none for a file that nobody knows. Fails before [`Self::adopt`].
+    pub(super) fn settled(&self, pack: u64) -> Result<Option<Vec<(u64, u32)>>> {
+        let state = lock(&self.state);
+        if !state.adopted {
+            let context = "orphans are unknown before the live containers are";
+            return Err(Error::new(ErrorKind::InvalidInput, context));
+        }
+        if state
+            .current
+            .as_ref()
+            .is_some_and(|current| current.pack == pack)
+        {
+            return Ok(None);
+        }
+        let live = state.live.get(&pack).into_iter().flatten();
+        Ok(Some(live.map(|(offset, len)| (*offset, *len)).collect()))
+    }
+
+    /// Length of a pack file whatever is in it; 0 if it cannot be told.
+    pub(super) fn raw_len(&self, pack: u64) -> u64 {
+        let path = handles::path(&self.dir, pack);
+        let open = self.io.open(&path, Create::Never, Caching::Buffered);
+        open.and_then(|file| file.len()).unwrap_or(0)
     }
 
     /// An open handle of a pack file.
@@ -390,12 +384,16 @@ impl PackSet {
         self.io.sync_dir(folder).map_err(context)
     }
 
-    fn remove_file(&self, pack: u64) -> Result<()> {
+    pub(super) fn remove_file(&self, pack: u64) -> Result<()> {
         self.handles.forget(pack);
         lock(&self.state).dirty.remove(&pack);
         let path = handles::path(&self.dir, pack);
-        let context = |e| Error::io(format!("removing {}", path.display()), e);
-        self.io.remove(&path).map_err(context)
+        match self.io.remove(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(format!("removing {}", path.display()), e))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

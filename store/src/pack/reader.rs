@@ -18,11 +18,14 @@ use crate::addr::{CHUNK_BYTES, ContainerId};
 use crate::chunk::compress::decompress;
 use crate::error::{Error, ErrorKind, Result};
 
+/// Stored bytes read with one call, if a single frame does not have more. Every thread that reads
+/// keeps a buffer of this size.
+const RUN_BYTES: usize = 256 << 10;
 /// Reads from this length on are a stream.
 const STREAM_BYTES: usize = 64 << 10;
 
 thread_local! {
-    /// Stored bytes on their way to the decoder. At most the frames of one container.
+    /// Stored bytes on their way to the decoder, [`RUN_BYTES`] at most.
     static STORED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -107,11 +110,24 @@ impl Reader {
         self.fetch(request, missing, out)
     }
 
-    /// Reads and decodes a run of frames.
+    /// Reads and decodes adjacent frames, as many at once as the buffer takes.
     fn fetch(&self, request: &Request<'_>, frames: Range<u32>, out: &mut [u8]) -> Result<()> {
-        if frames.is_empty() {
+        let mut run = frames.start..frames.start;
+        for frame in frames {
+            let first = request.stored(run.start).start;
+            if !run.is_empty() && request.stored(frame).end - first > RUN_BYTES {
+                self.fetch_run(request, run, out)?;
+                run = frame..frame;
+            }
+            run.end = frame + 1;
+        }
+        if run.is_empty() {
             return Ok(());
         }
+        self.fetch_run(request, run, out)
+    }
+
+    fn fetch_run(&self, request: &Request<'_>, frames: Range<u32>, out: &mut [u8]) -> Result<()> {
         STORED.with_borrow_mut(|stored| {
             let first = request.stored(frames.start).start;
             let len = request.stored(frames.end - 1).end - first;
