@@ -69,3 +69,6 @@ pub(crate) fn run(options: MountOptions) -> Result<End> {
     tracing::info!(?end, "unmounted");
     Ok(end)
 }
+
+#[cfg(test)]
+mod tests;
