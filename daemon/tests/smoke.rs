@@ -1,5 +1,8 @@
 //! The program itself: starts, says where it is, refuses a second start, survives a kill, stops.
 
+// Helpers outside #[test] functions are test code all the same.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
