@@ -8,11 +8,13 @@ mod attachment;
 mod completions;
 mod doctor;
 mod exit;
+mod interrupt;
 mod mount;
 mod serve;
 mod snapshot;
 mod status;
 mod table;
+mod tui;
 mod volume;
 mod wait;
 
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Mount(mount::Args),
     /// Check a data directory and its configuration without starting anything
     Doctor(Box<doctor::Args>),
+    /// Watch the pool and its volumes in a console
+    Tui(tui::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -62,6 +66,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Attachment(args) => attachment::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Reclaim(args) => status::reclaim(&args),
+        Command::Tui(args) => tui::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Mount(args) => mount::run(&args),
         Command::Doctor(args) => doctor::run(&args),

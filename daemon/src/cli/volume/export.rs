@@ -17,13 +17,14 @@ use serde_json::json;
 use tui::units::bytes;
 
 use super::format::Format;
-use super::lease::{Interrupt, Lease};
+use super::lease::Lease;
 use super::progress::Progress;
 use super::qemu;
 use super::sparse::{is_zero, worthwhile};
 use crate::cli::Exit;
 use crate::cli::access::{Access, failed};
 use crate::cli::attachment::Mode;
+use crate::cli::interrupt::Interrupt;
 
 const PIECE_BYTES: u64 = 1 << 20;
 const PIECES_IN_FLIGHT: usize = 16;

@@ -18,13 +18,14 @@ use nbd::Fua;
 
 use super::describe;
 use super::format::{Format, decide};
-use super::lease::{Interrupt, Lease};
+use super::lease::Lease;
 use super::progress::Progress;
 use super::qemu;
 use super::sparse::{DataRanges, worthwhile};
 use crate::cli::Exit;
 use crate::cli::access::{Access, failed};
 use crate::cli::attachment::Mode;
+use crate::cli::interrupt::Interrupt;
 
 const GIB: u64 = 1 << 30;
 /// Largest disk there is.

@@ -1,8 +1,4 @@
-//! A volume attached to this process for as long as a transfer takes, and asking it to stop.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+//! A volume attached to this process for as long as a transfer takes.
 
 use anyhow::{Context, Result};
 use api::client::Client;
@@ -60,48 +56,5 @@ impl Drop for Lease<'_> {
         if let Err(error) = self.release() {
             eprintln!("cinderblock: detaching: {error}");
         }
-    }
-}
-
-/// Whether somebody wants the transfer to stop: Ctrl-C or SIGTERM, so that it can tidy up.
-#[derive(Clone)]
-pub(super) struct Interrupt(Arc<AtomicBool>);
-
-impl Interrupt {
-    /// Listens from now on, for the rest of the process.
-    pub(super) fn listen() -> Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let flag = Arc::new(AtomicBool::new(false));
-        let theirs = Arc::clone(&flag);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()?;
-        let (mut interrupt, mut terminate) = {
-            let _guard = runtime.enter();
-            (
-                signal(SignalKind::interrupt())?,
-                signal(SignalKind::terminate())?,
-            )
-        };
-        thread::Builder::new()
-            .name("signals".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        _ = interrupt.recv() => {}
-                        _ = terminate.recv() => {}
-                    }
-                });
-                theirs.store(true, Ordering::Relaxed);
-            })?;
-        Ok(Self(flag))
-    }
-
-    /// An error once somebody has asked.
-    pub(super) fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) {
-            return Err(Exit::Failure.because("interrupted"));
-        }
-        Ok(())
     }
 }

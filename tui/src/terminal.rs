@@ -1,0 +1,84 @@
+//! The thin edge: the real terminal, its keys, and its restoration however the console ends.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::TryRecvError;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use api::client::Client;
+use crossterm::event::{self, KeyEventKind};
+use ratatui::DefaultTerminal;
+
+use crate::Options;
+use crate::app::{App, Effect, Event};
+use crate::net::Net;
+use crate::theme::Theme;
+use crate::view;
+
+/// Longest time an answer or a signal waits to be noticed.
+const KEY_WAIT: Duration = Duration::from_millis(50);
+
+/// Gives the terminal back when dropped. A panic is covered by the hook that `try_init` sets, so
+/// that its message is not lost on the other screen.
+struct Restore;
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+pub(crate) fn run(client: Client, options: &Options) -> Result<()> {
+    let mut app = App::new(client.cloud().address().to_owned());
+    let net = Net::start(client, options.interval)?;
+    let mut terminal = ratatui::try_init().context("setting up the terminal")?;
+    let _restore = Restore;
+    let theme = Theme {
+        monochrome: options.monochrome,
+    };
+    let mut stale = true;
+    while !options.stop.load(Ordering::Relaxed) {
+        if stale {
+            draw(&mut terminal, &app, theme)?;
+        }
+        let mut events = answers(&net)?;
+        events.extend(key()?);
+        stale = !events.is_empty();
+        for effect in events.into_iter().flat_map(|event| app.update(event)) {
+            match effect {
+                Effect::Quit => return Ok(()),
+                Effect::Refresh => net.refresh(),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn draw(terminal: &mut DefaultTerminal, app: &App, theme: Theme) -> Result<()> {
+    terminal
+        .draw(|frame| view::draw(frame, app, theme))
+        .context("drawing")?;
+    Ok(())
+}
+
+fn answers(net: &Net) -> Result<Vec<Event>> {
+    let mut events = Vec::new();
+    loop {
+        match net.events.try_recv() {
+            Ok(event) => events.push(event),
+            Err(TryRecvError::Empty) => return Ok(events),
+            Err(TryRecvError::Disconnected) => anyhow::bail!("the asking thread has ended"),
+        }
+    }
+}
+
+fn key() -> Result<Option<Event>> {
+    if !event::poll(KEY_WAIT).context("waiting for a key")? {
+        return Ok(None);
+    }
+    Ok(match event::read().context("reading a key")? {
+        event::Event::Key(key) if key.kind == KeyEventKind::Press => Some(Event::Key(key)),
+        event::Event::Resize(..) => Some(Event::Resize),
+        _ => None,
+    })
+}
