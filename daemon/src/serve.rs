@@ -192,7 +192,8 @@ fn open_store(config: &Config, data: &DataDir, io: &Arc<dyn Io>) -> Result<Store
         .with_context(|| format!("opening the pool in {}", path.display()))?;
     let stats = store.stats();
     let took_ms = begun.elapsed().as_millis() as u64;
-    tracing::info!(stats.volumes, stats.snapshots, took_ms, "pool opened");
+    let (volumes, snapshots) = (stats.volumes, stats.snapshots);
+    tracing::info!(volumes, snapshots, took_ms, "pool opened");
     Ok(store)
 }
 
