@@ -225,3 +225,6 @@ impl ExportControl for VolumeExports {
         self.sessions.list()
     }
 }
+
+#[cfg(test)]
+mod tests;
