@@ -1,5 +1,6 @@
 //! What the subcommands that speak to the API share: options, the client, output, exit codes.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,11 +51,19 @@ impl Access {
         text: impl FnOnce(&T) -> String,
     ) -> Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(value)?);
+            say(&(serde_json::to_string_pretty(value)? + "\n"))
         } else {
-            print!("{}", text(value));
+            say(&text(value))
         }
-        Ok(())
+    }
+}
+
+/// Prints; a reader that has gone away (`| head`) has seen enough.
+fn say(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
     }
 }
 
