@@ -52,14 +52,17 @@ impl Hooks {
         }
     }
 
+    #[allow(dead_code, reason = "for the counters of the index")]
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
+    #[allow(dead_code, reason = "for the counters of the index")]
     pub(super) fn memory_bytes(&self) -> usize {
         self.buckets.len() * size_of::<Bucket>()
     }
 
+    #[allow(dead_code, reason = "for the counters of the index")]
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }

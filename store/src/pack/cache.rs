@@ -82,6 +82,7 @@ impl Counters {
         found
     }
 
+    #[allow(dead_code, reason = "read by tests until the pool reports its caches")]
     fn stats(&self, bytes: u64) -> CacheStats {
         CacheStats {
             hits: self.hits.load(Ordering::Relaxed),
@@ -116,6 +117,7 @@ impl FrameCache {
         self.kept.insert(key, frame);
     }
 
+    #[allow(dead_code, reason = "read by tests until the pool reports its caches")]
     /// Counters.
     pub(crate) fn stats(&self) -> CacheStats {
         self.counters.stats(self.kept.weight())
@@ -157,6 +159,7 @@ impl DirectoryCache {
             .insert(Self::key(directory.header.id, place), directory);
     }
 
+    #[allow(dead_code, reason = "read by tests until the pool reports its caches")]
     /// Counters.
     pub(crate) fn stats(&self) -> CacheStats {
         self.counters.stats(self.kept.weight())

@@ -212,6 +212,10 @@ impl PackSet {
         Err(Error::new(ErrorKind::Corrupt, context))
     }
 
+    #[allow(
+        dead_code,
+        reason = "for rebuilding a lost index; tests hold it to what was written"
+    )]
     /// The containers of a pack file, for rebuilding the index from the files.
     pub(crate) fn scan(&self, pack: u64) -> Result<Vec<(LocalPlace, Directory)>> {
         let file = self.handles.get(pack)?;
@@ -268,6 +272,7 @@ impl PackSet {
         self.handles.get(pack)
     }
 
+    #[allow(dead_code, reason = "used by scan only")]
     fn container_at(
         &self,
         file: &dyn File,

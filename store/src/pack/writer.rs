@@ -1,12 +1,19 @@
 //! Building one container in memory.
 //!
-//! A frame is compressed as soon as it is full, so that the work is spread over the pushes. The plain
-//! chunks are kept until the container is sealed and its readers have moved on: an open container
-//! answers reads, and takes part in deduplication.
+//! A frame is compressed as soon as it is full, so that the work is spread over the pushes, and its
+//! plain bytes are then gone: what is being packed is still read from the journal. An open container
+//! takes part in deduplication.
+//!
+//! The buffer of a container that was written is kept for the next one of the same thread: fresh
+//! memory costs a page fault every 4 KiB, which is more than compressing incompressible data.
 
+use std::cell::Cell;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use super::format::{self, Directory, FRAME_LOG2, Frame, HEADER_BYTES, Header, SlotBits};
+use super::format::{
+    self, CONTAINER_BYTES_MAX, Directory, FRAME_LOG2, Frame, HEADER_BYTES, Header, SlotBits,
+};
 use crate::addr::{CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
 use crate::chunk::compress::{Codec, Compressor};
 use crate::chunk::{Fingerprint, FingerprintMap};
@@ -31,6 +38,41 @@ impl Default for FrameOptions {
     }
 }
 
+thread_local! {
+    /// A buffer that is free again. One is enough: a container is written before the next is begun.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The bytes of a container; dropping it leaves the memory to the next one.
+#[derive(Clone, Debug)]
+pub(crate) struct ContainerBytes(Vec<u8>);
+
+impl ContainerBytes {
+    /// Room for a header, and for any container behind it without moving.
+    fn new() -> Self {
+        let mut bytes = SPARE.take();
+        bytes.clear();
+        bytes.reserve_exact(CONTAINER_BYTES_MAX);
+        bytes.resize(HEADER_BYTES, 0);
+        Self(bytes)
+    }
+}
+
+impl Deref for ContainerBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for ContainerBytes {
+    fn drop(&mut self) {
+        // A thread that is ending has no use for it.
+        let _ = SPARE.try_with(|spare| spare.set(std::mem::take(&mut self.0)));
+    }
+}
+
 /// A container that is complete and can be appended to a pack file.
 #[derive(Clone, Debug)]
 pub(crate) struct SealedContainer {
@@ -39,7 +81,7 @@ pub(crate) struct SealedContainer {
     /// Whose chunks it holds.
     pub(crate) domain: DomainId,
     /// All of it, a multiple of 4 KiB long.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: ContainerBytes,
     /// What it holds, as a reader would find it.
     pub(crate) directory: Arc<Directory>,
     /// Slots used.
@@ -54,10 +96,10 @@ pub(crate) struct ContainerBuilder {
     domain: DomainId,
     options: FrameOptions,
     compressor: Compressor,
-    /// All chunks so far.
+    /// The chunks of the frame being filled.
     plain: Vec<u8>,
     /// The header's room and the finished frames.
-    stored: Vec<u8>,
+    stored: ContainerBytes,
     frames: Vec<Frame>,
     fingerprints: Vec<Fingerprint>,
     live: SlotBits,
@@ -73,8 +115,8 @@ impl ContainerBuilder {
             domain,
             options,
             compressor: Compressor::new(),
-            plain: Vec::new(),
-            stored: vec![0; HEADER_BYTES],
+            plain: Vec::with_capacity(1 << options.frame_log2),
+            stored: ContainerBytes::new(),
             frames: Vec::new(),
             fingerprints: Vec::new(),
             live: [0; _],
@@ -85,11 +127,6 @@ impl ContainerBuilder {
     /// Which container it will be.
     pub(crate) fn id(&self) -> ContainerId {
         self.id
-    }
-
-    /// Whose chunks it holds.
-    pub(crate) fn domain(&self) -> DomainId {
-        self.domain
     }
 
     /// Slots used so far.
@@ -119,6 +156,7 @@ impl ContainerBuilder {
         slot
     }
 
+    #[allow(dead_code, reason = "for compaction; tests pin what it writes")]
     /// Uses a slot for nothing, so that compaction can keep the numbers of the slots that live.
     pub(crate) fn push_dead(&mut self) -> u32 {
         let slot = self.next_slot();
@@ -131,12 +169,6 @@ impl ContainerBuilder {
     /// The slot of an equal chunk that is already here.
     pub(crate) fn find(&self, fingerprint: Fingerprint) -> Option<u32> {
         self.slots.get(&fingerprint).copied()
-    }
-
-    /// The chunk in a slot.
-    pub(crate) fn read(&self, slot: u32) -> Option<&[u8]> {
-        let start = slot as usize * CHUNK_BYTES;
-        self.plain.get(start..start + CHUNK_BYTES)
     }
 
     /// Completes the container; `None` if no slot is used.
@@ -162,7 +194,7 @@ impl ContainerBuilder {
             fingerprints: self.fingerprints.into(),
             live: self.live,
         };
-        directory.encode(&mut self.stored);
+        directory.encode(&mut self.stored.0);
         let live: u32 = self.live.iter().map(|word| word.count_ones()).sum();
         Some(SealedContainer {
             id: self.id,
@@ -179,33 +211,25 @@ impl ContainerBuilder {
         self.len()
     }
 
-    fn frame_start(&self) -> usize {
-        self.frames.len() << self.options.frame_log2
-    }
-
     fn close_frame_if_full(&mut self) {
-        if self.plain.len() - self.frame_start() == 1 << self.options.frame_log2 {
+        if self.plain.len() == 1 << self.options.frame_log2 {
             self.close_frame();
         }
     }
 
     fn close_frame(&mut self) {
-        let start = self.frame_start();
-        if start == self.plain.len() {
+        if self.plain.is_empty() {
             return;
         }
-        let first = start / CHUNK_BYTES;
-        let dead = self.fingerprints[first..]
-            .iter()
-            .zip(first..)
-            .all(|(_, slot)| self.live[slot / 64] >> (slot % 64) & 1 == 0);
+        let end = self.fingerprints.len();
+        let mut slots = end - self.plain.len() / CHUNK_BYTES..end;
+        let dead = slots.all(|slot| self.live[slot / 64] >> (slot % 64) & 1 == 0);
         let offset = self.stored.len();
         let codec = if dead {
             Codec::Raw
         } else {
-            let plain = &self.plain[start..];
             self.compressor
-                .compress_frame(plain, self.options.codec, &mut self.stored)
+                .compress_frame(&self.plain, self.options.codec, &mut self.stored.0)
         };
         let stored = &self.stored[offset..];
         self.frames.push(Frame {
@@ -214,5 +238,6 @@ impl ContainerBuilder {
             crc: crc32c::crc32c(stored),
             codec,
         });
+        self.plain.clear();
     }
 }
