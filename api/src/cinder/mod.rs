@@ -4,7 +4,12 @@
 //! (see [`crate::server`]); [`crate::auth::Caller`] and [`crate::microversion::Microversion`] are
 //! extractors.
 
+mod exports;
+pub mod records;
+
 use axum::Router;
+
+pub use exports::{ExportTarget, all_volumes, resolve_export, volumes_named};
 
 use crate::catalogue::{self, Writer};
 use crate::jobs::Registry;

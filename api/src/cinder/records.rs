@@ -1,0 +1,299 @@
+//! The objects of Block Storage as the catalogue keeps them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::catalogue::{Index, Key, Record};
+
+/// All objects of a table, the newest first.
+pub const BY_CREATED: Index = Index("created");
+/// Objects of a project, the newest first.
+pub const BY_PROJECT: Index = Index("project");
+/// Objects by name.
+pub const BY_NAME: Index = Index("name");
+/// Snapshots or attachments of a volume, the newest first.
+pub const BY_VOLUME: Index = Index("volume");
+/// Volumes by the object they were made from.
+pub const BY_SOURCE: Index = Index("source");
+/// Attachments by the name of their export.
+pub const BY_EXPORT: Index = Index("export");
+
+/// The newest first, ids as a tie-break in the same direction.
+fn newest(key: Key, created_us: u64, id: Uuid) -> Key {
+    key.number_desc(created_us).uuid_desc(id)
+}
+
+/// A volume. Its id is also the engine's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Id, here and in the engine.
+    pub id: Uuid,
+    /// Owner.
+    pub project_id: String,
+    /// Creator.
+    pub user_id: String,
+    /// Display name.
+    pub name: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Size in GiB.
+    pub size_gib: u64,
+    /// Status, such as `available`.
+    pub status: String,
+    /// The status to go back to when the operation under way ends.
+    pub previous_status: Option<String>,
+    /// `detached`, `attaching`, `attached` or `reserved`.
+    pub attach_status: String,
+    /// Type.
+    pub volume_type_id: Uuid,
+    /// Snapshot it was made from.
+    pub snapshot_id: Option<Uuid>,
+    /// Volume it was made from.
+    pub source_volid: Option<Uuid>,
+    /// User metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Whether a guest can start from it.
+    pub bootable: bool,
+    /// Whether hosts may only read it.
+    pub read_only: Option<bool>,
+    /// Whether it can be attached more than once.
+    pub multiattach: bool,
+    /// Length in bytes of the image it was filled from, which it is exported with.
+    pub source_length: Option<u64>,
+    /// Microseconds since 1970.
+    pub created_us: u64,
+    /// Microseconds since 1970, once something has changed.
+    pub updated_us: Option<u64>,
+}
+
+impl Record for Volume {
+    const TABLE: &'static str = "volumes";
+    type Id = Uuid;
+
+    fn id(&self) -> &Uuid {
+        &self.id
+    }
+
+    fn index_keys(&self) -> Vec<(Index, Key)> {
+        let mut keys = vec![
+            (BY_CREATED, newest(Key::new(), self.created_us, self.id)),
+            (
+                BY_PROJECT,
+                newest(Key::new().text(&self.project_id), self.created_us, self.id),
+            ),
+            (
+                BY_NAME,
+                Key::new().text(self.name.as_deref().unwrap_or_default()),
+            ),
+        ];
+        let source = self.snapshot_id.or(self.source_volid);
+        keys.extend(source.map(|source| (BY_SOURCE, Key::new().uuid(source))));
+        keys
+    }
+}
+
+/// A snapshot. Its id is also the engine's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Id, here and in the engine.
+    pub id: Uuid,
+    /// Owner.
+    pub project_id: String,
+    /// Creator.
+    pub user_id: String,
+    /// The volume it was taken of.
+    pub volume_id: Uuid,
+    /// The volume's type.
+    pub volume_type_id: Uuid,
+    /// Name.
+    pub name: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Size of the volume in GiB.
+    pub size_gib: u64,
+    /// Status, such as `available`.
+    pub status: String,
+    /// Done in per cent, as text.
+    pub progress: String,
+    /// User metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Length in bytes of the image the volume was filled from.
+    pub source_length: Option<u64>,
+    /// Microseconds since 1970.
+    pub created_us: u64,
+    /// Microseconds since 1970, once something has changed.
+    pub updated_us: Option<u64>,
+}
+
+impl Record for Snapshot {
+    const TABLE: &'static str = "snapshots";
+    type Id = Uuid;
+
+    fn id(&self) -> &Uuid {
+        &self.id
+    }
+
+    fn index_keys(&self) -> Vec<(Index, Key)> {
+        vec![
+            (BY_CREATED, newest(Key::new(), self.created_us, self.id)),
+            (
+                BY_PROJECT,
+                newest(Key::new().text(&self.project_id), self.created_us, self.id),
+            ),
+            (
+                BY_VOLUME,
+                newest(Key::new().uuid(self.volume_id), self.created_us, self.id),
+            ),
+            (
+                BY_NAME,
+                Key::new().text(self.name.as_deref().unwrap_or_default()),
+            ),
+        ]
+    }
+}
+
+/// Who uses a volume, or is about to.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Id.
+    pub id: Uuid,
+    /// Owner.
+    pub project_id: String,
+    /// The volume.
+    pub volume_id: Uuid,
+    /// Server.
+    pub instance_id: Option<Uuid>,
+    /// `reserved`, `attaching` or `attached`.
+    pub status: String,
+    /// `rw` or `ro`; set with the connector.
+    pub mode: Option<String>,
+    /// Who connects; there is an export from then on.
+    pub connector: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Name of the export: 128 random bits in hex.
+    pub export: Option<String>,
+    /// Mount point told by the old calls.
+    pub mountpoint: Option<String>,
+    /// Microseconds since 1970.
+    pub created_us: u64,
+    /// Microseconds since 1970.
+    pub attached_us: Option<u64>,
+}
+
+impl std::fmt::Debug for Attachment {
+    /// Without the export's name, which is a capability.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attachment")
+            .field("id", &self.id)
+            .field("volume_id", &self.volume_id)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Record for Attachment {
+    const TABLE: &'static str = "attachments";
+    type Id = Uuid;
+
+    fn id(&self) -> &Uuid {
+        &self.id
+    }
+
+    fn index_keys(&self) -> Vec<(Index, Key)> {
+        let mut keys = vec![
+            (BY_CREATED, newest(Key::new(), self.created_us, self.id)),
+            (
+                BY_PROJECT,
+                newest(Key::new().text(&self.project_id), self.created_us, self.id),
+            ),
+            (
+                BY_VOLUME,
+                newest(Key::new().uuid(self.volume_id), self.created_us, self.id),
+            ),
+        ];
+        keys.extend(
+            self.export
+                .as_ref()
+                .map(|export| (BY_EXPORT, Key::new().text(export))),
+        );
+        keys
+    }
+}
+
+/// A volume type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VolumeType {
+    /// Id.
+    pub id: Uuid,
+    /// Name, unique.
+    pub name: String,
+    /// Description.
+    pub description: Option<String>,
+    /// Whether every project may use it.
+    pub is_public: bool,
+    /// Extra specs.
+    pub extra_specs: BTreeMap<String, Option<String>>,
+    /// Projects that may use it when it is not public.
+    pub projects: Vec<String>,
+    /// Microseconds since 1970.
+    pub created_us: u64,
+    /// Microseconds since 1970, once something has changed.
+    pub updated_us: Option<u64>,
+}
+
+impl Record for VolumeType {
+    const TABLE: &'static str = "volume_types";
+    type Id = Uuid;
+
+    fn id(&self) -> &Uuid {
+        &self.id
+    }
+
+    fn index_keys(&self) -> Vec<(Index, Key)> {
+        vec![
+            (BY_CREATED, newest(Key::new(), self.created_us, self.id)),
+            (BY_NAME, Key::new().text(&self.name)),
+        ]
+    }
+}
+
+/// What a project uses; changed in the transactions that create and remove, so it cannot leak.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Project.
+    pub project_id: String,
+    /// Volumes.
+    pub volumes: u64,
+    /// GiB of volumes and snapshots.
+    pub gigabytes: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+}
+
+impl Record for Usage {
+    const TABLE: &'static str = "usages";
+    type Id = str;
+
+    fn id(&self) -> &str {
+        &self.project_id
+    }
+}
+
+/// Limits that differ from the defaults; -1 is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QuotaLimits {
+    /// Project.
+    pub project_id: String,
+    /// Limits by name, such as `volumes`.
+    pub limits: BTreeMap<String, i64>,
+}
+
+impl Record for QuotaLimits {
+    const TABLE: &'static str = "quota_limits";
+    type Id = str;
+
+    fn id(&self) -> &str {
+        &self.project_id
+    }
+}
