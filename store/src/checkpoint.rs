@@ -299,7 +299,7 @@ impl Applier<'_> {
 
     /// Turns whole runs into holes, touching only those that exist somewhere in the stack.
     fn trim_runs(&mut self, from: u32, to: u32) -> Result<()> {
-        for layer in self.chain.to_vec() {
+        for layer in self.chain.iter().copied() {
             let mut next = from;
             while next < to {
                 let numbers = self

@@ -6,12 +6,7 @@
 pub(crate) mod compress;
 mod fingerprint;
 
-#[allow(
-    unused_imports,
-    reason = "the packer, which names chunks, is not wired up yet"
-)]
-pub(crate) use fingerprint::{DomainKey, fingerprint};
-pub(crate) use fingerprint::{Fingerprint, FingerprintMap};
+pub(crate) use fingerprint::{DomainKey, Fingerprint, FingerprintMap, fingerprint};
 
 /// Bytes looked at before deciding to go on; long enough for the widest vectors, short enough that
 /// data, which rarely begins with this many zeroes, is turned down at once.

@@ -23,30 +23,10 @@ use crate::error::Result;
 /// One fingerprint in this many is a hook: keeps 98 % of the saving of a whole index.
 const SAMPLING: u64 = 32;
 
-/// What the index did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct DedupStats {
-    /// Hooks in memory.
-    pub(crate) hooks: u64,
-    /// Memory that they take.
-    pub(crate) hook_bytes: u64,
-    /// Hooks dropped for want of memory.
-    pub(crate) dropped: u64,
-    /// Lists loaded because a hook was met.
-    pub(crate) loads: u64,
-    /// Lists that could not be loaded.
-    pub(crate) load_errors: u64,
-    /// Chunks found.
-    pub(crate) hits: u64,
-    /// Chunks not found.
-    pub(crate) misses: u64,
-}
-
 /// The index.
 pub(crate) struct Dedup {
     hooks: Hooks,
     recent: Recent,
-    stats: DedupStats,
 }
 
 fn is_hook(fingerprint: Fingerprint) -> bool {
@@ -59,7 +39,6 @@ impl Dedup {
         Self {
             hooks: Hooks::new(memory_bytes),
             recent: Recent::new(),
-            stats: DedupStats::default(),
         }
     }
 
@@ -70,16 +49,11 @@ impl Dedup {
         fingerprint: Fingerprint,
         load: impl FnMut(ContainerId) -> Result<Option<Arc<[Fingerprint]>>>,
     ) -> Option<Address> {
-        let found = self.recent.find(fingerprint).or_else(|| {
+        self.recent.find(fingerprint).or_else(|| {
             is_hook(fingerprint)
                 .then(|| self.follow_hooks(fingerprint, load))
                 .flatten()
-        });
-        match found {
-            Some(_) => self.stats.hits += 1,
-            None => self.stats.misses += 1,
-        }
-        found
+        })
     }
 
     /// Remembers a container and its list, in slot order.
@@ -96,17 +70,6 @@ impl Dedup {
         self.recent.remove(id);
     }
 
-    #[allow(dead_code, reason = "read by tests until the pool reports its index")]
-    /// Counters.
-    pub(crate) fn stats(&self) -> DedupStats {
-        DedupStats {
-            hooks: self.hooks.len() as u64,
-            hook_bytes: self.hooks.memory_bytes() as u64,
-            dropped: self.hooks.dropped(),
-            ..self.stats
-        }
-    }
-
     fn follow_hooks(
         &mut self,
         fingerprint: Fingerprint,
@@ -117,7 +80,6 @@ impl Dedup {
                 // Its list is here and has no such chunk: another chunk's hook, or one that died.
                 continue;
             }
-            self.stats.loads += 1;
             match load(id) {
                 Ok(Some(list)) => {
                     self.recent.insert(id, list);
@@ -127,7 +89,8 @@ impl Dedup {
                     self.hooks.remove(fingerprint, id);
                 }
                 Ok(None) => self.hooks.remove(fingerprint, id),
-                Err(_) => self.stats.load_errors += 1,
+                // The list may be readable another time, so the hook stays.
+                Err(_) => {}
             }
         }
         None

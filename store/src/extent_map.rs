@@ -8,10 +8,6 @@ use std::collections::BTreeMap;
 
 use crate::addr::Address;
 
-/// Memory of one range: key and value are 24 bytes, and a B-tree node filled by rising keys stays
-/// about half empty.
-const RANGE_BYTES: usize = 48;
-
 /// A range of chunks whose addresses follow one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -51,22 +47,15 @@ struct Target {
 #[derive(Clone, Default)]
 pub(crate) struct ExtentMap {
     ranges: BTreeMap<u64, Target>,
-    covered: u64,
 }
 
 impl ExtentMap {
-    /// An empty map.
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// Maps `start..start + len` to `first` and the addresses after it, over what was there.
     pub(crate) fn insert(&mut self, start: u64, len: u64, first: Address) {
         if len == 0 {
             return;
         }
         self.remove(start, len);
-        self.covered += len;
         if let Some((&at, before)) = self.ranges.range_mut(..start).next_back()
             && at + before.len == start
             && before.first.advance(before.len) == first
@@ -85,12 +74,10 @@ impl ExtentMap {
         {
             let old = piece(at, *before);
             before.len = start - at;
-            self.covered -= old.end() - start;
             self.put_back(old, end);
         }
         while let Some((&at, _)) = self.ranges.range(start..end).next() {
             if let Some(target) = self.ranges.remove(&at) {
-                self.covered -= target.len;
                 self.put_back(piece(at, target), end);
             }
         }
@@ -100,7 +87,6 @@ impl ExtentMap {
     fn put_back(&mut self, old: Piece, end: u64) {
         if old.end() > end {
             let rest = old.clipped(end, old.end());
-            self.covered += rest.len;
             let target = Target {
                 len: rest.len,
                 first: rest.first,
@@ -110,6 +96,7 @@ impl ExtentMap {
     }
 
     /// The address of one chunk, if the map covers it.
+    #[cfg(test)]
     pub(crate) fn get(&self, chunk: u64) -> Option<Address> {
         let (&at, target) = self.ranges.range(..=chunk).next_back()?;
         (chunk - at < target.len).then(|| target.first.advance(chunk - at))
@@ -128,38 +115,6 @@ impl ExtentMap {
             .map(move |found| found.clipped(start, end))
     }
 
-    /// Compare and swap for each chunk from `start`: chunk `start + i` becomes `new[i]` if it still
-    /// is `expected_first.advance(i)`. Returns how many changed.
-    pub(crate) fn replace_if(
-        &mut self,
-        start: u64,
-        expected_first: Address,
-        new: &[Address],
-    ) -> u64 {
-        // Two progressions of addresses are equal over a whole piece or nowhere in it.
-        let matching: Vec<Piece> = self
-            .pieces(start, new.len() as u64)
-            .filter(|found| found.first == expected_first.advance(found.start - start))
-            .collect();
-        let mut replaced = 0;
-        for found in matching {
-            let from = (found.start - start) as usize;
-            self.insert_each(found.start, &new[from..from + found.len as usize]);
-            replaced += found.len;
-        }
-        replaced
-    }
-
-    /// Maps the chunks from `start` to the given addresses, one range for each progression.
-    pub(crate) fn insert_each(&mut self, start: u64, addresses: &[Address]) {
-        let mut at = 0;
-        while at < addresses.len() {
-            let len = progression_len(&addresses[at..]);
-            self.insert(start + at as u64, len as u64, addresses[at]);
-            at += len;
-        }
-    }
-
     /// All ranges in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Piece> {
         self.ranges.iter().map(|(&at, &target)| piece(at, target))
@@ -170,39 +125,11 @@ impl ExtentMap {
         self.ranges.is_empty()
     }
 
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        self.ranges.clear();
-        self.covered = 0;
-    }
-
     /// Number of ranges.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.ranges.len()
     }
-
-    /// Number of chunks with an address.
-    pub(crate) fn chunks_covered(&self) -> u64 {
-        self.covered
-    }
-
-    /// Estimated memory.
-    pub(crate) fn weight_bytes(&self) -> usize {
-        size_of::<Self>() + self.ranges.len() * RANGE_BYTES
-    }
-}
-
-/// How many addresses from the first on follow one another.
-pub(crate) fn progression_len(addresses: &[Address]) -> usize {
-    let Some(&first) = addresses.first() else {
-        return 0;
-    };
-    let follows = |(i, &address): (usize, &Address)| address == first.advance(i as u64);
-    addresses
-        .iter()
-        .enumerate()
-        .take_while(|&x| follows(x))
-        .count()
 }
 
 fn piece(start: u64, target: Target) -> Piece {
@@ -217,10 +144,10 @@ fn piece(start: u64, target: Target) -> Piece {
 mod tests {
     use std::collections::BTreeMap;
 
-    use proptest::prelude::{Strategy, any, prop_oneof};
+    use proptest::prelude::{Strategy, prop_oneof};
     use proptest::{collection, prop_assert_eq, proptest};
 
-    use super::{ExtentMap, Piece, progression_len};
+    use super::{ExtentMap, Piece};
     use crate::addr::{Address, ContainerId};
 
     fn data(container: u64, slot: u32) -> Address {
@@ -229,19 +156,18 @@ mod tests {
 
     #[test]
     fn sequential_inserts_are_one_range() {
-        let mut map = ExtentMap::new();
+        let mut map = ExtentMap::default();
         for i in 0..64 {
             map.insert(100 + i * 256, 256, data(7, 0).advance(i * 256));
         }
         assert_eq!(map.len(), 1);
-        assert_eq!(map.chunks_covered(), 64 * 256);
         assert_eq!(map.get(100 + 1024), Some(data(8, 0)));
         assert_eq!(map.get(99), None);
     }
 
     #[test]
     fn an_insert_splits_what_it_hits_inside() {
-        let mut map = ExtentMap::new();
+        let mut map = ExtentMap::default();
         map.insert(0, 10, data(1, 0));
         map.insert(3, 2, Address::HOLE);
         let pieces: Vec<Piece> = map.pieces(1, 8).collect();
@@ -256,22 +182,10 @@ mod tests {
         );
     }
 
-    #[test]
-    fn only_unchanged_chunks_are_replaced() {
-        let mut map = ExtentMap::new();
-        map.insert(10, 4, data(1, 0));
-        map.insert(11, 1, data(2, 0));
-        let new = [data(9, 0), data(9, 1), data(5, 5), Address::ZERO];
-        assert_eq!(map.replace_if(10, data(1, 0), &new), 3);
-        let now: Vec<_> = (10..14).map(|chunk| map.get(chunk).unwrap()).collect();
-        assert_eq!(now, [data(9, 0), data(2, 0), data(5, 5), Address::ZERO]);
-    }
-
     #[derive(Clone, Debug)]
     enum Step {
         Insert(u64, u64, Address),
         Remove(u64, u64),
-        Replace(u64, Address, Vec<Address>),
     }
 
     fn address() -> impl Strategy<Value = Address> {
@@ -286,29 +200,16 @@ mod tests {
         prop_oneof![
             (0u64..60, 0u64..20, address()).prop_map(|(s, l, a)| Step::Insert(s, l, a)),
             (0u64..60, 0u64..20).prop_map(|(s, l)| Step::Remove(s, l)),
-            (0u64..60, address(), collection::vec(address(), 0..20))
-                .prop_map(|(s, a, new)| Step::Replace(s, a, new)),
         ]
     }
 
-    fn apply(model: &mut BTreeMap<u64, Address>, step: &Step) -> u64 {
-        let mut replaced = 0;
+    fn apply(model: &mut BTreeMap<u64, Address>, step: &Step) {
         match step {
             Step::Insert(start, len, first) => {
                 model.extend((0..*len).map(|i| (start + i, first.advance(i))));
             }
             Step::Remove(start, len) => model.retain(|at, _| *at < *start || *at >= start + len),
-            Step::Replace(start, expected, new) => {
-                for (i, &address) in new.iter().enumerate() {
-                    let entry = model.get_mut(&(start + i as u64));
-                    if let Some(old) = entry.filter(|old| **old == expected.advance(i as u64)) {
-                        *old = address;
-                        replaced += 1;
-                    }
-                }
-            }
         }
-        replaced
     }
 
     proptest! {
@@ -318,16 +219,14 @@ mod tests {
             from in 0u64..80,
             len in 0u64..40,
         ) {
-            let mut map = ExtentMap::new();
+            let mut map = ExtentMap::default();
             let mut model = BTreeMap::new();
             for step in &steps {
-                let replaced = match step {
-                    Step::Insert(start, len, first) => { map.insert(*start, *len, *first); 0 }
-                    Step::Remove(start, len) => { map.remove(*start, *len); 0 }
-                    Step::Replace(start, expected, new) => map.replace_if(*start, *expected, new),
-                };
-                prop_assert_eq!(replaced, apply(&mut model, step));
-                prop_assert_eq!(map.chunks_covered(), model.len() as u64);
+                match step {
+                    Step::Insert(start, len, first) => map.insert(*start, *len, *first),
+                    Step::Remove(start, len) => map.remove(*start, *len),
+                }
+                apply(&mut model, step);
             }
             for chunk in 0..100 {
                 prop_assert_eq!(map.get(chunk), model.get(&chunk).copied());
@@ -342,14 +241,5 @@ mod tests {
             prop_assert_eq!(map.is_empty(), model.is_empty());
         }
 
-        #[test]
-        fn a_progression_is_within_its_slice(raw in collection::vec(any::<bool>(), 0..9)) {
-            let addresses: Vec<_> = raw.iter()
-                .map(|zero| if *zero { Address::ZERO } else { Address::HOLE })
-                .collect();
-            let len = progression_len(&addresses);
-            prop_assert_eq!(len == 0, addresses.is_empty());
-            prop_assert_eq!(len <= addresses.len(), true);
-        }
     }
 }

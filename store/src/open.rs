@@ -52,7 +52,7 @@ struct PoolFile {
 
 impl Engine {
     /// Opens the pool in `dir`, or makes it.
-    pub(crate) fn open(io: Arc<dyn Io>, dir: &Path, options: &OpenOptions) -> Result<Arc<Self>> {
+    pub(crate) fn open(io: Arc<dyn Io>, dir: &Path, options: OpenOptions) -> Result<Arc<Self>> {
         for part in ["", "journal", "pack"] {
             let path = dir.join(part);
             io.create_dir(&path)

@@ -7,6 +7,7 @@
 //! used again.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -33,14 +34,17 @@ struct Live {
     block: u32,
 }
 
+/// A chunk's place in its run, its old and its new address.
+type Move = (usize, Address, Address);
+
 /// What a round has decided so far.
 #[derive(Default)]
 struct Round {
     open: HashMap<DomainId, ContainerBuilder>,
     rows: Vec<(ContainerId, ContainerRow)>,
     forwards: HashMap<ContainerId, ForwardRow>,
-    /// Old and new address of each live chunk, by layer and run.
-    moves: HashMap<(LayerId, u32), Vec<(usize, Address, Address)>>,
+    /// Of each live chunk, by layer and run.
+    moves: HashMap<(LayerId, u32), Vec<Move>>,
     hit_chunks: u64,
     /// Number of the newest segment in it.
     last_segment: u64,
@@ -232,14 +236,16 @@ impl Engine {
         print: Fingerprint,
         chunk: &[u8],
     ) -> Result<Address> {
-        if !round.open.contains_key(&domain) {
-            let id = self.containers.take(1).ok_or_else(|| {
-                Error::new(ErrorKind::Busy, "container ids wait for a checkpoint")
-            })?;
-            let builder = ContainerBuilder::new(ContainerId(id), domain, FrameOptions::default());
-            round.open.insert(domain, builder);
-        }
-        let builder = round.open.get_mut(&domain).expect("inserted above");
+        let builder = match round.open.entry(domain) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(none) => {
+                let id = self.containers.take(1).ok_or_else(|| {
+                    Error::new(ErrorKind::Busy, "container ids wait for a checkpoint")
+                })?;
+                let options = FrameOptions::default();
+                none.insert(ContainerBuilder::new(ContainerId(id), domain, options))
+            }
+        };
         let address = Address::new(builder.id(), builder.push(print, chunk));
         if builder.is_full()
             && let Some(full) = round.open.remove(&domain)

@@ -61,7 +61,7 @@ pub struct VolumeSpec {
 }
 
 /// Settings of an open pool; the defaults serve a pool of a few TiB.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct OpenOptions {
     /// Memory for all caches together, in bytes.
     pub memory_bytes: u64,
@@ -169,7 +169,7 @@ impl Store {
     /// # Errors
     /// `UnsupportedFormat`, `Corrupt`, `Busy` when another process has it, `Io`, `NoSpace`.
     pub fn open(io: Arc<dyn Io>, dir: &Path, options: OpenOptions) -> Result<Self> {
-        let engine = Engine::open(io, dir, &options)?;
+        let engine = Engine::open(io, dir, options)?;
         if options.background {
             maintain::start(&engine).map_err(|e| Error::io("starting the pool's threads", e))?;
         }

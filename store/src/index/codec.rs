@@ -6,7 +6,6 @@
 use uuid::Uuid;
 
 use crate::addr::Address;
-use crate::extent_map::progression_len;
 use crate::{Error, ErrorKind, Result};
 
 /// Bytes of the checksum at a row's end.
@@ -187,4 +186,16 @@ impl Iterator for Pieces<'_> {
             first,
         ))
     }
+}
+/// How many addresses from the first on follow one another.
+fn progression_len(addresses: &[Address]) -> usize {
+    let Some(&first) = addresses.first() else {
+        return 0;
+    };
+    let follows = |(i, &address): (usize, &Address)| address == first.advance(i as u64);
+    addresses
+        .iter()
+        .enumerate()
+        .take_while(|&x| follows(x))
+        .count()
 }

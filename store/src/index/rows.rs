@@ -135,11 +135,6 @@ impl ForwardRow {
     pub(crate) fn set(&mut self, slot: u32, address: Address) {
         self.0[slot as usize] = address;
     }
-
-    /// The new addresses in order of the slots.
-    pub(crate) fn as_slice(&self) -> &[Address] {
-        &self.0
-    }
 }
 
 /// The key with which chunks of a domain are fingerprinted.

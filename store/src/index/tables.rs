@@ -146,11 +146,6 @@ pub(crate) trait IndexRead {
         list(&self.table(CONTAINERS)?, ContainerId)
     }
 
-    /// One packed container.
-    fn container(&self, id: ContainerId) -> Result<Option<ContainerRow>> {
-        get(&self.table(CONTAINERS)?, id.0)
-    }
-
     /// The journal windows that have forwarding rows.
     fn forwards(&self) -> Result<Vec<ContainerId>> {
         let table = self.table(FORWARDS)?;
@@ -180,12 +175,6 @@ pub(crate) trait IndexRead {
             DomainId(uuid::Uuid::from_bytes(*key))
         })?;
         Ok(rows.into_iter().map(|(id, row)| (id, row.0)).collect())
-    }
-
-    /// The fingerprint key of a domain, if it has one.
-    fn domain_key(&self, domain: DomainId) -> Result<Option<[u8; 32]>> {
-        let row: Option<DomainRow> = get(&self.table(DOMAINS)?, domain.0.as_bytes())?;
-        Ok(row.map(|row| row.0))
     }
 }
 

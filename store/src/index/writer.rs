@@ -47,22 +47,6 @@ impl IndexWriter {
         self.put(RUNS, run_key(layer, run), row)
     }
 
-    /// Stores many runs of a layer; faster in rising order.
-    pub(crate) fn put_runs<'r>(
-        &self,
-        layer: LayerId,
-        runs: impl IntoIterator<Item = (u32, &'r Run)>,
-    ) -> Result<()> {
-        let mut table = self.table(RUNS)?;
-        for (run, row) in runs {
-            let bytes = row.encode();
-            table
-                .insert(run_key(layer, run), bytes.as_slice())
-                .map_err(failed("storing a run"))?;
-        }
-        Ok(())
-    }
-
     /// Removes a run.
     pub(crate) fn delete_run(&self, layer: LayerId, run: u32) -> Result<()> {
         self.delete(RUNS, run_key(layer, run))
@@ -143,11 +127,6 @@ impl IndexWriter {
     /// Stores the fingerprint key of a domain.
     pub(crate) fn put_domain_key(&self, domain: DomainId, key: [u8; 32]) -> Result<()> {
         self.put(DOMAINS, domain.0.as_bytes(), &DomainRow(key))
-    }
-
-    /// Removes the fingerprint key of a domain.
-    pub(crate) fn delete_domain_key(&self, domain: DomainId) -> Result<()> {
-        self.delete(DOMAINS, domain.0.as_bytes())
     }
 
     /// The format row, absent in a new file.

@@ -86,7 +86,9 @@ impl Journal {
 }
 
 /// Numbered segment files in order, and the names of spares.
-fn list(settings: &JournalSettings) -> Result<(Vec<(u64, String)>, Vec<String>)> {
+type FileNames = (Vec<(u64, String)>, Vec<String>);
+
+fn list(settings: &JournalSettings) -> Result<FileNames> {
     let entries = settings
         .io
         .list(&settings.dir)

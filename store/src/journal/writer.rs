@@ -56,7 +56,6 @@ pub(super) struct ClosedBatch {
     start_block: u32,
     blocks: u32,
     bytes: AlignedBuf,
-    sequence: u64,
 }
 
 /// One step of file work, in journal order.
@@ -157,7 +156,6 @@ impl Inner {
             start_block: open.start_block,
             blocks: header.total_blocks(),
             bytes: open.bytes,
-            sequence: header.sequence,
         })));
     }
 

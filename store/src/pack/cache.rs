@@ -5,7 +5,6 @@
 //! need no place: a container's slots hold the same bytes wherever it lies.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -55,47 +54,9 @@ impl Weighter<DirectoryKey, Arc<Directory>> for DirectoryBytes {
     }
 }
 
-/// How often a cache had what was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CacheStats {
-    /// Found.
-    pub(crate) hits: u64,
-    /// Not found.
-    pub(crate) misses: u64,
-    /// Memory taken by what is kept.
-    pub(crate) bytes: u64,
-}
-
-#[derive(Default)]
-struct Counters {
-    hits: AtomicU64,
-    misses: AtomicU64,
-}
-
-impl Counters {
-    fn count<T>(&self, found: Option<T>) -> Option<T> {
-        let counter = match found {
-            Some(_) => &self.hits,
-            None => &self.misses,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        found
-    }
-
-    #[allow(dead_code, reason = "read by tests until the pool reports its caches")]
-    fn stats(&self, bytes: u64) -> CacheStats {
-        CacheStats {
-            hits: self.hits.load(Ordering::Relaxed),
-            misses: self.misses.load(Ordering::Relaxed),
-            bytes,
-        }
-    }
-}
-
 /// Decoded frames.
 pub(crate) struct FrameCache {
     kept: Cache<FrameKey, Arc<[u8]>, FrameBytes>,
-    counters: Counters,
 }
 
 impl FrameCache {
@@ -103,13 +64,12 @@ impl FrameCache {
     pub(crate) fn new(memory_bytes: u64) -> Self {
         Self {
             kept: Cache::with_weighter(ENTRIES_AT_FIRST, memory_bytes, FrameBytes),
-            counters: Counters::default(),
         }
     }
 
     /// The frame, if it is here.
     pub(crate) fn get(&self, key: &FrameKey) -> Option<Arc<[u8]>> {
-        self.counters.count(self.kept.get(key))
+        self.kept.get(key)
     }
 
     /// Keeps a frame.
@@ -117,17 +77,16 @@ impl FrameCache {
         self.kept.insert(key, frame);
     }
 
-    #[allow(dead_code, reason = "read by tests until the pool reports its caches")]
-    /// Counters.
-    pub(crate) fn stats(&self) -> CacheStats {
-        self.counters.stats(self.kept.weight())
+    /// Memory taken by what is kept.
+    #[cfg(test)]
+    pub(crate) fn weight_bytes(&self) -> u64 {
+        self.kept.weight()
     }
 }
 
 /// Directories of containers.
 pub(crate) struct DirectoryCache {
     kept: Cache<DirectoryKey, Arc<Directory>, DirectoryBytes>,
-    counters: Counters,
 }
 
 impl DirectoryCache {
@@ -135,7 +94,6 @@ impl DirectoryCache {
     pub(crate) fn new(memory_bytes: u64) -> Self {
         Self {
             kept: Cache::with_weighter(ENTRIES_AT_FIRST, memory_bytes, DirectoryBytes),
-            counters: Counters::default(),
         }
     }
 
@@ -149,19 +107,12 @@ impl DirectoryCache {
 
     /// The directory of the container as it is at `place`, if it is here.
     pub(crate) fn get(&self, container: ContainerId, place: &LocalPlace) -> Option<Arc<Directory>> {
-        self.counters
-            .count(self.kept.get(&Self::key(container, place)))
+        self.kept.get(&Self::key(container, place))
     }
 
     /// Keeps a directory.
     pub(crate) fn insert(&self, place: &LocalPlace, directory: Arc<Directory>) {
         self.kept
             .insert(Self::key(directory.header.id, place), directory);
-    }
-
-    #[allow(dead_code, reason = "read by tests until the pool reports its caches")]
-    /// Counters.
-    pub(crate) fn stats(&self) -> CacheStats {
-        self.counters.stats(self.kept.weight())
     }
 }

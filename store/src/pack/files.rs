@@ -212,31 +212,7 @@ impl PackSet {
         Err(Error::new(ErrorKind::Corrupt, context))
     }
 
-    #[allow(
-        dead_code,
-        reason = "for rebuilding a lost index; tests hold it to what was written"
-    )]
-    /// The containers of a pack file, for rebuilding the index from the files.
-    pub(crate) fn scan(&self, pack: u64) -> Result<Vec<(LocalPlace, Directory)>> {
-        let file = self.handles.get(pack)?;
-        let end = file
-            .len()
-            .map_err(|e| Error::io(format!("length of pack {pack}"), e))?;
-        let mut found = Vec::new();
-        let mut offset = format::FILE_HEADER_BYTES as u64;
-        while offset + HEADER_BYTES as u64 <= end {
-            offset = match self.container_at(&*file, pack, offset) {
-                Some((place, directory)) => {
-                    found.push((place, directory));
-                    offset + u64::from(place.len)
-                }
-                None => offset + format::FILE_HEADER_BYTES as u64,
-            };
-        }
-        Ok(found)
-    }
-
-    /// Numbers of all pack files, for [`Self::scan`].
+    /// Numbers of all pack files.
     pub(crate) fn packs(&self) -> Result<Vec<u64>> {
         handles::list(&*self.io, &self.dir)
     }
@@ -270,22 +246,6 @@ impl PackSet {
     /// An open handle of a pack file.
     pub(super) fn file(&self, pack: u64) -> Result<Arc<dyn File>> {
         self.handles.get(pack)
-    }
-
-    #[allow(dead_code, reason = "used by scan only")]
-    fn container_at(
-        &self,
-        file: &dyn File,
-        pack: u64,
-        offset: u64,
-    ) -> Option<(LocalPlace, Directory)> {
-        let mut start = [0; HEADER_BYTES];
-        file.read_at(&mut start, offset).ok()?;
-        let header = Header::parse(&start).ok()?;
-        let len = header.total_len;
-        let place = LocalPlace { pack, offset, len };
-        let directory = self.read_directory(&place, header.id).ok()?;
-        Some((place, directory))
     }
 
     fn try_directory(&self, place: &LocalPlace, id: ContainerId) -> Result<Directory> {
