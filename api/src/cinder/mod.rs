@@ -4,8 +4,11 @@
 //! (see [`crate::server`]); [`crate::auth::Caller`] and [`crate::microversion::Microversion`] are
 //! extractors.
 
+mod default_types;
 mod exports;
+mod quotas;
 pub mod records;
+mod types;
 
 use axum::Router;
 
@@ -27,6 +30,6 @@ pub fn register(_registry: &mut Registry) {}
 ///
 /// # Errors
 /// Those of the catalogue.
-pub fn bootstrap(_writer: &Writer, _now_us: u64) -> catalogue::Result<()> {
-    Ok(())
+pub fn bootstrap(writer: &Writer, now_us: u64) -> catalogue::Result<()> {
+    types::bootstrap(writer, now_us)
 }

@@ -1,0 +1,206 @@
+//! What a project may use, and what it does.
+//!
+//! The use of a project is one record, changed in the transactions that create and remove what is
+//! counted: it cannot drift from what exists.
+
+use std::collections::BTreeMap;
+
+use super::records::{QuotaLimits, Usage};
+use crate::catalogue::{self, View, Writer};
+use crate::fault::Fault;
+
+/// The quotas and their limits unless changed; -1 is no limit.
+pub(super) const DEFAULTS: [(&str, i64); 7] = [
+    ("volumes", 10),
+    ("snapshots", 10),
+    ("gigabytes", 1000),
+    ("backups", 10),
+    ("backup_gigabytes", 1000),
+    ("per_volume_gigabytes", -1),
+    ("groups", 10),
+];
+
+/// How an operation changes what a project uses; negative numbers give back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    /// Volumes.
+    pub(super) volumes: i64,
+    /// GiB of volumes and snapshots.
+    pub(super) gigabytes: i64,
+    /// Snapshots.
+    pub(super) snapshots: i64,
+}
+
+/// The id of the record that holds the limits of a class; ids of projects have no colon.
+pub(super) fn class_id(name: &str) -> String {
+    format!("class:{name}")
+}
+
+/// The default limits: those above as changed by the quota class `default`.
+pub(super) fn default_limits(view: &impl View) -> catalogue::Result<BTreeMap<String, i64>> {
+    let mut limits: BTreeMap<String, i64> = DEFAULTS
+        .iter()
+        .map(|(name, limit)| ((*name).to_owned(), *limit))
+        .collect();
+    if let Some(class) = view.get::<QuotaLimits>(class_id("default").as_str())? {
+        limits.extend(class.limits);
+    }
+    Ok(limits)
+}
+
+/// The limits of a project.
+pub(super) fn limits_of(
+    view: &impl View,
+    project: &str,
+) -> catalogue::Result<BTreeMap<String, i64>> {
+    let mut limits = default_limits(view)?;
+    if let Some(own) = view.get::<QuotaLimits>(project)? {
+        limits.extend(own.limits);
+    }
+    Ok(limits)
+}
+
+/// What a project uses.
+pub(super) fn usage_of(view: &impl View, project: &str) -> catalogue::Result<Usage> {
+    Ok(view.get(project)?.unwrap_or_else(|| Usage {
+        project_id: project.to_owned(),
+        ..Usage::default()
+    }))
+}
+
+/// Counts a change in the caller's transaction. What grows must stay within the limits (413);
+/// giving back never fails.
+pub(super) fn reserve(writer: &Writer, project: &str, change: Change) -> Result<(), Fault> {
+    let mut usage = usage_of(writer, project)?;
+    let limits = limits_of(writer, project)?;
+    // The real service complains of size before number.
+    if let Some(limit) = exceeded(&limits, "gigabytes", usage.gigabytes, change.gigabytes) {
+        return Err(Fault::over_quota(format!(
+            "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed \
+             gigabytes quota. Requested {}G, quota is {limit}G and {}G has been consumed.",
+            change.gigabytes, usage.gigabytes,
+        )));
+    }
+    let counts = [
+        ("Volume", "volumes", usage.volumes, change.volumes),
+        ("Snapshot", "snapshots", usage.snapshots, change.snapshots),
+    ];
+    for (kind, name, used, more) in counts {
+        if let Some(limit) = exceeded(&limits, name, used, more) {
+            return Err(Fault::over_quota(format!(
+                "{kind}LimitExceeded: Maximum number of {name} allowed ({limit}) exceeded for \
+                 quota '{name}'."
+            )));
+        }
+    }
+    usage.volumes = usage.volumes.saturating_add_signed(change.volumes);
+    usage.gigabytes = usage.gigabytes.saturating_add_signed(change.gigabytes);
+    usage.snapshots = usage.snapshots.saturating_add_signed(change.snapshots);
+    Ok(writer.put(&usage)?)
+}
+
+/// The limit that `more` would go beyond.
+fn exceeded(limits: &BTreeMap<String, i64>, name: &str, used: u64, more: i64) -> Option<i64> {
+    let limit = limits.get(name).copied().unwrap_or(-1);
+    let total = i128::from(used) + i128::from(more);
+    (more > 0 && limit >= 0 && total > i128::from(limit)).then_some(limit)
+}
+
+/// Refuses a volume of more GiB than one may have (413).
+pub(super) fn check_volume_size(
+    view: &impl View,
+    project: &str,
+    size_gib: u64,
+) -> Result<(), Fault> {
+    let limits = limits_of(view, project)?;
+    let size = i64::try_from(size_gib).unwrap_or(i64::MAX);
+    match exceeded(&limits, "per_volume_gigabytes", 0, size) {
+        None => Ok(()),
+        Some(limit) => Err(Fault::over_quota(format!(
+            "VolumeSizeExceedsLimit: Requested volume size {size}G is larger than maximum allowed \
+             limit {limit}G."
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Change, check_volume_size, reserve, usage_of};
+    use crate::catalogue::Catalogue;
+    use crate::cinder::records::QuotaLimits;
+    use crate::fault::Fault;
+
+    fn volume(gigabytes: i64) -> Change {
+        Change {
+            volumes: 1,
+            gigabytes,
+            snapshots: 0,
+        }
+    }
+
+    #[test]
+    fn limits_bind_and_a_refusal_counts_nothing() {
+        let catalogue = Catalogue::in_memory().unwrap();
+        let limits = QuotaLimits {
+            project_id: "p".into(),
+            limits: BTreeMap::from([
+                ("volumes".into(), 2),
+                ("gigabytes".into(), 5),
+                ("per_volume_gigabytes".into(), 2),
+            ]),
+        };
+        catalogue
+            .write::<_, Fault>(|writer| Ok(writer.put(&limits)?))
+            .unwrap();
+        let take = |change| catalogue.write(|writer| reserve(writer, "p", change));
+        take(volume(1)).unwrap();
+        assert_eq!(
+            take(volume(5)).unwrap_err().message(),
+            "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed \
+             gigabytes quota. Requested 5G, quota is 5G and 1G has been consumed."
+        );
+        take(volume(4)).unwrap();
+        assert_eq!(
+            take(volume(0)).unwrap_err().message(),
+            "VolumeLimitExceeded: Maximum number of volumes allowed (2) exceeded for quota \
+             'volumes'."
+        );
+        let back = Change {
+            volumes: -1,
+            gigabytes: -4,
+            snapshots: 0,
+        };
+        take(back).unwrap();
+        let (used, fault) = catalogue
+            .read(|reader| {
+                let fault = check_volume_size(reader, "p", 3).unwrap_err();
+                Ok::<_, Fault>((usage_of(reader, "p")?, fault))
+            })
+            .unwrap();
+        assert_eq!((used.volumes, used.gigabytes, used.snapshots), (1, 1, 0));
+        assert_eq!(
+            fault.message(),
+            "VolumeSizeExceedsLimit: Requested volume size 3G is larger than maximum allowed \
+             limit 2G."
+        );
+    }
+
+    #[test]
+    fn giving_back_never_fails() {
+        let catalogue = Catalogue::in_memory().unwrap();
+        let back = Change {
+            volumes: -3,
+            gigabytes: -3,
+            snapshots: -3,
+        };
+        catalogue
+            .write(|writer| reserve(writer, "p", back))
+            .unwrap();
+        let used = catalogue
+            .read::<_, Fault>(|reader| Ok(usage_of(reader, "p")?))
+            .unwrap();
+        assert_eq!((used.volumes, used.gigabytes), (0, 0));
+    }
+}
