@@ -13,6 +13,7 @@ mod tables;
 mod writer;
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase};
@@ -47,9 +48,16 @@ impl Index {
         let backend = RedbFile::locked(Arc::clone(&file)).map_err(lock_failed)?;
         start_again_if_unborn(&*file).map_err(|error| Error::io("metadata: opening", error))?;
         drop(file);
-        let database = Database::builder()
-            .set_cache_size(usize::try_from(cache_bytes).unwrap_or(usize::MAX))
-            .create_with_backend(backend)
+        let cache_bytes = usize::try_from(cache_bytes).unwrap_or(usize::MAX);
+        // redb asserts what it believes of the file; on a damaged one that fails, and says no more
+        // than that the file is damaged. Nothing of the half-opened database outlives the attempt.
+        let opened = panic::catch_unwind(AssertUnwindSafe(|| {
+            Database::builder()
+                .set_cache_size(cache_bytes)
+                .create_with_backend(backend)
+        }));
+        let database = opened
+            .map_err(|_| Error::new(ErrorKind::Corrupt, "metadata: the file is damaged"))?
             .map_err(failed("opening"))?;
         let index = Self { database };
         index.check_format()?;

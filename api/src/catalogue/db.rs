@@ -1,5 +1,6 @@
 //! The open database and its transactions.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -101,9 +102,15 @@ impl Catalogue {
     /// # Errors
     /// `Corrupt`, `UnsupportedFormat`, `NoSpace`, `Failed`.
     pub fn open(backend: impl redb::StorageBackend, options: Options) -> Result<Self> {
-        let database = redb::Builder::new()
-            .set_cache_size(options.cache_bytes)
-            .create_with_backend(backend)
+        // redb asserts what it believes of the file; on a damaged one that fails, and says no more
+        // than that the file is damaged. Nothing of the half-opened database outlives the attempt.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            redb::Builder::new()
+                .set_cache_size(options.cache_bytes)
+                .create_with_backend(backend)
+        }));
+        let database = opened
+            .map_err(|_| Error::new(ErrorKind::Corrupt, "catalogue: the file is damaged"))?
             .map_err(|error| Error::database("open", error))?;
         Ok(Self {
             database,
