@@ -4,27 +4,45 @@
 //! (see [`crate::server`]); [`crate::auth::Caller`] and [`crate::microversion::Microversion`] are
 //! extractors.
 
+mod attachments;
 mod default_types;
 mod exports;
+mod filter;
+mod metadata;
 mod quotas;
 pub mod records;
+mod snapshots;
 mod types;
+mod validate;
+mod volume_actions;
+mod volume_list;
+mod volume_view;
+mod volumes;
+mod work;
 
 use axum::Router;
+use serde_json::Value;
 
 pub use exports::{ExportTarget, all_volumes, resolve_export, volumes_named};
 
 use crate::catalogue::{self, Writer};
+use crate::fault::Fault;
 use crate::jobs::Registry;
 use crate::server::Services;
 
 /// The routes below `/v3`.
 pub fn routes() -> Router<Services> {
     Router::new()
+        .merge(volumes::routes())
+        .merge(snapshots::routes())
+        .merge(attachments::routes())
+        .merge(metadata::routes())
 }
 
 /// Registers the handlers of this service's jobs.
-pub fn register(_registry: &mut Registry) {}
+pub fn register(registry: &mut Registry) {
+    work::register(registry);
+}
 
 /// Writes what the service expects to exist, the default volume type among it. Idempotent.
 ///
@@ -32,4 +50,20 @@ pub fn register(_registry: &mut Registry) {}
 /// Those of the catalogue.
 pub fn bootstrap(writer: &Writer, now_us: u64) -> catalogue::Result<()> {
     types::bootstrap(writer, now_us)
+}
+
+/// The one action that a body asks for, and its arguments.
+fn action_of(body: &Value) -> Result<(String, Value), Fault> {
+    match body.as_object().and_then(|map| map.iter().next()) {
+        Some((name, args)) => Ok((name.clone(), args.clone())),
+        None if body.is_null() => Err(Fault::version_not_found()),
+        None => Err(Fault::bad_request("Malformed request body")),
+    }
+}
+
+/// 400 of an action that there is not.
+fn no_action(name: &str) -> Fault {
+    Fault::bad_request(format!(
+        "There is no such action: {name}. Verify the request body and Content-Type header and try again."
+    ))
 }

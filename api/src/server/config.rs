@@ -21,6 +21,8 @@ pub struct Config {
     pub backend_host: String,
     /// The availability zone all volumes are in.
     pub availability_zone: String,
+    /// Whether equal chunks are shared across projects; for pools of one tenant.
+    pub pool_wide_dedup: bool,
 }
 
 impl Config {
@@ -36,6 +38,7 @@ impl Config {
             token_lifetime_s: 3600,
             backend_host: "cinderblock@pool#pool".to_owned(),
             availability_zone: "nova".to_owned(),
+            pool_wide_dedup: false,
         }
     }
 

@@ -1,0 +1,499 @@
+//! `/attachments`: who may use a volume, and the export that lets them.
+//!
+//! An attachment without a connector reserves the volume. The connector makes an export: a name of
+//! 128 random bits that is told only here. The export closes with the attachment.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::filter::{Listed, Listing};
+use super::records::{Attachment, Volume};
+use super::volume_view::attachments_of;
+use super::{validate, volumes};
+use crate::auth::{Caller, Policy};
+use crate::body::JsonBody;
+use crate::catalogue::{View, Writer};
+use crate::clock::volume_time;
+use crate::fault::Fault;
+use crate::microversion::Microversion;
+use crate::page::Params;
+use crate::server::Services;
+
+pub(super) fn routes() -> Router<Services> {
+    Router::new()
+        .route("/attachments", get(index).post(create))
+        .route("/attachments/detail", get(detail))
+        .route("/attachments/{id}", get(show).put(update).delete(remove))
+        .route("/attachments/{id}/action", post(action))
+}
+
+impl Listed for Attachment {
+    const SORT_KEYS: &'static [&'static str] = &[
+        "id",
+        "volume_id",
+        "status",
+        "created_at",
+        "attach_status",
+        "instance_uuid",
+    ];
+    const FILTERS: &'static [&'static str] =
+        &["volume_id", "status", "instance_id", "attach_status"];
+
+    fn column(&self, key: &str) -> Option<Option<String>> {
+        Some(match key {
+            "id" => Some(self.id.to_string()),
+            "volume_id" => Some(self.volume_id.to_string()),
+            "status" | "attach_status" => Some(self.status.clone()),
+            "instance_id" | "instance_uuid" => self.instance_id.map(|id| id.to_string()),
+            "created_at" => Some(volume_time(self.created_us)),
+            "project_id" => Some(self.project_id.clone()),
+            _ => return None,
+        })
+    }
+
+    fn pairs(&self) -> Option<&BTreeMap<String, String>> {
+        None
+    }
+
+    fn id_text(&self) -> String {
+        self.id.to_string()
+    }
+}
+
+fn no_attachment(id: &str) -> Fault {
+    Fault::not_found(format!(
+        "Volume attachment could not be found with filter: attachment_id = {id}."
+    ))
+}
+
+fn find(view: &impl View, caller: &Caller, id: &str) -> Result<Attachment, Fault> {
+    let parsed = Uuid::parse_str(id).map_err(|_| no_attachment(id))?;
+    let found = view.get::<Attachment>(&parsed)?;
+    found
+        .filter(|attachment| caller.sees(&attachment.project_id))
+        .ok_or_else(|| no_attachment(id))
+}
+
+fn summary(attachment: &Attachment) -> Value {
+    json!({
+        "id": attachment.id,
+        "status": attachment.status,
+        "instance": attachment.instance_id,
+        "volume_id": attachment.volume_id,
+    })
+}
+
+fn full(services: &Services, attachment: &Attachment) -> Value {
+    let mut view = summary(attachment);
+    view["attached_at"] = json!(attachment.attached_us.map(volume_time).unwrap_or_default());
+    view["detached_at"] = json!("");
+    view["attach_mode"] = json!(attachment.mode.as_deref().unwrap_or("null"));
+    view["connection_info"] = connection_info(services, attachment).unwrap_or_else(|| json!({}));
+    view
+}
+
+/// How a host reaches the volume, flat as attachments have it; `None` without a connector.
+pub(super) fn connection_info(services: &Services, attachment: &Attachment) -> Option<Value> {
+    let export = attachment.export.as_ref()?;
+    let config = services.config();
+    let (host, port) = (&config.nbd_host, config.nbd_port);
+    // An IPv6 address needs brackets in a URI.
+    let in_uri = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.clone()
+    };
+    Some(json!({
+        "driver_volume_type": "nbd",
+        "host": host,
+        "port": port,
+        "export": export,
+        "uri": format!("nbd://{in_uri}:{port}/{export}"),
+        "access_mode": attachment.mode.as_deref().unwrap_or("rw"),
+        "volume_id": attachment.volume_id,
+        "attachment_id": attachment.id,
+        "encrypted": false,
+        "qos_specs": null,
+        "cacheable": false,
+        "enforce_multipath": false,
+    }))
+}
+
+async fn index(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    list(services, caller, version, params, |_, attachment| {
+        summary(attachment)
+    })
+    .await
+}
+
+async fn detail(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    list(services, caller, version, params, full).await
+}
+
+async fn list(
+    services: Services,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+    shape: fn(&Services, &Attachment) -> Value,
+) -> Result<Json<Value>, Fault> {
+    version.require(27)?;
+    let listing = Listing::parse::<Attachment>(&params, &caller, version)?;
+    services
+        .blocking(move |services| {
+            let found = services
+                .catalogue()
+                .read(|reader| listing.run::<Attachment>(reader, &caller, no_attachment))?;
+            let items: Vec<Value> = found.items.iter().map(|one| shape(services, one)).collect();
+            Ok(Json(json!({"attachments": items})))
+        })
+        .await
+}
+
+async fn show(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Fault> {
+    version.require(27)?;
+    services
+        .blocking(move |services| {
+            let attachment = services
+                .catalogue()
+                .read(|reader| find(reader, &caller, &id))?;
+            Ok(Json(json!({"attachment": full(services, &attachment)})))
+        })
+        .await
+}
+
+/// What is asked for in a new attachment.
+struct Wanted {
+    volume_id: String,
+    instance_id: Option<Uuid>,
+    connector: Option<Map<String, Value>>,
+    mode: Option<String>,
+}
+
+impl Wanted {
+    fn parse(body: &Value, version: Microversion) -> Result<Self, Fault> {
+        let map = validate::wrapped(body, "attachment")?;
+        let mut allowed = vec!["instance_uuid", "volume_uuid", "connector"];
+        if version.has(54) {
+            allowed.push("mode");
+        }
+        validate::only("attachment", map, &allowed)?;
+        let Some(volume) = map.get("volume_uuid") else {
+            let whole = Value::Object(map.clone());
+            let reason = "'volume_uuid' is a required property";
+            return Err(validate::invalid("attachment", &whole, reason));
+        };
+        Ok(Self {
+            volume_id: uuid_text(volume, "volume_uuid")?,
+            instance_id: match map.get("instance_uuid") {
+                None | Some(Value::Null) => None,
+                Some(value) => Uuid::parse_str(&uuid_text(value, "instance_uuid")?).ok(),
+            },
+            connector: connector_of(map)?,
+            mode: mode_of(map)?,
+        })
+    }
+}
+
+fn uuid_text(value: &Value, key: &str) -> Result<String, Fault> {
+    let text = value.as_str().filter(|text| Uuid::parse_str(text).is_ok());
+    text.map(str::to_owned).ok_or_else(|| {
+        validate::invalid(
+            key,
+            value,
+            &format!("{} is not a 'uuid'", validate::repr(value)),
+        )
+    })
+}
+
+/// The connector, unless it is absent or empty.
+fn connector_of(map: &Map<String, Value>) -> Result<Option<Map<String, Value>>, Fault> {
+    match map.get("connector") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(connector)) if connector.is_empty() => Ok(None),
+        Some(Value::Object(connector)) => Ok(Some(connector.clone())),
+        Some(other) => {
+            let reason = format!("{} is not of type 'object', 'null'", validate::repr(other));
+            Err(validate::invalid("connector", other, &reason))
+        }
+    }
+}
+
+/// `rw` or `ro` under `mode`.
+pub(super) fn mode_of(map: &Map<String, Value>) -> Result<Option<String>, Fault> {
+    match map.get("mode") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(mode)) if mode == "rw" || mode == "ro" => Ok(Some(mode.clone())),
+        Some(other) => {
+            let reason = format!("{} is not one of ['rw', 'ro']", validate::repr(other));
+            Err(validate::invalid("mode", other, &reason))
+        }
+    }
+}
+
+async fn create(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, Fault> {
+    version.require(27)?;
+    let wanted = Wanted::parse(&body, version)?;
+    services
+        .blocking(move |services| {
+            let attachment = services
+                .catalogue()
+                .write(|writer| add(services, writer, &caller, wanted))?;
+            Ok(Json(json!({"attachment": full(services, &attachment)})))
+        })
+        .await
+}
+
+fn add(
+    services: &Services,
+    writer: &Writer,
+    caller: &Caller,
+    wanted: Wanted,
+) -> Result<Attachment, Fault> {
+    let mut volume = volumes::find(writer, caller, &wanted.volume_id)?;
+    caller.check(
+        "volume:attachment_create",
+        Policy::Member,
+        &volume.project_id,
+    )?;
+    check_attachable(writer, &volume, wanted.instance_id)?;
+    let mut attachment = reserve(services, writer, &mut volume, wanted.instance_id)?;
+    if let Some(connector) = wanted.connector {
+        connect(&mut attachment, &volume, connector, wanted.mode)?;
+        writer.put(&attachment)?;
+    }
+    refresh(services, writer, volume)?;
+    Ok(attachment)
+}
+
+fn check_attachable(
+    view: &impl View,
+    volume: &Volume,
+    instance: Option<Uuid>,
+) -> Result<(), Fault> {
+    let others = attachments_of(view, volume)?;
+    let same = instance.is_some() && others.iter().any(|one| one.instance_id == instance);
+    let in_use = ["in-use", "reserved", "attaching"].contains(&volume.status.as_str());
+    if volume.status == "available" || (in_use && (volume.multiattach || same)) {
+        return Ok(());
+    }
+    Err(Fault::bad_request(format!(
+        "Invalid volume: Volume {} status must be available or downloading to reserve, but the current status is {}.",
+        volume.id, volume.status
+    )))
+}
+
+/// Adds a reserved attachment; the volume's status follows by [`refresh`].
+pub(super) fn reserve(
+    services: &Services,
+    writer: &Writer,
+    volume: &mut Volume,
+    instance_id: Option<Uuid>,
+) -> Result<Attachment, Fault> {
+    let attachment = Attachment {
+        id: Uuid::new_v4(),
+        project_id: volume.project_id.clone(),
+        volume_id: volume.id,
+        instance_id,
+        status: "reserved".to_owned(),
+        mode: None,
+        connector: None,
+        export: None,
+        mountpoint: None,
+        created_us: services.now_us(),
+        attached_us: None,
+    };
+    writer.insert(&attachment)?;
+    Ok(attachment)
+}
+
+/// Takes the connector: from here on there is an export.
+pub(super) fn connect(
+    attachment: &mut Attachment,
+    volume: &Volume,
+    connector: Map<String, Value>,
+    mode: Option<String>,
+) -> Result<(), Fault> {
+    let told = connector
+        .get("mode")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    let read_only = volume.read_only == Some(true);
+    let mode = mode
+        .or(told)
+        .unwrap_or_else(|| if read_only { "ro" } else { "rw" }.to_owned());
+    if read_only && mode != "ro" {
+        return Err(Fault::bad_request(format!(
+            "Invalid volume attachment mode rw for the read-only volume {}.",
+            volume.id
+        )));
+    }
+    if attachment.export.is_none() {
+        let mut token = [0; 16];
+        getrandom::fill(&mut token).map_err(Fault::internal)?;
+        attachment.export = Some(token.iter().map(|byte| format!("{byte:02x}")).collect());
+    }
+    attachment.mode = Some(mode);
+    attachment.mountpoint = connector
+        .get("mountpoint")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    attachment.connector = Some(connector);
+    attachment.status = "attaching".to_owned();
+    Ok(())
+}
+
+/// Gives a volume the status that follows from its attachments.
+pub(super) fn refresh(
+    services: &Services,
+    writer: &Writer,
+    mut volume: Volume,
+) -> Result<Volume, Fault> {
+    let left = attachments_of(writer, &volume)?;
+    let any = |status: &str| left.iter().any(|one| one.status == status);
+    let (status, attach_status) = if any("attached") {
+        ("in-use", "attached")
+    } else if any("attaching") {
+        ("attaching", "attaching")
+    } else if any("detaching") {
+        ("detaching", "detaching")
+    } else if any("reserved") {
+        ("reserved", "reserved")
+    } else {
+        ("available", "detached")
+    };
+    volume.status = status.to_owned();
+    volume.attach_status = attach_status.to_owned();
+    volume.updated_us = Some(services.now_us());
+    writer.put(&volume)?;
+    Ok(volume)
+}
+
+async fn update(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, Fault> {
+    version.require(27)?;
+    let map = validate::wrapped(&body, "attachment")?.clone();
+    services
+        .blocking(move |services| {
+            let attachment = services.catalogue().write(|writer| {
+                let mut attachment = find(writer, &caller, &id)?;
+                let project = attachment.project_id.clone();
+                caller.check("volume:attachment_update", Policy::Member, &project)?;
+                let Some(connector) = connector_of(&map)? else {
+                    let whole = Value::Object(map.clone());
+                    let reason = "'connector' is a required property";
+                    return Err(validate::invalid("attachment", &whole, reason));
+                };
+                let volume = volumes::find(writer, &caller, &attachment.volume_id.to_string())?;
+                connect(&mut attachment, &volume, connector, None)?;
+                writer.put(&attachment)?;
+                refresh(services, writer, volume)?;
+                Ok::<_, Fault>(attachment)
+            })?;
+            Ok(Json(json!({"attachment": full(services, &attachment)})))
+        })
+        .await
+}
+
+async fn remove(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Fault> {
+    version.require(27)?;
+    services
+        .blocking(move |services| {
+            let (gone, left) = services.catalogue().write(|writer| {
+                let attachment = find(writer, &caller, &id)?;
+                let project = attachment.project_id.clone();
+                caller.check("volume:attachment_delete", Policy::Member, &project)?;
+                let volume = writer.get::<Volume>(&attachment.volume_id)?;
+                writer.delete::<Attachment>(&attachment.id)?;
+                let volume = volume
+                    .map(|volume| refresh(services, writer, volume))
+                    .transpose()?;
+                let left = match &volume {
+                    Some(volume) => attachments_of(writer, volume)?,
+                    None => Vec::new(),
+                };
+                Ok::<_, Fault>((attachment, left))
+            })?;
+            close(services, &gone);
+            let left: Vec<Value> = left.iter().map(|one| full(services, one)).collect();
+            Ok(Json(json!({"attachments": left})))
+        })
+        .await
+}
+
+/// Ends the connections of an attachment whose row is gone: no new one can be made any more.
+pub(super) fn close(services: &Services, gone: &Attachment) {
+    if let Some(export) = &gone.export {
+        services.exports().close_export(export);
+    }
+    services.event(
+        "attachment.deleted",
+        &gone.volume_id.to_string(),
+        String::new(),
+    );
+}
+
+async fn action(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<StatusCode, Fault> {
+    version.require(44)?;
+    let (name, _) = super::action_of(&body)?;
+    if name != "os-complete" {
+        return Err(super::no_action(&name));
+    }
+    services
+        .blocking(move |services| {
+            services.catalogue().write(|writer| {
+                let mut attachment = find(writer, &caller, &id)?;
+                let project = attachment.project_id.clone();
+                caller.check("volume:attachment_complete", Policy::Member, &project)?;
+                attachment.status = "attached".to_owned();
+                attachment.attached_us = Some(services.now_us());
+                writer.put(&attachment)?;
+                let volume = volumes::find(writer, &caller, &attachment.volume_id.to_string())?;
+                refresh(services, writer, volume)
+            })?;
+            Ok(StatusCode::NO_CONTENT)
+        })
+        .await
+}

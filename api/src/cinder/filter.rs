@@ -1,0 +1,209 @@
+//! Filters, order and pages of lists, the same for volumes, snapshots and attachments.
+
+use std::cmp::Ordering;
+
+use crate::auth::Caller;
+use crate::catalogue::{self, Key, Query, Record, View};
+use crate::fault::Fault;
+use crate::microversion::Microversion;
+use crate::page::{Page, Params};
+
+use super::records::{BY_CREATED, BY_PROJECT};
+
+/// Parameters that are not filters.
+const RESERVED: [&str; 8] = [
+    "limit",
+    "marker",
+    "offset",
+    "sort",
+    "sort_key",
+    "sort_dir",
+    "all_tenants",
+    "with_count",
+];
+
+/// A record of which lists are made.
+pub(super) trait Listed: Record {
+    /// Keys a list can be sorted by.
+    const SORT_KEYS: &'static [&'static str];
+    /// Filters that everybody may use.
+    const FILTERS: &'static [&'static str];
+
+    /// The value of a column as text, for filters and order; `None` is null. The outer `None` says
+    /// that there is no such column.
+    fn column(&self, key: &str) -> Option<Option<String>>;
+
+    /// User metadata, if it has any.
+    fn pairs(&self) -> Option<&std::collections::BTreeMap<String, String>> {
+        None
+    }
+
+    /// The id as text.
+    fn id_text(&self) -> String;
+}
+
+/// A list as asked for.
+pub(super) struct Listing {
+    page: Page,
+    filters: Vec<(String, String)>,
+    all_projects: bool,
+    with_count: bool,
+}
+
+/// Part of a list, and how many there are in all if that was asked for.
+pub(super) struct Found<R> {
+    pub(super) items: Vec<R>,
+    pub(super) count: Option<usize>,
+}
+
+impl Listing {
+    pub(super) fn parse<R: Listed>(
+        params: &Params,
+        caller: &Caller,
+        version: Microversion,
+    ) -> Result<Self, Fault> {
+        let page = Page::parse(params, R::SORT_KEYS)?;
+        let all_projects = caller.is_admin && params.flag("all_tenants", false);
+        let with_count = version.has(45) && params.flag("with_count", false);
+        let given = params.iter().filter(|(key, _)| !RESERVED.contains(key));
+        let mut filters: Vec<(String, String)> = given
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        let allowed = |key: &str| R::FILTERS.contains(&key.trim_end_matches('~'));
+        if !caller.is_admin {
+            let unknown: Vec<&str> = filters
+                .iter()
+                .map(|(key, _)| key.as_str())
+                .filter(|key| !allowed(key))
+                .collect();
+            if version.has(31) && !unknown.is_empty() {
+                let names = unknown.join(",");
+                return Err(Fault::bad_request(format!(
+                    "Invalid filters {names} are found in query options."
+                )));
+            }
+            filters.retain(|(key, _)| allowed(key));
+        }
+        Ok(Self {
+            page,
+            filters,
+            all_projects,
+            with_count,
+        })
+    }
+
+    /// Reads the list. Without filters and sort keys only the page itself is read.
+    pub(super) fn run<R: Listed<Id = uuid::Uuid>>(
+        &self,
+        view: &impl View,
+        caller: &Caller,
+        unknown_marker: impl FnOnce(&str) -> Fault,
+    ) -> Result<Found<R>, Fault> {
+        let query = match caller.project_id() {
+            Some(project) if !self.all_projects => Query::by(BY_PROJECT, Key::new().text(project)),
+            _ => Query::by(BY_CREATED, Key::new()),
+        };
+        if self.filters.is_empty() && self.page.sort.is_empty() {
+            return self.run_page(view, &query, unknown_marker);
+        }
+        let mut items = Vec::new();
+        view.walk::<R>(&query, |record| {
+            if self
+                .filters
+                .iter()
+                .all(|(key, value)| matches(&record, key, value))
+            {
+                items.push(record);
+            }
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        if !self.page.sort.is_empty() {
+            items.sort_by(|a, b| self.order(a, b));
+        }
+        let count = self.with_count.then_some(items.len());
+        let items = self.page.cut(items, R::id_text, unknown_marker)?;
+        Ok(Found { items, count })
+    }
+
+    fn run_page<R: Listed<Id = uuid::Uuid>>(
+        &self,
+        view: &impl View,
+        query: &Query,
+        unknown_marker: impl FnOnce(&str) -> Fault,
+    ) -> Result<Found<R>, Fault> {
+        let count = if self.with_count {
+            Some(view.count::<R>(query)? as usize)
+        } else {
+            None
+        };
+        let mut wanted = query
+            .clone()
+            .limit(self.page.offset.saturating_add(self.page.limit));
+        if let Some(marker) = &self.page.marker {
+            let id = uuid::Uuid::parse_str(marker).ok();
+            let known = id.map(|id| view.get::<R>(&id)).transpose()?.flatten();
+            let Some(known) = known else {
+                return Err(unknown_marker(marker));
+            };
+            wanted = wanted.after(known.id());
+        }
+        let items: catalogue::Result<Vec<R>> = view.list(&wanted);
+        let items = items?.into_iter().skip(self.page.offset).collect();
+        Ok(Found { items, count })
+    }
+
+    fn order<R: Listed>(&self, a: &R, b: &R) -> Ordering {
+        let mut ordering = Ordering::Equal;
+        for (key, direction) in &self.page.sort {
+            let (left, right) = (a.column(key).flatten(), b.column(key).flatten());
+            let numbers = |text: &Option<String>| text.as_ref().and_then(|t| t.parse::<u64>().ok());
+            let one = match (numbers(&left), numbers(&right)) {
+                (Some(left), Some(right)) => left.cmp(&right),
+                _ => left.cmp(&right),
+            };
+            ordering = ordering.then(direction.apply(one));
+        }
+        ordering
+    }
+
+    /// The link to the next page.
+    pub(super) fn links<R: Listed>(
+        &self,
+        params: &Params,
+        href: &str,
+        found: &Found<R>,
+    ) -> Option<serde_json::Value> {
+        let last = found.items.last().map(R::id_text);
+        self.page
+            .links(params, href, found.items.len(), last.as_deref())
+    }
+}
+
+fn matches<R: Listed>(record: &R, key: &str, wanted: &str) -> bool {
+    if let Some(key) = key.strip_suffix('~') {
+        let value = record.column(key).flatten();
+        return value.is_some_and(|value| value.contains(wanted));
+    }
+    if key == "metadata" {
+        return record.pairs().is_some_and(|pairs| has_pairs(pairs, wanted));
+    }
+    match record.column(key) {
+        None => false,
+        Some(value) => {
+            let value = value.unwrap_or_else(|| "None".to_owned());
+            value.eq_ignore_ascii_case(wanted) && (value == wanted || key == "bootable")
+        }
+    }
+}
+
+/// Whether all pairs of a text such as `{'a': 'b'}` are there.
+fn has_pairs(pairs: &std::collections::BTreeMap<String, String>, text: &str) -> bool {
+    let json = text.replace('\'', "\"");
+    let Ok(wanted) = serde_json::from_str::<std::collections::BTreeMap<String, String>>(&json)
+    else {
+        return false;
+    };
+    wanted
+        .iter()
+        .all(|(key, value)| pairs.get(key) == Some(value))
+}

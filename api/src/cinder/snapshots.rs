@@ -1,0 +1,497 @@
+//! `/snapshots`.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::filter::{Listed, Listing};
+use super::quotas::{self, Change};
+use super::records::Snapshot;
+use super::{validate, volumes, work};
+use crate::auth::{Caller, Policy};
+use crate::body::JsonBody;
+use crate::catalogue::{View, Writer};
+use crate::clock::volume_time;
+use crate::fault::Fault;
+use crate::jobs::{self, Job};
+use crate::microversion::Microversion;
+use crate::page::Params;
+use crate::server::{Services, UrlProject};
+use crate::types::cinder as wire;
+
+/// States that an admin may set.
+const STATUSES: [&str; 10] = [
+    "error",
+    "available",
+    "creating",
+    "deleting",
+    "deleted",
+    "updating",
+    "error_deleting",
+    "unmanaging",
+    "backing-up",
+    "restoring",
+];
+
+pub(super) fn routes() -> Router<Services> {
+    Router::new()
+        .route("/snapshots", get(index).post(create))
+        .route("/snapshots/detail", get(detail))
+        .route("/snapshots/{id}", get(show).put(update).delete(remove))
+        .route("/snapshots/{id}/action", post(action))
+}
+
+impl Listed for Snapshot {
+    const SORT_KEYS: &'static [&'static str] = &[
+        "id",
+        "name",
+        "display_name",
+        "status",
+        "volume_size",
+        "size",
+        "created_at",
+        "updated_at",
+        "volume_id",
+        "user_id",
+        "project_id",
+    ];
+    const FILTERS: &'static [&'static str] = &[
+        "name",
+        "status",
+        "volume_id",
+        "metadata",
+        "availability_zone",
+        "consumes_quota",
+    ];
+
+    fn column(&self, key: &str) -> Option<Option<String>> {
+        Some(match key {
+            "id" => Some(self.id.to_string()),
+            "name" | "display_name" => self.name.clone(),
+            "description" => self.description.clone(),
+            "status" => Some(self.status.clone()),
+            "volume_id" => Some(self.volume_id.to_string()),
+            "volume_size" | "size" => Some(self.size_gib.to_string()),
+            "created_at" => Some(volume_time(self.created_us)),
+            "updated_at" => self.updated_us.map(volume_time),
+            "user_id" => Some(self.user_id.clone()),
+            "project_id" => Some(self.project_id.clone()),
+            "consumes_quota" => Some("true".to_owned()),
+            "availability_zone" => None,
+            _ => return None,
+        })
+    }
+
+    fn pairs(&self) -> Option<&BTreeMap<String, String>> {
+        Some(&self.metadata)
+    }
+
+    fn id_text(&self) -> String {
+        self.id.to_string()
+    }
+}
+
+/// 404 of a snapshot.
+pub(super) fn no_snapshot(id: &str) -> Fault {
+    Fault::not_found(format!("Snapshot {id} could not be found."))
+}
+
+/// The snapshot if the caller may see it, or 404.
+pub(super) fn find(view: &impl View, caller: &Caller, id: &str) -> Result<Snapshot, Fault> {
+    let parsed = Uuid::parse_str(id).map_err(|_| no_snapshot(id))?;
+    let found = view.get::<Snapshot>(&parsed)?;
+    found
+        .filter(|snapshot| caller.sees(&snapshot.project_id))
+        .ok_or_else(|| no_snapshot(id))
+}
+
+/// The form of short lists: the base fields alone.
+fn summary(snapshot: &Snapshot) -> wire::Snapshot {
+    wire::Snapshot {
+        id: snapshot.id.to_string(),
+        created_at: volume_time(snapshot.created_us),
+        updated_at: snapshot.updated_us.map(volume_time),
+        name: snapshot.name.clone(),
+        description: snapshot.description.clone(),
+        volume_id: snapshot.volume_id.to_string(),
+        status: snapshot.status.clone(),
+        size: snapshot.size_gib,
+        metadata: snapshot.metadata.clone(),
+        ..wire::Snapshot::default()
+    }
+}
+
+/// The form of creations and updates.
+fn brief(snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
+    wire::Snapshot {
+        group_snapshot_id: version.has(14).then_some(None),
+        user_id: version.has(41).then(|| Some(snapshot.user_id.clone())),
+        consumes_quota: version.has(65).then_some(true),
+        ..summary(snapshot)
+    }
+}
+
+/// The form of show and detail lists.
+fn full(snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
+    wire::Snapshot {
+        project_id: Some(snapshot.project_id.clone()),
+        progress: Some(snapshot.progress.clone()),
+        ..brief(snapshot, version)
+    }
+}
+
+/// Which form a list has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Summary,
+    Detail,
+}
+
+async fn index(
+    State(services): State<Services>,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    list(services, url, caller, version, params, Form::Summary).await
+}
+
+async fn detail(
+    State(services): State<Services>,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    list(services, url, caller, version, params, Form::Detail).await
+}
+
+async fn list(
+    services: Services,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+    form: Form,
+) -> Result<Json<Value>, Fault> {
+    let project = caller.project_id().unwrap_or_default();
+    caller.check("volume:get_all_snapshots", Policy::Reader, project)?;
+    let listing = Listing::parse::<Snapshot>(&params, &caller, version)?;
+    services
+        .blocking(move |services| {
+            let found = services
+                .catalogue()
+                .read(|reader| listing.run::<Snapshot>(reader, &caller, no_snapshot))?;
+            let path = if form == Form::Detail {
+                "/snapshots/detail"
+            } else {
+                "/snapshots"
+            };
+            let href = format!("{}{path}", url.base(services));
+            let mut answer = Map::new();
+            if let Some(links) = listing.links(&params, &href, &found) {
+                answer.insert("snapshots_links".to_owned(), links);
+            }
+            if let Some(count) = found.count {
+                answer.insert("count".to_owned(), json!(count));
+            }
+            let shape = |snapshot: &Snapshot| match form {
+                Form::Summary => summary(snapshot),
+                Form::Detail => full(snapshot, version),
+            };
+            let snapshots: Vec<_> = found.items.iter().map(shape).collect();
+            answer.insert("snapshots".to_owned(), json!(snapshots));
+            Ok(Json(Value::Object(answer)))
+        })
+        .await
+}
+
+/// What is asked for in a new snapshot.
+struct Wanted {
+    volume_id: String,
+    name: Option<String>,
+    description: Option<String>,
+    metadata: BTreeMap<String, String>,
+    force: bool,
+}
+
+impl Wanted {
+    fn parse(body: &Value, version: Microversion) -> Result<Self, Fault> {
+        let map = validate::wrapped(body, "snapshot")?;
+        let Some(volume) = map.get("volume_id") else {
+            let whole = Value::Object(map.clone());
+            return Err(validate::invalid(
+                "snapshot",
+                &whole,
+                "'volume_id' is a required property",
+            ));
+        };
+        let volume_id = match volume.as_str().filter(|text| Uuid::parse_str(text).is_ok()) {
+            Some(text) => text.to_owned(),
+            None => {
+                let reason = format!(
+                    "{} is not valid under any of the given schemas",
+                    validate::repr(volume)
+                );
+                return Err(validate::invalid("volume_id", volume, &reason));
+            }
+        };
+        let force = validate::flag(map, "force")?;
+        if version.has(66) && force == Some(false) {
+            return Err(Fault::bad_request(
+                "Since microversion 3.66 the 'force' flag is invalid for this request.  For backward compatability, however, when the 'force' flag is passed with a value evaluating to True, it is silently ignored.",
+            ));
+        }
+        Ok(Self {
+            volume_id,
+            name: validate::text(map, "name")?,
+            description: validate::text(map, "description")?,
+            metadata: validate::metadata(map, "metadata")?.unwrap_or_default(),
+            force: force.unwrap_or(false) || version.has(66),
+        })
+    }
+}
+
+async fn create(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    JsonBody(body): JsonBody,
+) -> Result<(StatusCode, Json<Value>), Fault> {
+    let wanted = Wanted::parse(&body, version)?;
+    services
+        .blocking(move |services| {
+            let snapshot = services
+                .catalogue()
+                .write(|writer| add(services, writer, &caller, &wanted))?;
+            services.event("snapshot.creating", &snapshot.id.to_string(), String::new());
+            Ok((
+                StatusCode::ACCEPTED,
+                Json(json!({"snapshot": brief(&snapshot, version)})),
+            ))
+        })
+        .await
+}
+
+fn add(
+    services: &Services,
+    writer: &Writer,
+    caller: &Caller,
+    wanted: &Wanted,
+) -> Result<Snapshot, Fault> {
+    let volume = volumes::find(writer, caller, &wanted.volume_id)?;
+    caller.check("volume:create_snapshot", Policy::Member, &volume.project_id)?;
+    let usable = volume.status == "available" || (wanted.force && volume.status == "in-use");
+    if !usable {
+        return Err(Fault::bad_request(format!(
+            "Invalid volume: Volume {} status must be available, but current status is: {}.",
+            volume.id, volume.status
+        )));
+    }
+    quotas::reserve(
+        writer,
+        &volume.project_id,
+        Change {
+            volumes: 0,
+            gigabytes: volume.size_gib as i64,
+            snapshots: 1,
+        },
+    )?;
+    let snapshot = Snapshot {
+        id: Uuid::new_v4(),
+        project_id: volume.project_id.clone(),
+        user_id: caller.user_id.clone(),
+        volume_id: volume.id,
+        volume_type_id: volume.volume_type_id,
+        name: wanted.name.clone(),
+        description: wanted.description.clone(),
+        size_gib: volume.size_gib,
+        status: "creating".to_owned(),
+        progress: "0%".to_owned(),
+        metadata: wanted.metadata.clone(),
+        source_length: volume.source_length,
+        created_us: services.now_us(),
+        updated_us: None,
+    };
+    writer.insert(&snapshot)?;
+    enqueue(services, writer, work::CREATE_SNAPSHOT, &snapshot)?;
+    Ok(snapshot)
+}
+
+fn enqueue(
+    services: &Services,
+    writer: &Writer,
+    kind: &str,
+    snapshot: &Snapshot,
+) -> Result<(), Fault> {
+    let (id, project) = (snapshot.id.to_string(), Some(snapshot.project_id.as_str()));
+    jobs::enqueue(
+        writer,
+        &Job::new(kind, &id, project, Value::Null, services.now_us()),
+    )?;
+    Ok(())
+}
+
+async fn show(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Fault> {
+    services
+        .blocking(move |services| {
+            let snapshot = services
+                .catalogue()
+                .read(|reader| find(reader, &caller, &id))?;
+            caller.check("volume:get_snapshot", Policy::Reader, &snapshot.project_id)?;
+            Ok(Json(json!({"snapshot": full(&snapshot, version)})))
+        })
+        .await
+}
+
+async fn update(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, Fault> {
+    let map = validate::wrapped(&body, "snapshot")?.clone();
+    services
+        .blocking(move |services| {
+            let snapshot = services.catalogue().write(|writer| {
+                let mut snapshot = find(writer, &caller, &id)?;
+                caller.check(
+                    "volume:update_snapshot",
+                    Policy::Member,
+                    &snapshot.project_id,
+                )?;
+                validate::only(
+                    "snapshot",
+                    &map,
+                    &["name", "description", "display_name", "display_description"],
+                )?;
+                for key in ["display_name", "name"]
+                    .iter()
+                    .filter(|key| map.contains_key(**key))
+                {
+                    snapshot.name = validate::text(&map, key)?;
+                }
+                let keys = ["display_description", "description"];
+                for key in keys.iter().filter(|key| map.contains_key(**key)) {
+                    snapshot.description = validate::text(&map, key)?;
+                }
+                snapshot.updated_us = Some(services.now_us());
+                writer.put(&snapshot)?;
+                Ok::<_, Fault>(snapshot)
+            })?;
+            Ok(Json(json!({"snapshot": brief(&snapshot, version)})))
+        })
+        .await
+}
+
+async fn remove(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    services
+        .blocking(move |services| {
+            services.catalogue().write(|writer| {
+                let snapshot = find(writer, &caller, &id)?;
+                caller.check(
+                    "volume:delete_snapshot",
+                    Policy::Member,
+                    &snapshot.project_id,
+                )?;
+                delete(services, writer, snapshot, false)
+            })?;
+            Ok(StatusCode::ACCEPTED)
+        })
+        .await
+}
+
+/// Gives a snapshot the status deleting and queues the work.
+pub(super) fn delete(
+    services: &Services,
+    writer: &Writer,
+    mut snapshot: Snapshot,
+    force: bool,
+) -> Result<(), Fault> {
+    if !force && !["available", "error"].contains(&snapshot.status.as_str()) {
+        return Err(Fault::bad_request(
+            "Invalid snapshot: Snapshot status must be one of available error, and snapshot must not be part of a group snapshot.",
+        ));
+    }
+    snapshot.status = "deleting".to_owned();
+    snapshot.updated_us = Some(services.now_us());
+    writer.put(&snapshot)?;
+    enqueue(services, writer, work::DELETE_SNAPSHOT, &snapshot)
+}
+
+async fn action(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<StatusCode, Fault> {
+    let (name, args) = super::action_of(&body)?;
+    services
+        .blocking(move |services| {
+            services.catalogue().write(|writer| {
+                let snapshot = find(writer, &caller, &id)?;
+                match name.as_str() {
+                    "os-reset_status" => reset(services, writer, &caller, snapshot, &args),
+                    "os-force_delete" => {
+                        let rule = "volume_extension:snapshot_admin_actions:force_delete";
+                        caller.check_admin(rule)?;
+                        delete(services, writer, snapshot, true)
+                    }
+                    _ => Err(super::no_action(&name)),
+                }
+            })?;
+            Ok(StatusCode::ACCEPTED)
+        })
+        .await
+}
+
+fn reset(
+    services: &Services,
+    writer: &Writer,
+    caller: &Caller,
+    mut snapshot: Snapshot,
+    args: &Value,
+) -> Result<(), Fault> {
+    caller.check_admin("volume_extension:snapshot_admin_actions:reset_status")?;
+    let status = args
+        .get("status")
+        .and_then(Value::as_str)
+        .map(str::to_lowercase);
+    let Some(status) = status else {
+        return Err(validate::invalid(
+            "os-reset_status",
+            args,
+            "'status' is a required property",
+        ));
+    };
+    if !STATUSES.contains(&status.as_str()) {
+        let valid: Vec<String> = STATUSES
+            .iter()
+            .map(|status| format!("'{status}'"))
+            .collect();
+        return Err(Fault::bad_request(format!(
+            "Snapshot status: {status} is invalid, valid statuses are: ({}).",
+            valid.join(", ")
+        )));
+    }
+    snapshot.status = status;
+    snapshot.updated_us = Some(services.now_us());
+    writer.put(&snapshot)?;
+    Ok(())
+}

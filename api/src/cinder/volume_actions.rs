@@ -1,0 +1,409 @@
+//! `POST /volumes/{id}/action`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::quotas::{self, Change};
+use super::records::{Attachment, Volume};
+use super::volume_view::attachments_of;
+use super::{attachments, validate, volumes, work};
+use crate::auth::{Caller, Policy};
+use crate::body::JsonBody;
+use crate::catalogue::Writer;
+use crate::fault::Fault;
+use crate::microversion::Microversion;
+use crate::server::Services;
+
+/// States that an admin may set.
+const STATUSES: [&str; 22] = [
+    "creating",
+    "available",
+    "deleting",
+    "error",
+    "error_deleting",
+    "error_managing",
+    "managing",
+    "attaching",
+    "in-use",
+    "detaching",
+    "maintenance",
+    "restoring-backup",
+    "error_restoring",
+    "reserved",
+    "awaiting-transfer",
+    "backing-up",
+    "error_backing-up",
+    "error_extending",
+    "downloading",
+    "uploading",
+    "retyping",
+    "extending",
+];
+
+/// What an action needs to know.
+struct Context<'a> {
+    services: &'a Services,
+    writer: &'a Writer,
+    caller: &'a Caller,
+    version: Microversion,
+    args: &'a Value,
+}
+
+/// What is left to do and to answer once the transaction is through.
+#[derive(Default)]
+struct Done {
+    closed: Vec<Attachment>,
+    answer: Option<Value>,
+    ok: bool,
+}
+
+pub(super) async fn action(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Fault> {
+    let (name, args) = super::action_of(&body)?;
+    services
+        .blocking(move |services| {
+            let done = services.catalogue().write(|writer| {
+                let volume = volumes::find(writer, &caller, &id)?;
+                let context = Context {
+                    services,
+                    writer,
+                    caller: &caller,
+                    version,
+                    args: &args,
+                };
+                context.perform(&name, volume)
+            })?;
+            for gone in &done.closed {
+                attachments::close(services, gone);
+            }
+            Ok(match (done.answer, done.ok) {
+                (Some(answer), _) => Json(answer).into_response(),
+                (None, true) => StatusCode::OK.into_response(),
+                (None, false) => StatusCode::ACCEPTED.into_response(),
+            })
+        })
+        .await
+}
+
+impl Context<'_> {
+    fn perform(&self, name: &str, volume: Volume) -> Result<Done, Fault> {
+        match name {
+            "os-extend" => self.extend(volume),
+            "os-reset_status" => self.reset_status(volume),
+            "os-force_delete" => self.force_delete(volume),
+            "os-set_bootable" => self.set_bootable(volume),
+            "os-update_readonly_flag" => self.set_read_only(volume),
+            "os-reserve" => self.reserve(volume),
+            "os-unreserve" => self.unreserve(volume),
+            "os-begin_detaching" => self.begin_detaching(volume),
+            "os-roll_detaching" => self.roll_detaching(volume),
+            "os-attach" => self.attach(volume),
+            "os-detach" | "os-force_detach" => self.detach(name, volume),
+            "os-initialize_connection" => self.initialize_connection(volume),
+            "os-terminate_connection" => self.terminate_connection(volume),
+            _ => Err(super::no_action(name)),
+        }
+    }
+
+    fn map(&self) -> Result<&Map<String, Value>, Fault> {
+        self.args
+            .as_object()
+            .ok_or_else(|| Fault::bad_request("Malformed request body"))
+    }
+
+    fn member(&self, rule: &str, volume: &Volume) -> Result<(), Fault> {
+        self.caller.check(rule, Policy::Member, &volume.project_id)
+    }
+
+    fn save(&self, mut volume: Volume) -> Result<Done, Fault> {
+        volume.updated_us = Some(self.services.now_us());
+        self.writer.put(&volume)?;
+        Ok(Done::default())
+    }
+
+    fn extend(&self, mut volume: Volume) -> Result<Done, Fault> {
+        self.member("volume:extend", &volume)?;
+        let size = validate::size(self.map()?, "new_size")?.ok_or_else(|| {
+            validate::invalid("os-extend", self.args, "'new_size' is a required property")
+        })?;
+        let online = volume.status == "in-use" && self.version.has(42);
+        if volume.status != "available" && !online {
+            return Err(Fault::bad_request(format!(
+                "Invalid volume: Volume {} status must be '{}' to extend, currently {}.",
+                volume.id, "available", volume.status
+            )));
+        }
+        if size <= volume.size_gib {
+            return Err(Fault::bad_request(format!(
+                "Invalid input received: New size for extend must be greater than current size. (current: {}, extended: {size}).",
+                volume.size_gib
+            )));
+        }
+        let gigabytes = (size - volume.size_gib) as i64;
+        quotas::reserve(
+            self.writer,
+            &volume.project_id,
+            Change {
+                volumes: 0,
+                gigabytes,
+                snapshots: 0,
+            },
+        )?;
+        volume.previous_status = Some(std::mem::replace(&mut volume.status, "extending".into()));
+        let args = json!({"new_size": size});
+        volumes::enqueue(
+            self.services,
+            self.writer,
+            work::EXTEND_VOLUME,
+            &volume,
+            args,
+        )?;
+        self.save(volume)
+    }
+
+    fn reset_status(&self, mut volume: Volume) -> Result<Done, Fault> {
+        self.caller
+            .check_admin("volume_extension:volume_admin_actions:reset_status")?;
+        let map = self.map()?;
+        let word = |key: &str| map.get(key).and_then(Value::as_str).map(str::to_lowercase);
+        let mut done = Done::default();
+        if let Some(status) = word("attach_status") {
+            if !["attached", "detached"].contains(&status.as_str()) {
+                return Err(Fault::bad_request(format!(
+                    "Volume attach status: {status} is invalid, valid statuses are: ['attached', 'detached']."
+                )));
+            }
+            if status == "detached" {
+                done.closed = self.remove_attachments(&volume)?;
+            }
+            volume.attach_status = status;
+        }
+        if let Some(status) = word("status") {
+            if !STATUSES.contains(&status.as_str()) {
+                let valid: Vec<String> = STATUSES.iter().map(|one| format!("'{one}'")).collect();
+                return Err(Fault::bad_request(format!(
+                    "Volume status: {status} is invalid, valid statuses are: ({}).",
+                    valid.join(", ")
+                )));
+            }
+            volume.status = status;
+        }
+        self.save(volume)?;
+        Ok(done)
+    }
+
+    fn remove_attachments(&self, volume: &Volume) -> Result<Vec<Attachment>, Fault> {
+        let gone = attachments_of(self.writer, volume)?;
+        for attachment in &gone {
+            self.writer.delete::<Attachment>(&attachment.id)?;
+        }
+        Ok(gone)
+    }
+
+    fn force_delete(&self, volume: Volume) -> Result<Done, Fault> {
+        self.caller
+            .check_admin("volume_extension:volume_admin_actions:force_delete")?;
+        volumes::delete(self.services, self.writer, volume, true, false)?;
+        Ok(Done::default())
+    }
+
+    fn set_bootable(&self, mut volume: Volume) -> Result<Done, Fault> {
+        self.member("volume:update", &volume)?;
+        volume.bootable = validate::flag(self.map()?, "bootable")?.ok_or_else(|| {
+            validate::invalid(
+                "os-set_bootable",
+                self.args,
+                "'bootable' is a required property",
+            )
+        })?;
+        self.save(volume)?;
+        Ok(Done {
+            ok: true,
+            ..Done::default()
+        })
+    }
+
+    fn set_read_only(&self, mut volume: Volume) -> Result<Done, Fault> {
+        self.member("volume:update_readonly_flag", &volume)?;
+        let flag = validate::flag(self.map()?, "readonly")?.ok_or_else(|| {
+            let reason = "'readonly' is a required property";
+            validate::invalid("os-update_readonly_flag", self.args, reason)
+        })?;
+        self.require(&volume, "available")?;
+        volume.read_only = Some(flag);
+        self.save(volume)
+    }
+
+    fn require(&self, volume: &Volume, status: &str) -> Result<(), Fault> {
+        if volume.status == status {
+            return Ok(());
+        }
+        Err(Fault::bad_request(format!(
+            "Invalid volume: Volume {} status must be {status}, but current status is: {}.",
+            volume.id, volume.status
+        )))
+    }
+
+    fn reserve(&self, mut volume: Volume) -> Result<Done, Fault> {
+        self.member("volume_extension:volume_actions:reserve", &volume)?;
+        if !(volume.multiattach && volume.status == "in-use") {
+            self.require(&volume, "available")?;
+        }
+        volume.status = "attaching".to_owned();
+        self.save(volume)
+    }
+
+    fn unreserve(&self, volume: Volume) -> Result<Done, Fault> {
+        self.member("volume_extension:volume_actions:unreserve", &volume)?;
+        if volume.status == "attaching" {
+            attachments::refresh(self.services, self.writer, volume)?;
+        }
+        Ok(Done::default())
+    }
+
+    fn begin_detaching(&self, mut volume: Volume) -> Result<Done, Fault> {
+        self.member("volume_extension:volume_actions:begin_detaching", &volume)?;
+        self.require(&volume, "in-use")?;
+        volume.status = "detaching".to_owned();
+        self.save(volume)
+    }
+
+    fn roll_detaching(&self, mut volume: Volume) -> Result<Done, Fault> {
+        self.member("volume_extension:volume_actions:roll_detaching", &volume)?;
+        if volume.status != "detaching" {
+            return Ok(Done::default());
+        }
+        volume.status = "in-use".to_owned();
+        self.save(volume)
+    }
+
+    fn attach(&self, mut volume: Volume) -> Result<Done, Fault> {
+        self.member("volume_extension:volume_actions:attach", &volume)?;
+        let map = self.map()?;
+        let mode = attachments::mode_of(map)?.unwrap_or_else(|| "rw".to_owned());
+        if !["available", "attaching", "reserved"].contains(&volume.status.as_str()) {
+            self.require(&volume, "available")?;
+        }
+        if volume.read_only == Some(true) && mode != "ro" {
+            return Err(Fault::bad_request(format!(
+                "Invalid volume: Volume {} is read-only and cannot be attached rw.",
+                volume.id
+            )));
+        }
+        let instance = validate::text(map, "instance_uuid")?;
+        let instance = instance.and_then(|text| Uuid::parse_str(&text).ok());
+        let pending = attachments_of(self.writer, &volume)?
+            .into_iter()
+            .find(|one| one.status != "attached");
+        let mut attachment = match pending {
+            Some(attachment) => attachment,
+            None => attachments::reserve(self.services, self.writer, &mut volume, instance)?,
+        };
+        attachment.instance_id = instance.or(attachment.instance_id);
+        attachment.mountpoint = validate::text(map, "mountpoint")?;
+        attachment.mode = Some(mode);
+        attachment.status = "attached".to_owned();
+        attachment.attached_us = Some(self.services.now_us());
+        self.writer.put(&attachment)?;
+        attachments::refresh(self.services, self.writer, volume)?;
+        Ok(Done::default())
+    }
+
+    fn detach(&self, name: &str, volume: Volume) -> Result<Done, Fault> {
+        if name == "os-force_detach" {
+            self.caller
+                .check_admin("volume_extension:volume_admin_actions:force_detach")?;
+        } else {
+            self.member("volume_extension:volume_actions:detach", &volume)?;
+        }
+        let wanted = self.map()?.get("attachment_id").and_then(Value::as_str);
+        let all = attachments_of(self.writer, &volume)?;
+        let gone: Vec<Attachment> = match wanted {
+            Some(id) => all
+                .into_iter()
+                .filter(|one| one.id.to_string() == id)
+                .collect(),
+            None if all.len() > 1 && name == "os-detach" => {
+                return Err(Fault::bad_request(
+                    "Invalid volume: Detach volume failed: More than one attachment, but no attachment_id provided.",
+                ));
+            }
+            None => all,
+        };
+        for attachment in &gone {
+            self.writer.delete::<Attachment>(&attachment.id)?;
+        }
+        attachments::refresh(self.services, self.writer, volume)?;
+        Ok(Done {
+            closed: gone,
+            ..Done::default()
+        })
+    }
+
+    fn initialize_connection(&self, mut volume: Volume) -> Result<Done, Fault> {
+        self.member(
+            "volume_extension:volume_actions:initialize_connection",
+            &volume,
+        )?;
+        let connector = self
+            .map()?
+            .get("connector")
+            .and_then(Value::as_object)
+            .cloned();
+        let connector = connector.ok_or_else(|| {
+            let reason = "'connector' is a required property";
+            validate::invalid("os-initialize_connection", self.args, reason)
+        })?;
+        let pending = attachments_of(self.writer, &volume)?.into_iter().next();
+        let mut attachment = match pending {
+            Some(attachment) => attachment,
+            None => attachments::reserve(self.services, self.writer, &mut volume, None)?,
+        };
+        let before = attachment.status.clone();
+        attachments::connect(&mut attachment, &volume, connector, None)?;
+        if before == "attached" {
+            attachment.status = before;
+        }
+        self.writer.put(&attachment)?;
+        let data = attachments::connection_info(self.services, &attachment);
+        let info = json!({"driver_volume_type": "nbd", "data": data});
+        Ok(Done {
+            answer: Some(json!({"connection_info": info})),
+            ..Done::default()
+        })
+    }
+
+    fn terminate_connection(&self, volume: Volume) -> Result<Done, Fault> {
+        self.member(
+            "volume_extension:volume_actions:terminate_connection",
+            &volume,
+        )?;
+        let mut closed = Vec::new();
+        for mut attachment in attachments_of(self.writer, &volume)? {
+            if attachment.export.is_none() {
+                continue;
+            }
+            closed.push(attachment.clone());
+            if attachment.status == "attached" {
+                attachment.export = None;
+                attachment.connector = None;
+                self.writer.put(&attachment)?;
+            } else {
+                self.writer.delete::<Attachment>(&attachment.id)?;
+            }
+        }
+        Ok(Done {
+            closed,
+            ..Done::default()
+        })
+    }
+}

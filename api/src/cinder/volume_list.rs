@@ -1,0 +1,191 @@
+//! `GET /volumes`, `/volumes/detail` and `/volumes/summary`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Map, Value, json};
+
+use super::filter::{Listed, Listing};
+use super::records::{BY_CREATED, BY_PROJECT, Volume};
+use super::volume_view::{Viewer, load, no_volume};
+use crate::auth::{Caller, Policy};
+use crate::catalogue::{Key, Query, View};
+use crate::clock::volume_time;
+use crate::fault::Fault;
+use crate::microversion::Microversion;
+use crate::page::Params;
+use crate::server::{Services, UrlProject};
+
+impl Listed for Volume {
+    const SORT_KEYS: &'static [&'static str] = &[
+        "id",
+        "name",
+        "display_name",
+        "status",
+        "size",
+        "created_at",
+        "updated_at",
+        "bootable",
+        "availability_zone",
+        "host",
+        "user_id",
+        "project_id",
+        "volume_type_id",
+    ];
+    const FILTERS: &'static [&'static str] = &[
+        "name",
+        "status",
+        "metadata",
+        "bootable",
+        "migration_status",
+        "availability_zone",
+        "group_id",
+        "size",
+        "created_at",
+        "updated_at",
+        "consumes_quota",
+    ];
+
+    fn column(&self, key: &str) -> Option<Option<String>> {
+        Some(match key {
+            "id" => Some(self.id.to_string()),
+            "name" | "display_name" => self.name.clone(),
+            "description" | "display_description" => self.description.clone(),
+            "status" => Some(self.status.clone()),
+            "attach_status" => Some(self.attach_status.clone()),
+            "size" => Some(self.size_gib.to_string()),
+            "bootable" => Some(self.bootable.to_string()),
+            "created_at" => Some(volume_time(self.created_us)),
+            "updated_at" => self.updated_us.map(volume_time),
+            "user_id" => Some(self.user_id.clone()),
+            "project_id" => Some(self.project_id.clone()),
+            "volume_type_id" => Some(self.volume_type_id.to_string()),
+            "snapshot_id" => self.snapshot_id.map(|id| id.to_string()),
+            "source_volid" => self.source_volid.map(|id| id.to_string()),
+            "multiattach" => Some(self.multiattach.to_string()),
+            "consumes_quota" => Some("true".to_owned()),
+            "availability_zone" | "host" | "migration_status" | "group_id" => None,
+            _ => return None,
+        })
+    }
+
+    fn pairs(&self) -> Option<&BTreeMap<String, String>> {
+        Some(&self.metadata)
+    }
+
+    fn id_text(&self) -> String {
+        self.id.to_string()
+    }
+}
+
+/// Which form a list has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Summary,
+    Detail,
+}
+
+pub(super) async fn index(
+    State(services): State<Services>,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    list(services, url, caller, version, params, Form::Summary).await
+}
+
+pub(super) async fn detail(
+    State(services): State<Services>,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    list(services, url, caller, version, params, Form::Detail).await
+}
+
+async fn list(
+    services: Services,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+    form: Form,
+) -> Result<Json<Value>, Fault> {
+    check_reader(&caller)?;
+    let listing = Listing::parse::<Volume>(&params, &caller, version)?;
+    services
+        .blocking(move |services| {
+            let viewer = Viewer {
+                services,
+                url: &url,
+                caller: &caller,
+                version,
+            };
+            services.catalogue().read(|reader| {
+                let found = listing.run::<Volume>(reader, &caller, no_volume)?;
+                let path = if form == Form::Detail {
+                    "/volumes/detail"
+                } else {
+                    "/volumes"
+                };
+                let href = format!("{}{path}", url.base(services));
+                let mut answer = Map::new();
+                if let Some(links) = listing.links(&params, &href, &found) {
+                    answer.insert("volumes_links".to_owned(), links);
+                }
+                if let Some(count) = found.count {
+                    answer.insert("count".to_owned(), json!(count));
+                }
+                let mut volumes = Vec::with_capacity(found.items.len());
+                for volume in found.items {
+                    volumes.push(match form {
+                        Form::Summary => viewer.summary(&volume),
+                        Form::Detail => json!(viewer.detail(&load(reader, volume)?)),
+                    });
+                }
+                answer.insert("volumes".to_owned(), Value::Array(volumes));
+                Ok(Json(Value::Object(answer)))
+            })
+        })
+        .await
+}
+
+fn check_reader(caller: &Caller) -> Result<(), Fault> {
+    let project = caller.project_id().unwrap_or_default();
+    caller.check("volume:get_all", Policy::Reader, project)
+}
+
+pub(super) async fn totals(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    version.require(12)?;
+    check_reader(&caller)?;
+    let all = caller.is_admin && params.flag("all_tenants", false);
+    services
+        .blocking(move |services| {
+            let query = match caller.project_id() {
+                Some(project) if !all => Query::by(BY_PROJECT, Key::new().text(project)),
+                _ => Query::by(BY_CREATED, Key::new()),
+            };
+            let volumes: Vec<Volume> = services.catalogue().read(|reader| reader.list(&query))?;
+            let mut summary = json!({
+                "total_count": volumes.len(),
+                "total_size": volumes.iter().map(|volume| volume.size_gib).sum::<u64>(),
+            });
+            if version.has(36) {
+                let mut metadata: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+                for (key, value) in volumes.iter().flat_map(|volume| &volume.metadata) {
+                    metadata.entry(key).or_default().insert(value);
+                }
+                summary["metadata"] = json!(metadata);
+            }
+            Ok(Json(json!({"volume-summary": summary})))
+        })
+        .await
+}

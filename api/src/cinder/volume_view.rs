@@ -1,0 +1,159 @@
+//! Volumes as answers show them.
+
+use serde_json::{Value, json};
+
+use super::records::{Attachment, BY_VOLUME, Volume, VolumeType};
+use crate::auth::Caller;
+use crate::catalogue::{self, Key, Query, View};
+use crate::clock::volume_time;
+use crate::fault::Fault;
+use crate::microversion::Microversion;
+use crate::server::{Services, UrlProject};
+use crate::types::cinder as wire;
+
+/// Who looks, and how.
+pub(super) struct Viewer<'a> {
+    pub(super) services: &'a Services,
+    pub(super) url: &'a UrlProject,
+    pub(super) caller: &'a Caller,
+    pub(super) version: Microversion,
+}
+
+/// A volume with what its answer needs besides.
+pub(super) struct Loaded {
+    pub(super) volume: Volume,
+    pub(super) type_name: Option<String>,
+    pub(super) attachments: Vec<Attachment>,
+}
+
+/// Adds type and attachments to a volume.
+pub(super) fn load(view: &impl View, volume: Volume) -> catalogue::Result<Loaded> {
+    let volume_type = view.get::<VolumeType>(&volume.volume_type_id)?;
+    Ok(Loaded {
+        type_name: volume_type.map(|found| found.name),
+        attachments: attachments_of(view, &volume)?,
+        volume,
+    })
+}
+
+/// The attachments of a volume.
+pub(super) fn attachments_of(
+    view: &impl View,
+    volume: &Volume,
+) -> catalogue::Result<Vec<Attachment>> {
+    view.list(&Query::by(BY_VOLUME, Key::new().uuid(volume.id)))
+}
+
+impl Viewer<'_> {
+    pub(super) fn links(&self, id: &str) -> Vec<wire::Link> {
+        let link = |rel: &str, base: String| wire::Link {
+            rel: rel.to_owned(),
+            href: format!("{base}/volumes/{id}"),
+        };
+        vec![
+            link("self", self.url.base(self.services)),
+            link("bookmark", self.url.bookmark_base(self.services)),
+        ]
+    }
+
+    /// The form of creations and updates.
+    pub(super) fn brief(&self, loaded: &Loaded) -> wire::Volume {
+        let volume = &loaded.volume;
+        let admin = self.caller.is_admin;
+        let since = |minor: u16| self.version.has(minor);
+        wire::Volume {
+            id: volume.id.to_string(),
+            name: volume.name.clone(),
+            links: self.links(&volume.id.to_string()),
+            status: volume.status.clone(),
+            size: volume.size_gib,
+            availability_zone: Some(self.services.config().availability_zone.clone()),
+            created_at: volume_time(volume.created_us),
+            updated_at: volume.updated_us.map(volume_time),
+            description: volume.description.clone(),
+            volume_type: loaded.type_name.clone(),
+            snapshot_id: volume.snapshot_id.map(|id| id.to_string()),
+            source_volid: volume.source_volid.map(|id| id.to_string()),
+            metadata: self.metadata(loaded),
+            user_id: Some(volume.user_id.clone()),
+            bootable: volume.bootable.to_string(),
+            encrypted: false,
+            replication_status: None,
+            consistencygroup_id: None,
+            multiattach: volume.multiattach,
+            attachments: self.attachments(loaded),
+            migration_status: admin.then_some(None),
+            group_id: since(13).then_some(None),
+            provider_id: (since(21) && admin).then_some(None),
+            shared_targets: since(48).then(|| (!since(69)).then_some(false)),
+            service_uuid: since(48).then_some(None),
+            cluster_name: (since(61) && admin).then_some(None),
+            volume_type_id: since(63).then(|| volume.volume_type_id.to_string()),
+            consumes_quota: since(65).then_some(true),
+            ..wire::Volume::default()
+        }
+    }
+
+    /// The form of show and detail lists.
+    pub(super) fn detail(&self, loaded: &Loaded) -> wire::Volume {
+        let admin = self.caller.is_admin;
+        let host = self.services.config().backend_host.clone();
+        wire::Volume {
+            tenant_id: Some(loaded.volume.project_id.clone()),
+            host: admin.then_some(Some(host)),
+            migstat: admin.then_some(None),
+            name_id: admin.then_some(None),
+            ..self.brief(loaded)
+        }
+    }
+
+    /// The form of short lists.
+    pub(super) fn summary(&self, volume: &Volume) -> Value {
+        let id = volume.id.to_string();
+        json!({"id": id, "name": volume.name, "links": self.links(&id)})
+    }
+
+    /// User metadata with what the service itself keeps there.
+    fn metadata(&self, loaded: &Loaded) -> wire::Metadata {
+        let mut metadata = loaded.volume.metadata.clone();
+        if let Some(read_only) = loaded.volume.read_only {
+            let text = if read_only { "True" } else { "False" };
+            metadata.insert("readonly".to_owned(), text.to_owned());
+        }
+        let attached = loaded
+            .attachments
+            .iter()
+            .find(|one| one.status == "attached");
+        if let Some(mode) = attached.and_then(|one| one.mode.clone()) {
+            metadata.insert("attached_mode".to_owned(), mode);
+        }
+        metadata
+    }
+
+    fn attachments(&self, loaded: &Loaded) -> Vec<wire::VolumeAttachment> {
+        let attached = loaded
+            .attachments
+            .iter()
+            .filter(|one| one.status == "attached");
+        let host = |one: &Attachment| {
+            let host = one.connector.as_ref()?.get("host")?.as_str()?;
+            self.caller.is_admin.then(|| host.to_owned())
+        };
+        attached
+            .map(|one| wire::VolumeAttachment {
+                id: one.volume_id.to_string(),
+                attachment_id: one.id.to_string(),
+                volume_id: one.volume_id.to_string(),
+                server_id: one.instance_id.map(|id| id.to_string()),
+                host_name: host(one),
+                device: one.mountpoint.clone(),
+                attached_at: one.attached_us.map(volume_time),
+            })
+            .collect()
+    }
+}
+
+/// 404 of a volume.
+pub(super) fn no_volume(id: &str) -> Fault {
+    Fault::not_found(format!("Volume {id} could not be found."))
+}

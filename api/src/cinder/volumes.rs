@@ -1,0 +1,438 @@
+//! `/volumes`: creating, showing, changing and deleting.
+
+use axum::extract::{Path, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::quotas::{self, Change};
+use super::records::{BY_VOLUME, Snapshot, Volume};
+use super::volume_view::{Viewer, attachments_of, load, no_volume};
+use super::{snapshots, types, validate, volume_actions, volume_list, work};
+use crate::auth::{Caller, Policy};
+use crate::body::JsonBody;
+use crate::catalogue::{Key, Query, View, Writer};
+use crate::fault::Fault;
+use crate::jobs::{self, Job};
+use crate::microversion::Microversion;
+use crate::page::Params;
+use crate::server::{Services, UrlProject};
+
+/// Keys of a new volume since 3.53; before, others were let through.
+const CREATE_KEYS: [&str; 16] = [
+    "name",
+    "description",
+    "display_name",
+    "display_description",
+    "volume_type",
+    "metadata",
+    "snapshot_id",
+    "source_volid",
+    "consistencygroup_id",
+    "size",
+    "availability_zone",
+    "multiattach",
+    "image_id",
+    "imageRef",
+    "group_id",
+    "backup_id",
+];
+
+pub(super) fn routes() -> Router<Services> {
+    Router::new()
+        .route("/volumes", get(volume_list::index).post(create))
+        .route("/volumes/detail", get(volume_list::detail))
+        .route("/volumes/summary", get(volume_list::totals))
+        .route("/volumes/{id}", get(show).put(update).delete(remove))
+        .route(
+            "/volumes/{id}/action",
+            axum::routing::post(volume_actions::action),
+        )
+}
+
+/// The volume if the caller may see it, or 404.
+pub(super) fn find(view: &impl View, caller: &Caller, id: &str) -> Result<Volume, Fault> {
+    let parsed = Uuid::parse_str(id).map_err(|_| no_volume(id))?;
+    let found = view.get::<Volume>(&parsed)?;
+    found
+        .filter(|volume| caller.sees(&volume.project_id))
+        .ok_or_else(|| no_volume(id))
+}
+
+/// What is asked for in a new volume, checked as far as the body alone allows.
+struct Wanted {
+    name: Option<String>,
+    description: Option<String>,
+    size_gib: Option<u64>,
+    volume_type: Option<String>,
+    metadata: std::collections::BTreeMap<String, String>,
+    snapshot_id: Option<Uuid>,
+    source_volid: Option<Uuid>,
+}
+
+impl Wanted {
+    fn parse(body: &Value, version: Microversion, zone: &str) -> Result<Self, Fault> {
+        let map = validate::wrapped(body, "volume")?;
+        if version.has(53) {
+            validate::only("volume", map, &CREATE_KEYS)?;
+        }
+        let either = |first: &str, second: &str| {
+            validate::text(map, first)
+                .and_then(|text| text.map_or_else(|| validate::text(map, second), |t| Ok(Some(t))))
+        };
+        let wanted = Self {
+            name: either("name", "display_name")?,
+            description: either("description", "display_description")?,
+            size_gib: validate::size(map, "size")?,
+            volume_type: validate::text(map, "volume_type")?,
+            metadata: validate::metadata(map, "metadata")?.unwrap_or_default(),
+            snapshot_id: validate::reference(map, "snapshot_id", snapshots::no_snapshot)?,
+            source_volid: validate::reference(map, "source_volid", no_volume)?,
+        };
+        check_rest(map, zone)?;
+        if wanted.snapshot_id.is_some() && wanted.source_volid.is_some() {
+            return Err(Fault::bad_request(
+                "Invalid input received: May specify only one of backup, imageRef, snapshot, source volume",
+            ));
+        }
+        Ok(wanted)
+    }
+}
+
+/// What can be asked for and cannot be given.
+fn check_rest(map: &Map<String, Value>, zone: &str) -> Result<(), Fault> {
+    if validate::flag(map, "multiattach")? == Some(true) {
+        return Err(Fault::bad_request(
+            "multiattach parameter has been removed. The default behavior is to use multiattach enabled volume types. Contact your administrator to create a multiattach enabled volume type and use it to create multiattach volumes.",
+        ));
+    }
+    for image in ["imageRef", "image_id"] {
+        if validate::text(map, image)?.is_some() {
+            return Err(Fault::bad_request(
+                "Invalid image identifier or unable to access requested image.",
+            ));
+        }
+    }
+    if let Some(group) = validate::text(map, "group_id")? {
+        return Err(Fault::not_found(format!(
+            "Group {group} could not be found."
+        )));
+    }
+    if let Some(backup) = validate::text(map, "backup_id")? {
+        return Err(Fault::not_found(format!(
+            "Backup {backup} could not be found."
+        )));
+    }
+    match validate::text(map, "availability_zone")? {
+        Some(other) if other != zone => Err(Fault::bad_request(format!(
+            "Availability zone '{other}' is invalid."
+        ))),
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn create(
+    State(services): State<Services>,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    JsonBody(body): JsonBody,
+) -> Result<(StatusCode, Json<Value>), Fault> {
+    let wanted = Wanted::parse(&body, version, &services.config().availability_zone)?;
+    let project = caller.require_project()?.to_owned();
+    caller.check("volume:create", Policy::Member, &project)?;
+    services
+        .blocking(move |services| {
+            let loaded = services.catalogue().write(|writer| {
+                let volume = add(services, writer, &caller, &project, &wanted)?;
+                Ok::<_, Fault>(load(writer, volume)?)
+            })?;
+            services.event(
+                "volume.creating",
+                &loaded.volume.id.to_string(),
+                String::new(),
+            );
+            let viewer = Viewer {
+                services,
+                url: &url,
+                caller: &caller,
+                version,
+            };
+            Ok((
+                StatusCode::ACCEPTED,
+                Json(json!({"volume": viewer.brief(&loaded)})),
+            ))
+        })
+        .await
+}
+
+/// Adds the row, takes its quota and queues the work.
+fn add(
+    services: &Services,
+    writer: &Writer,
+    caller: &Caller,
+    project: &str,
+    wanted: &Wanted,
+) -> Result<Volume, Fault> {
+    let snapshot = match wanted.snapshot_id {
+        Some(id) => Some(snapshots::find(writer, caller, &id.to_string())?),
+        None => None,
+    };
+    let source = match wanted.source_volid {
+        Some(id) => Some(find(writer, caller, &id.to_string())?),
+        None => None,
+    };
+    let (least, inherited) = sources(snapshot.as_ref(), source.as_ref())?;
+    let size_gib = wanted.size_gib.or(least).ok_or_else(Fault::malformed)?;
+    check_size(size_gib, snapshot.as_ref(), source.as_ref())?;
+    let volume_type = match (&wanted.volume_type, inherited) {
+        (Some(name), _) => types::find_type(writer, project, name)?,
+        (None, Some(id)) => types::find_type(writer, project, &id.to_string())?,
+        (None, None) => types::default_type(writer, project)?,
+    };
+    quotas::reserve(
+        writer,
+        project,
+        Change {
+            volumes: 1,
+            gigabytes: size_gib as i64,
+            snapshots: 0,
+        },
+    )?;
+    let multiattach = volume_type
+        .extra_specs
+        .get("multiattach")
+        .cloned()
+        .flatten();
+    let volume = Volume {
+        id: Uuid::new_v4(),
+        project_id: project.to_owned(),
+        user_id: caller.user_id.clone(),
+        name: wanted.name.clone(),
+        description: wanted.description.clone(),
+        size_gib,
+        status: "creating".to_owned(),
+        previous_status: None,
+        attach_status: "detached".to_owned(),
+        volume_type_id: volume_type.id,
+        snapshot_id: wanted.snapshot_id,
+        source_volid: wanted.source_volid,
+        metadata: wanted.metadata.clone(),
+        bootable: source.as_ref().is_some_and(|source| source.bootable),
+        read_only: None,
+        multiattach: multiattach.as_deref() == Some("<is> True"),
+        source_length: snapshot
+            .and_then(|snapshot| snapshot.source_length)
+            .or(source.and_then(|source| source.source_length)),
+        created_us: services.now_us(),
+        updated_us: None,
+    };
+    writer.insert(&volume)?;
+    enqueue(services, writer, work::CREATE_VOLUME, &volume, Value::Null)?;
+    Ok(volume)
+}
+
+/// The least size and the type that a source implies.
+fn sources(
+    snapshot: Option<&Snapshot>,
+    source: Option<&Volume>,
+) -> Result<(Option<u64>, Option<Uuid>), Fault> {
+    if let Some(snapshot) = snapshot {
+        if snapshot.status != "available" {
+            return Err(Fault::bad_request(
+                "Invalid snapshot: Originating snapshot status must be one of 'available' values",
+            ));
+        }
+        return Ok((Some(snapshot.size_gib), Some(snapshot.volume_type_id)));
+    }
+    let Some(source) = source else {
+        return Ok((None, None));
+    };
+    if !["available", "in-use"].contains(&source.status.as_str()) {
+        return Err(Fault::bad_request(
+            "Invalid volume: Originating volume status must be one of 'available', 'in-use' values",
+        ));
+    }
+    Ok((Some(source.size_gib), Some(source.volume_type_id)))
+}
+
+fn check_size(
+    size_gib: u64,
+    snapshot: Option<&Snapshot>,
+    source: Option<&Volume>,
+) -> Result<(), Fault> {
+    if let Some(snapshot) = snapshot
+        && size_gib < snapshot.size_gib
+    {
+        return Err(Fault::bad_request(format!(
+            "Invalid input received: Volume size {size_gib}GB cannot be smaller than the snapshot size {}GB. They must be >= original snapshot size.",
+            snapshot.size_gib
+        )));
+    }
+    if let Some(source) = source
+        && size_gib < source.size_gib
+    {
+        return Err(Fault::bad_request(format!(
+            "Invalid input received: Volume size '{size_gib}'GB cannot be smaller than original volume size {}GB. They must be >= original volume size.",
+            source.size_gib
+        )));
+    }
+    Ok(())
+}
+
+/// Queues a job for a volume.
+pub(super) fn enqueue(
+    services: &Services,
+    writer: &Writer,
+    kind: &str,
+    volume: &Volume,
+    args: Value,
+) -> Result<(), Fault> {
+    let (id, project) = (volume.id.to_string(), Some(volume.project_id.as_str()));
+    jobs::enqueue(
+        writer,
+        &Job::new(kind, &id, project, args, services.now_us()),
+    )?;
+    Ok(())
+}
+
+pub(super) async fn show(
+    State(services): State<Services>,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Fault> {
+    services
+        .blocking(move |services| {
+            let loaded = services.catalogue().read(|reader| {
+                let volume = find(reader, &caller, &id)?;
+                caller.check("volume:get", Policy::Reader, &volume.project_id)?;
+                Ok::<_, Fault>(load(reader, volume)?)
+            })?;
+            let viewer = Viewer {
+                services,
+                url: &url,
+                caller: &caller,
+                version,
+            };
+            Ok(Json(json!({"volume": viewer.detail(&loaded)})))
+        })
+        .await
+}
+
+async fn update(
+    State(services): State<Services>,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Value>, Fault> {
+    let map = validate::wrapped(&body, "volume")?.clone();
+    services
+        .blocking(move |services| {
+            let loaded = services.catalogue().write(|writer| {
+                let volume = find(writer, &caller, &id)?;
+                caller.check("volume:update", Policy::Member, &volume.project_id)?;
+                let volume = changed(volume, &map, services.now_us())?;
+                writer.put(&volume)?;
+                Ok::<_, Fault>(load(writer, volume)?)
+            })?;
+            let viewer = Viewer {
+                services,
+                url: &url,
+                caller: &caller,
+                version,
+            };
+            Ok(Json(json!({"volume": viewer.brief(&loaded)})))
+        })
+        .await
+}
+
+fn changed(mut volume: Volume, map: &Map<String, Value>, now_us: u64) -> Result<Volume, Fault> {
+    let allowed = [
+        "name",
+        "description",
+        "display_name",
+        "display_description",
+        "metadata",
+    ];
+    validate::only("volume", map, &allowed)?;
+    for key in ["display_name", "name"] {
+        if map.contains_key(key) {
+            volume.name = validate::text(map, key)?;
+        }
+    }
+    for key in ["display_description", "description"] {
+        if map.contains_key(key) {
+            volume.description = validate::text(map, key)?;
+        }
+    }
+    if let Some(metadata) = validate::metadata(map, "metadata")? {
+        volume.metadata = metadata;
+    }
+    volume.updated_us = Some(now_us);
+    Ok(volume)
+}
+
+async fn remove(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<StatusCode, Fault> {
+    let cascade = params.flag("cascade", false);
+    let force = version.has(23) && params.flag("force", false);
+    services
+        .blocking(move |services| {
+            services.catalogue().write(|writer| {
+                let volume = find(writer, &caller, &id)?;
+                caller.check("volume:delete", Policy::Member, &volume.project_id)?;
+                if force {
+                    caller.check_admin("volume:force_delete")?;
+                }
+                delete(services, writer, volume, force, cascade)
+            })?;
+            Ok(StatusCode::ACCEPTED)
+        })
+        .await
+}
+
+const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.";
+
+/// Gives a volume the status deleting and queues the work.
+pub(super) fn delete(
+    services: &Services,
+    writer: &Writer,
+    mut volume: Volume,
+    force: bool,
+    cascade: bool,
+) -> Result<(), Fault> {
+    let allowed = [
+        "available",
+        "error",
+        "error_restoring",
+        "error_extending",
+        "error_managing",
+    ];
+    let query = Query::by(BY_VOLUME, Key::new().uuid(volume.id));
+    let snapshots: Vec<Snapshot> = writer.list(&query)?;
+    let attached = !attachments_of(writer, &volume)?.is_empty();
+    if (!force && !allowed.contains(&volume.status.as_str()))
+        || attached
+        || (!cascade && !snapshots.is_empty())
+    {
+        return Err(Fault::bad_request(NOT_DELETABLE));
+    }
+    for snapshot in snapshots {
+        snapshots::delete(services, writer, snapshot, force)?;
+    }
+    volume.status = "deleting".to_owned();
+    volume.updated_us = Some(services.now_us());
+    writer.put(&volume)?;
+    enqueue(services, writer, work::DELETE_VOLUME, &volume, Value::Null)
+}
