@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
 use crate::fault::{Fault, FaultKind, IdentityFault};
+use crate::keystone;
 
 /// Largest body in bytes: the real service's limit.
 pub const BODY_BYTES_MAX: usize = 114_688;
@@ -71,7 +72,7 @@ impl<S: Sync> FromRequest<S> for IdentityBody {
     async fn from_request(request: Request, _: &S) -> Result<Self, IdentityFault> {
         let bytes = read(request).await?;
         let value = serde_json::from_slice(&bytes);
-        let value = value.map_err(|_| IdentityFault::expecting("valid JSON", "request body"))?;
+        let value = value.map_err(|_| keystone::expecting("valid JSON", "request body"))?;
         Ok(Self(value))
     }
 }

@@ -235,33 +235,6 @@ impl IntoResponse for Fault {
 #[derive(Debug)]
 pub struct IdentityFault(pub Fault);
 
-impl IdentityFault {
-    /// 403 for an Identity policy rule.
-    pub fn forbidden(rule: &str) -> Self {
-        let message = format!("You are not authorized to perform the requested action: {rule}.");
-        Self(Fault::new(FaultKind::Forbidden, message))
-    }
-
-    /// 404 as Identity words it.
-    pub fn not_found(kind: &str, id: &str) -> Self {
-        Self(Fault::not_found(format!("Could not find {kind}: {id}.")))
-    }
-
-    /// 400 for a missing part of the body.
-    pub fn expecting(what: &str, place: &str) -> Self {
-        let message = format!(
-            "Expecting to find {what} in {place}. {MALFORMED} The client is assumed to be in error."
-        );
-        Self(Fault::bad_request(message))
-    }
-
-    /// 409 for a name that is taken.
-    pub fn duplicate(kind: &str, detail: &str) -> Self {
-        let message = format!("Conflict occurred attempting to store {kind} - {detail}.");
-        Self(Fault::conflict(message))
-    }
-}
-
 impl IntoResponse for IdentityFault {
     fn into_response(self) -> Response {
         self.0.log();
@@ -341,7 +314,7 @@ pub(crate) async fn not_routed() -> Response {
 mod tests {
     use serde_json::json;
 
-    use super::{Fault, FaultKind, IdentityFault};
+    use super::{Fault, FaultKind};
 
     #[test]
     fn bodies_have_the_recorded_shapes() {
@@ -361,11 +334,6 @@ mod tests {
                 "message": "The request you have made requires authentication.",
                 "title": "Unauthorized",
             }})
-        );
-        let conflict = IdentityFault::duplicate("role", "Duplicate entry found with name r");
-        assert_eq!(
-            conflict.0.identity_body()["error"]["message"],
-            "Conflict occurred attempting to store role - Duplicate entry found with name r."
         );
     }
 

@@ -318,7 +318,7 @@ mod tests {
         #[test]
         fn pages_put_together_are_the_list(items in 0_usize..60, limit in 1_usize..20) {
             let all: Vec<usize> = (0..items).collect();
-            let mut seen = Vec::new();
+            let mut seen: Vec<usize> = Vec::new();
             let mut marker = None;
             loop {
                 let page = Page { limit, offset: 0, marker, sort: Vec::new() };

@@ -5,15 +5,31 @@
 //! and grants at every use, so that disabling, deleting, revoking or changing a password takes effect
 //! at once.
 
+mod assignments;
+mod auth_request;
 mod bootstrap;
+mod catalog;
+mod domains;
+mod endpoints;
+mod grants;
 mod limiter;
+mod login;
 mod password;
+mod projects;
 mod records;
+mod regions;
+mod resource;
+mod roles;
 mod routes;
+mod service_entries;
+mod texts;
+mod token_calls;
 mod tokens;
+mod users;
 
 pub use bootstrap::bootstrap;
 pub(crate) use limiter::LoginLimiter;
 pub use records::{Domain, Project, Role, User};
 pub(crate) use routes::routes;
+pub(crate) use texts::expecting;
 pub(crate) use tokens::{TokenKey, caller_of};

@@ -1,10 +1,158 @@
-//! The routes of Identity.
+//! The routes and version documents of Identity.
 
-use axum::Router;
+use axum::extract::State;
+use axum::middleware::from_fn_with_state;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, head, post};
+use axum::{Json, Router};
+use http::{StatusCode, Uri, header};
+use serde_json::{Value, json};
 
+use super::resource::{Reply, list};
+use super::{
+    assignments, domains, endpoints, grants, projects, regions, roles, service_entries,
+    token_calls, users,
+};
+use crate::auth::{self, Caller};
 use crate::server::Services;
 
-/// All routes; those that need a token check it themselves.
-pub(crate) fn routes(_services: &Services) -> Router<Services> {
+/// All routes, with those that need a token behind its check.
+pub(crate) fn routes(services: &Services) -> Router<Services> {
+    let require_token = from_fn_with_state(services.clone(), auth::require_token);
+    let guarded = accounts()
+        .merge(grant_routes())
+        .merge(catalogue_routes())
+        .merge(own_routes())
+        .route_layer(require_token);
+    open_routes().merge(guarded).fallback(not_found)
+}
+
+fn open_routes() -> Router<Services> {
     Router::new()
+        .route("/", get(versions))
+        .route("/v3", get(version))
+        .route("/v3/", get(version))
+        .route("/v3/auth/tokens", post(token_calls::issue))
+        .route("/v3/users/{user_id}/password", post(users::change_password))
+        .route("/v3/regions", get(regions::index))
+        .route("/v3/regions/{region_id}", get(regions::show))
+}
+
+fn own_routes() -> Router<Services> {
+    Router::new()
+        .route(
+            "/v3/auth/tokens",
+            get(token_calls::validate).delete(token_calls::revoke),
+        )
+        .route("/v3/auth/catalog", get(token_calls::own_catalog))
+        .route("/v3/auth/projects", get(token_calls::own_projects))
+        .route("/v3/auth/domains", get(token_calls::own_domains))
+        .route("/v3/auth/system", get(token_calls::own_system))
+}
+
+fn accounts() -> Router<Services> {
+    Router::new()
+        .route("/v3/domains", get(domains::index).post(domains::create))
+        .route(
+            "/v3/domains/{domain_id}",
+            get(domains::show)
+                .patch(domains::update)
+                .delete(domains::delete),
+        )
+        .route("/v3/projects", get(projects::index).post(projects::create))
+        .route(
+            "/v3/projects/{project_id}",
+            get(projects::show)
+                .patch(projects::update)
+                .delete(projects::delete),
+        )
+        .route("/v3/users", get(users::index).post(users::create))
+        .route(
+            "/v3/users/{user_id}",
+            get(users::show).patch(users::update).delete(users::delete),
+        )
+        .route("/v3/users/{user_id}/projects", get(users::projects))
+        .route("/v3/users/{user_id}/groups", get(users::groups))
+        .route("/v3/groups", get(groups))
+        .route("/v3/roles", get(roles::index).post(roles::create))
+        .route(
+            "/v3/roles/{role_id}",
+            get(roles::show).patch(roles::update).delete(roles::delete),
+        )
+        .route("/v3/role_assignments", get(assignments::index))
+}
+
+fn grant_routes() -> Router<Services> {
+    let mut router = Router::new();
+    for target in ["projects/{project_id}", "domains/{domain_id}", "system"] {
+        let all = format!("/v3/{target}/users/{{user_id}}/roles");
+        let one = format!("{all}/{{role_id}}");
+        let calls = head(grants::check).get(grants::check);
+        let calls = calls.put(grants::put).delete(grants::delete);
+        router = router.route(&all, get(grants::index)).route(&one, calls);
+    }
+    router
+}
+
+fn catalogue_routes() -> Router<Services> {
+    Router::new()
+        .route(
+            "/v3/services",
+            get(service_entries::index).post(service_entries::create),
+        )
+        .route(
+            "/v3/services/{service_id}",
+            get(service_entries::show)
+                .patch(service_entries::update)
+                .delete(service_entries::delete),
+        )
+        .route(
+            "/v3/endpoints",
+            get(endpoints::index).post(endpoints::create),
+        )
+        .route(
+            "/v3/endpoints/{endpoint_id}",
+            get(endpoints::show)
+                .patch(endpoints::update)
+                .delete(endpoints::delete),
+        )
+        .route("/v3/regions", post(regions::create))
+        .route(
+            "/v3/regions/{region_id}",
+            axum::routing::patch(regions::update).delete(regions::delete),
+        )
+}
+
+/// There are no groups, and clients ask.
+async fn groups(State(services): State<Services>, _caller: Caller, uri: Uri) -> Reply {
+    list(&services, "groups", &uri, Vec::new())
+}
+
+async fn not_found() -> Response {
+    let page = "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n<p>The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.</p>\n";
+    (StatusCode::NOT_FOUND, Html(page)).into_response()
+}
+
+fn version_entry(base: &str) -> Value {
+    json!({
+        "id": "v3.14",
+        "status": "stable",
+        "updated": "2020-04-07T00:00:00Z",
+        "links": [{"rel": "self", "href": format!("{base}/v3/")}],
+        "media-types": [{
+            "base": "application/json",
+            "type": "application/vnd.openstack.identity-v3+json",
+        }],
+    })
+}
+
+async fn versions(State(services): State<Services>) -> Response {
+    let base = services.config().identity_base();
+    let body = json!({"versions": {"values": [version_entry(&base)]}});
+    let location = [(header::LOCATION, format!("{base}/v3/"))];
+    (StatusCode::MULTIPLE_CHOICES, location, Json(body)).into_response()
+}
+
+async fn version(State(services): State<Services>) -> Json<Value> {
+    Json(json!({"version": version_entry(&services.config().identity_base())}))
 }
