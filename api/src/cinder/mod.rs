@@ -8,10 +8,15 @@ mod attachments;
 mod default_types;
 mod exports;
 mod filter;
+mod limits;
 mod metadata;
+mod misc;
+mod quota_calls;
 mod quotas;
 pub mod records;
 mod snapshots;
+mod type_calls;
+mod type_specs;
 mod types;
 mod validate;
 mod volume_actions;
@@ -37,6 +42,12 @@ pub fn routes() -> Router<Services> {
         .merge(snapshots::routes())
         .merge(attachments::routes())
         .merge(metadata::routes())
+        .merge(type_calls::routes())
+        .merge(type_specs::routes())
+        .merge(default_types::routes())
+        .merge(quota_calls::routes())
+        .merge(limits::routes())
+        .merge(misc::routes())
 }
 
 /// Registers the handlers of this service's jobs.

@@ -4,9 +4,12 @@
 //! counted: it cannot drift from what exists.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
-use super::records::{QuotaLimits, Usage};
-use crate::catalogue::{self, View, Writer};
+use uuid::Uuid;
+
+use super::records::{BY_PROJECT, QuotaLimits, Snapshot, Usage, Volume, VolumeType};
+use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::fault::Fault;
 
 /// The quotas and their limits unless changed; -1 is no limit.
@@ -75,11 +78,12 @@ pub(super) fn reserve(writer: &Writer, project: &str, change: Change) -> Result<
     let limits = limits_of(writer, project)?;
     // The real service complains of size before number.
     if let Some(limit) = exceeded(&limits, "gigabytes", usage.gigabytes, change.gigabytes) {
-        return Err(Fault::over_quota(format!(
-            "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed \
-             gigabytes quota. Requested {}G, quota is {limit}G and {}G has been consumed.",
-            change.gigabytes, usage.gigabytes,
-        )));
+        return Err(no_space(
+            "gigabytes",
+            change.gigabytes,
+            limit,
+            usage.gigabytes,
+        ));
     }
     let counts = [
         ("Volume", "volumes", usage.volumes, change.volumes),
@@ -87,16 +91,27 @@ pub(super) fn reserve(writer: &Writer, project: &str, change: Change) -> Result<
     ];
     for (kind, name, used, more) in counts {
         if let Some(limit) = exceeded(&limits, name, used, more) {
-            return Err(Fault::over_quota(format!(
-                "{kind}LimitExceeded: Maximum number of {name} allowed ({limit}) exceeded for \
-                 quota '{name}'."
-            )));
+            return Err(too_many(kind, name, name, limit));
         }
     }
     usage.volumes = usage.volumes.saturating_add_signed(change.volumes);
     usage.gigabytes = usage.gigabytes.saturating_add_signed(change.gigabytes);
     usage.snapshots = usage.snapshots.saturating_add_signed(change.snapshots);
     Ok(writer.put(&usage)?)
+}
+
+fn no_space(quota: &str, more: i64, limit: i64, used: u64) -> Fault {
+    Fault::over_quota(format!(
+        "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed {quota} \
+         quota. Requested {more}G, quota is {limit}G and {used}G has been consumed."
+    ))
+}
+
+fn too_many(kind: &str, name: &str, quota: &str, limit: i64) -> Fault {
+    Fault::over_quota(format!(
+        "{kind}LimitExceeded: Maximum number of {name} allowed ({limit}) exceeded for quota \
+         '{quota}'."
+    ))
 }
 
 /// The limit that `more` would go beyond.
@@ -121,6 +136,109 @@ pub(super) fn check_volume_size(
              limit {limit}G."
         ))),
     }
+}
+
+/// The quotas that every volume type has of its own, none of them limited unless asked for.
+pub(super) const OF_TYPES: [&str; 3] = ["volumes", "gigabytes", "snapshots"];
+
+/// The name of a type's own quota.
+pub(super) fn type_key(name: &str, volume_type: &str) -> String {
+    format!("{name}_{volume_type}")
+}
+
+/// Keeps the quotas of a type that gets a new name.
+pub(super) fn rename_type(writer: &Writer, old: &str, new: &str) -> catalogue::Result<()> {
+    change_type(writer, old, Some(new))
+}
+
+/// Drops the quotas of a type that goes.
+pub(super) fn forget_type(writer: &Writer, name: &str) -> catalogue::Result<()> {
+    change_type(writer, name, None)
+}
+
+fn change_type(writer: &Writer, old: &str, new: Option<&str>) -> catalogue::Result<()> {
+    for mut record in writer.list::<QuotaLimits>(&Query::all())? {
+        let mut changed = false;
+        for name in OF_TYPES {
+            if let Some(limit) = record.limits.remove(&type_key(name, old)) {
+                changed = true;
+                record
+                    .limits
+                    .extend(new.map(|new| (type_key(name, new), limit)));
+            }
+        }
+        if changed {
+            writer.put(&record)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a project uses of one type; counted on demand, as few types have limits of their own.
+pub(super) fn usage_of_type(
+    view: &impl View,
+    project: &str,
+    volume_type: Uuid,
+) -> catalogue::Result<Usage> {
+    let mut usage = Usage::default();
+    let own = Query::by(BY_PROJECT, Key::new().text(project));
+    view.walk(&own, |volume: Volume| {
+        if volume.volume_type_id == volume_type {
+            usage.volumes += 1;
+            usage.gigabytes += volume.size_gib;
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    view.walk(&own, |snapshot: Snapshot| {
+        if snapshot.volume_type_id == volume_type {
+            usage.snapshots += 1;
+            usage.gigabytes += snapshot.size_gib;
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(usage)
+}
+
+/// As [`reserve`], of volumes of one type, which may have limits of its own.
+pub(super) fn reserve_of_type(
+    writer: &Writer,
+    project: &str,
+    volume_type: Uuid,
+    change: Change,
+) -> Result<(), Fault> {
+    check_type(writer, project, volume_type, change)?;
+    reserve(writer, project, change)
+}
+
+fn check_type(
+    view: &impl View,
+    project: &str,
+    volume_type: Uuid,
+    change: Change,
+) -> Result<(), Fault> {
+    let limits = limits_of(view, project)?;
+    // Beyond the common quotas there is something only if a type has a limit.
+    if limits.len() == DEFAULTS.len() {
+        return Ok(());
+    }
+    let Some(found) = view.get::<VolumeType>(&volume_type)? else {
+        return Ok(());
+    };
+    let usage = usage_of_type(view, project, volume_type)?;
+    for (kind, name, used, more) in [
+        ("Volume", "volumes", usage.volumes, change.volumes),
+        ("", "gigabytes", usage.gigabytes, change.gigabytes),
+        ("Snapshot", "snapshots", usage.snapshots, change.snapshots),
+    ] {
+        let key = type_key(name, &found.name);
+        if let Some(limit) = exceeded(&limits, &key, used, more) {
+            return Err(match name {
+                "gigabytes" => no_space(&key, more, limit, used),
+                _ => too_many(kind, name, &key, limit),
+            });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -294,9 +294,10 @@ fn add(
             volume.id, volume.status
         )));
     }
-    quotas::reserve(
+    quotas::reserve_of_type(
         writer,
         &volume.project_id,
+        volume.volume_type_id,
         Change {
             volumes: 0,
             gigabytes: volume.size_gib as i64,

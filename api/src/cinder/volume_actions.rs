@@ -149,9 +149,11 @@ impl Context<'_> {
             )));
         }
         let gigabytes = (size - volume.size_gib) as i64;
-        quotas::reserve(
+        quotas::check_volume_size(self.writer, &volume.project_id, size)?;
+        quotas::reserve_of_type(
             self.writer,
             &volume.project_id,
+            volume.volume_type_id,
             Change {
                 volumes: 0,
                 gigabytes,

@@ -192,9 +192,11 @@ fn add(
         (None, Some(id)) => types::find_type(writer, project, &id.to_string())?,
         (None, None) => types::default_type(writer, project)?,
     };
-    quotas::reserve(
+    quotas::check_volume_size(writer, project, size_gib)?;
+    quotas::reserve_of_type(
         writer,
         project,
+        volume_type.id,
         Change {
             volumes: 1,
             gigabytes: size_gib as i64,

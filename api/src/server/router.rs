@@ -21,18 +21,19 @@ use crate::{cinder, keystone, microversion, native};
 const OPENSTACK_REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 const COMPUTE_REQUEST_ID: HeaderName = HeaderName::from_static("x-compute-request-id");
 
-/// The project segment of a Block Storage URL, if it had one. An extractor: links in answers hold
-/// the project exactly when the request did.
+/// The project segment of a Block Storage URL, if it had one, and whether it was one of version 2.
+/// An extractor: links in answers hold the project exactly when the request did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UrlProject(pub Option<String>);
+pub struct UrlProject(pub Option<String>, bool);
 
 impl UrlProject {
     /// `{volume_base}/v3` or `{volume_base}/v3/{project}`, to which links append a path.
     pub fn base(&self, services: &Services) -> String {
         let base = services.config().volume_base();
+        let version = if self.1 { "v2" } else { "v3" };
         match &self.0 {
-            Some(project) => format!("{base}/v3/{project}"),
-            None => format!("{base}/v3"),
+            Some(project) => format!("{base}/{version}/{project}"),
+            None => format!("{base}/{version}"),
         }
     }
 
@@ -86,6 +87,7 @@ pub fn volume_root(services: &Services) -> Router {
         .merge(root)
         .route("/healthcheck", get(async || "OK"))
         .nest_service("/v3", v3(services).map_request(take_project))
+        .nest_service("/v2", v2(services).map_request(take_v2_project))
         .fallback(not_routed)
         .method_not_allowed_fallback(not_routed)
         .layer(from_fn_with_state(services.clone(), volume_headers))
@@ -108,6 +110,59 @@ fn v3(services: &Services) -> Router {
         .fallback(not_routed)
         .layer(require_token)
         .with_state(services.clone())
+}
+
+/// What version 2 has not got, as the first word of a path or the whole.
+const NOT_IN_V2: [&str; 14] = [
+    "messages",
+    "clusters",
+    "groups",
+    "group_types",
+    "group_snapshots",
+    "attachments",
+    "workers",
+    "resource_filters",
+    "manageable_volumes",
+    "manageable_snapshots",
+    "volume-transfers",
+    "default-types",
+    "volumes/summary",
+    "",
+];
+
+/// The same operations below `/v2`, as of microversion 3.0 and without its headers.
+fn v2(services: &Services) -> Router {
+    let require_token = from_fn_with_state(services.clone(), auth::require_token);
+    cinder::routes()
+        .method_not_allowed_fallback(not_routed)
+        .route_layer(from_fn(auth::require_url_project))
+        .fallback(not_routed)
+        .layer(require_token)
+        .layer(from_fn(only_v2))
+        .with_state(services.clone())
+}
+
+/// Layer: the version of all of `/v2`, and 404 for what came later or has no project.
+async fn only_v2(mut request: Request, next: Next) -> Response {
+    let path = request.uri().path().trim_matches('/');
+    let first = path.split('/').next().unwrap_or_default();
+    let url = request.extensions().get::<UrlProject>();
+    let has_project = url.is_some_and(|url| url.0.is_some());
+    if !has_project || NOT_IN_V2.contains(&first) || NOT_IN_V2.contains(&path) {
+        return not_routed().await;
+    }
+    request
+        .extensions_mut()
+        .insert(microversion::Microversion::MIN);
+    next.run(request).await
+}
+
+fn take_v2_project(request: Request) -> Request {
+    let mut request = take_project(request);
+    if let Some(url) = request.extensions_mut().get_mut::<UrlProject>() {
+        url.1 = true;
+    }
+    request
 }
 
 fn native_root(services: &Services) -> Router {
@@ -161,7 +216,7 @@ fn take_project(mut request: Request) -> Request {
             *request.uri_mut() = uri;
         }
     }
-    request.extensions_mut().insert(UrlProject(project));
+    request.extensions_mut().insert(UrlProject(project, false));
     request
 }
 
@@ -184,12 +239,30 @@ fn version_document(services: &Services) -> Value {
     }]})
 }
 
+fn v2_entry(base: &str) -> Value {
+    json!({
+        "id": "v2.0",
+        "links": [
+            {"href": "https://docs.openstack.org/", "rel": "describedby", "type": "text/html"},
+            {"href": format!("{base}/v2/"), "rel": "self"},
+        ],
+        "media-types": [{
+            "base": "application/json",
+            "type": "application/vnd.openstack.volume+json;version=2",
+        }],
+        "min_version": "",
+        "status": "DEPRECATED",
+        "updated": "2017-02-25T12:00:00Z",
+        "version": "",
+    })
+}
+
 async fn versions(State(services): State<Services>) -> Response {
-    (
-        StatusCode::MULTIPLE_CHOICES,
-        Json(version_document(&services)),
-    )
-        .into_response()
+    let mut document = version_document(&services);
+    if let Some(versions) = document["versions"].as_array_mut() {
+        versions.insert(0, v2_entry(&services.config().volume_base()));
+    }
+    (StatusCode::MULTIPLE_CHOICES, Json(document)).into_response()
 }
 
 async fn versions_v3(State(services): State<Services>) -> Json<Value> {

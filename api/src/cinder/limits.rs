@@ -1,0 +1,48 @@
+//! `/limits`: what the caller's project may use and does.
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+
+use super::quotas;
+use crate::auth::{Caller, Policy};
+use crate::fault::Fault;
+use crate::server::Services;
+use crate::types::cinder::{AbsoluteLimits, Limits, LimitsBody};
+
+/// The routes.
+pub(super) fn routes() -> Router<Services> {
+    Router::new().route("/limits", get(show))
+}
+
+async fn show(State(services): State<Services>, caller: Caller) -> Result<Json<LimitsBody>, Fault> {
+    let project = caller.require_project()?.to_owned();
+    let sees_usage = caller.can(Policy::Reader, &project);
+    let (limits, usage) = services
+        .blocking(move |services| {
+            services.catalogue().read(|reader| {
+                let limits = quotas::limits_of(reader, &project)?;
+                Ok::<_, Fault>((limits, quotas::usage_of(reader, &project)?))
+            })
+        })
+        .await?;
+    let limit = |name: &str| limits.get(name).copied().unwrap_or(-1);
+    let used = |count: u64| sees_usage.then(|| i64::try_from(count).unwrap_or(i64::MAX));
+    let absolute = AbsoluteLimits {
+        max_total_volumes: limit("volumes"),
+        max_total_volume_gigabytes: limit("gigabytes"),
+        max_total_snapshots: limit("snapshots"),
+        max_total_backups: limit("backups"),
+        max_total_backup_gigabytes: limit("backup_gigabytes"),
+        total_volumes_used: used(usage.volumes),
+        total_gigabytes_used: used(usage.gigabytes),
+        total_snapshots_used: used(usage.snapshots),
+        // There are no backups.
+        total_backups_used: used(0),
+        total_backup_gigabytes_used: used(0),
+    };
+    let rate = Vec::new();
+    Ok(Json(LimitsBody {
+        limits: Limits { rate, absolute },
+    }))
+}
