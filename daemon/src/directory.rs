@@ -1,5 +1,8 @@
 //! Names of exports, looked up in the catalogue and the pool.
 
+use api::catalogue::{Query, View};
+use api::cinder;
+use api::keystone::Project;
 use api::server::Services;
 use store::{SnapshotId, VolumeId};
 use uuid::Uuid;
@@ -18,23 +21,32 @@ impl CatalogueDirectory {
     }
 }
 
+/// What the catalogue answers, or nothing: an export that cannot be looked up is not there.
+fn found<T: Default>(answer: api::catalogue::Result<T>) -> T {
+    answer.unwrap_or_else(|error| {
+        tracing::error!(%error, "names of exports cannot be looked up");
+        T::default()
+    })
+}
+
 impl Directory for CatalogueDirectory {
-    fn attached(&self, _token: &str) -> Option<Attached> {
-        None
+    fn attached(&self, token: &str) -> Option<Attached> {
+        let target = found(cinder::resolve_export(self.services.catalogue(), token))?;
+        Some(Attached {
+            attachment: target.attachment_id,
+            volume: target.volume_id,
+            read_only: target.read_only,
+        })
     }
 
     fn volumes(&self) -> Vec<Listed> {
-        let listed = |volume: store::VolumeInfo| Listed {
-            id: volume.id.0,
-            name: String::new(),
-            project: volume.domain.to_string(),
+        let listed = |volume: cinder::records::Volume| Listed {
+            id: volume.id,
+            name: volume.name.unwrap_or_default(),
+            project: volume.project_id,
         };
-        self.services
-            .store()
-            .volumes()
-            .into_iter()
-            .map(listed)
-            .collect()
+        let volumes = found(cinder::all_volumes(self.services.catalogue()));
+        volumes.into_iter().map(listed).collect()
     }
 
     fn is_volume(&self, id: Uuid) -> bool {
@@ -45,11 +57,24 @@ impl Directory for CatalogueDirectory {
         self.services.store().snapshot(SnapshotId(id)).is_ok()
     }
 
-    fn volumes_named(&self, _name: &str) -> Vec<Candidate> {
-        Vec::new()
+    fn volumes_named(&self, name: &str) -> Vec<Candidate> {
+        let candidate = |volume: cinder::records::Volume| Candidate {
+            id: volume.id,
+            project: volume.project_id,
+        };
+        let volumes = found(cinder::volumes_named(self.services.catalogue(), name));
+        volumes.into_iter().map(candidate).collect()
     }
 
-    fn projects(&self, _text: &str) -> Vec<String> {
-        Vec::new()
+    fn projects(&self, text: &str) -> Vec<String> {
+        let all = self
+            .services
+            .catalogue()
+            .read(|reader| reader.list::<Project>(&Query::all()));
+        let projects = found(all).into_iter();
+        projects
+            .filter(|project| project.id == text || project.name == text)
+            .map(|project| project.id)
+            .collect()
     }
 }

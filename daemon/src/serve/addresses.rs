@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use crate::config::Config;
+use crate::config::{Config, DedupDomain};
 
 /// Port of Identity among the classic ports.
 pub(super) const IDENTITY_PORT: u16 = 5000;
@@ -22,6 +22,7 @@ pub(super) fn api_config(
     let public_url = public_url(config, http);
     let (nbd_host, nbd_port) = nbd_address(config, nbd);
     let mut services = api::server::Config::new(&public_url, &nbd_host, nbd_port);
+    services.pool_wide_dedup = config.dedup_domain == DedupDomain::Pool;
     services.region.clone_from(&config.region);
     services.token_lifetime_s = config.token_lifetime.as_secs();
     if config.http.classic_ports {
