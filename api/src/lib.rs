@@ -31,4 +31,6 @@ pub mod native;
 pub mod page;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(all(test, feature = "server"))]
+mod testing;
 pub mod types;

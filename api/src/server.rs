@@ -9,6 +9,8 @@
 
 mod config;
 mod router;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

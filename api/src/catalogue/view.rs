@@ -8,6 +8,8 @@ use super::record::{decode, encode};
 use super::{Error, ErrorKind, Index, Key, Record, RecordId, Result};
 
 type Bytes = &'static [u8];
+/// Takes a raw pair; breaks to see no more.
+type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 'a;
 
 fn table<R: Record>() -> TableDefinition<'static, Bytes, Bytes> {
     TableDefinition::new(R::TABLE)
@@ -77,7 +79,7 @@ pub trait View {
         table: &str,
         range: (Bound<&[u8]>, Bound<&[u8]>),
         limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+        visit: &mut Visit<'_>,
     ) -> Result<()>;
 
     /// The raw value under a key.
@@ -211,7 +213,7 @@ impl View for Reader {
         table: &str,
         range: (Bound<&[u8]>, Bound<&[u8]>),
         limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+        visit: &mut Visit<'_>,
     ) -> Result<()> {
         match self.open(table)? {
             Some(table) => scan_table(&table, range, limit, visit),
@@ -231,7 +233,7 @@ fn scan_table(
     table: &impl ReadableTable<Bytes, Bytes>,
     range: (Bound<&[u8]>, Bound<&[u8]>),
     limit: usize,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+    visit: &mut Visit<'_>,
 ) -> Result<()> {
     let pairs = table.range::<&[u8]>(range).map_err(failed("range"))?;
     for pair in pairs.take(limit) {
@@ -394,7 +396,7 @@ impl View for Writer {
         table: &str,
         range: (Bound<&[u8]>, Bound<&[u8]>),
         limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+        visit: &mut Visit<'_>,
     ) -> Result<()> {
         // redb lets a table be open only once in a writer, and `visit` may read others or this one:
         // the pairs are collected first.

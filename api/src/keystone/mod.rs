@@ -22,6 +22,8 @@ mod resource;
 mod roles;
 mod routes;
 mod service_entries;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod token_calls;
 mod tokens;

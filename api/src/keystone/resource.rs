@@ -35,7 +35,7 @@ pub(super) fn list(services: &Services, plural: &str, uri: &Uri, items: Vec<Valu
         .map_or(uri.path(), |both| both.as_str());
     let own = format!("{}{own}", services.config().identity_base());
     ok(json!({
-        plural: items,
+        plural: Value::Array(items),
         "links": {"self": own, "previous": null, "next": null},
     }))
 }

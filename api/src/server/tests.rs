@@ -1,0 +1,128 @@
+//! What all Block Storage answers share, through the router.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::testing::Cloud;
+
+#[tokio::test]
+async fn version_documents() {
+    let cloud = Cloud::new();
+    for path in ["/volume", "/volume/", "/"] {
+        let root = cloud.send("GET", path, &[], Value::Null).await;
+        assert_eq!(root.status, StatusCode::MULTIPLE_CHOICES, "{path}");
+        let entry = &root.body["versions"][0];
+        assert_eq!(
+            (&entry["id"], &entry["version"]),
+            (&json!("v3.0"), &json!("3.71"))
+        );
+        assert_eq!(
+            entry["links"][1]["href"],
+            "http://cloud.test:8080/volume/v3/"
+        );
+    }
+    let out = [("OpenStack-API-Version", "volume 3.99")];
+    let root = cloud.send("GET", "/volume/", &out, Value::Null).await;
+    assert_eq!(root.status, StatusCode::NOT_ACCEPTABLE);
+    assert_eq!(root.header("openstack-api-version"), "volume 3.99");
+    let post = cloud.send("POST", "/volume/", &[], json!({})).await;
+    assert_eq!(post.status, StatusCode::BAD_REQUEST);
+    let none = cloud.send("GET", "/volume/v3/", &[], Value::Null).await;
+    assert_eq!(none.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        none.header("www-authenticate"),
+        "Keystone uri=\"http://cloud.test:8080/identity\""
+    );
+    assert_eq!(none.header("openstack-api-version"), "");
+    assert_eq!(none.header("x-compute-request-id"), "");
+    let admin = cloud.admin().await;
+    let version = cloud.call(&admin, "GET", "/volume/v3/", Value::Null).await;
+    assert_eq!(version.status, StatusCode::OK);
+    let images = cloud.send("GET", "/image/", &[], Value::Null).await;
+    assert_eq!(images.body, json!({"versions": []}));
+}
+
+#[tokio::test]
+async fn checks_come_in_the_real_order() {
+    let cloud = Cloud::new();
+    let admin = cloud.admin().await;
+    let unknown = cloud
+        .call(&admin, "GET", "/volume/v3/nothing", Value::Null)
+        .await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    assert_eq!(unknown.body["code"], "404 Not Found");
+    assert_eq!(unknown.header("openstack-api-version"), "");
+    assert_eq!(unknown.header("x-compute-request-id"), "");
+    assert!(unknown.header("x-openstack-request-id").starts_with("req-"));
+    let method = cloud
+        .call(&admin, "PATCH", "/volume/v3/volumes", json!({}))
+        .await;
+    assert_eq!(method.status, StatusCode::NOT_FOUND);
+    assert_eq!(method.header("openstack-api-version"), "");
+
+    let foreign = "/volume/v3/0123456789abcdef0123456789abcdef/volumes";
+    let malformed = cloud.call(&admin, "GET", foreign, Value::Null).await;
+    assert_eq!(malformed.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        malformed.body,
+        json!({"badRequest": {"code": 400, "message": "Malformed request url"}})
+    );
+    assert_eq!(malformed.header("openstack-api-version"), "volume 3.0");
+    assert_eq!(malformed.header("vary"), "OpenStack-API-Version");
+    let ids = ["x-compute-request-id", "x-openstack-request-id"];
+    assert_eq!(malformed.header(ids[0]), malformed.header(ids[1]));
+
+    let out = [
+        ("X-Auth-Token", admin.as_str()),
+        ("OpenStack-API-Version", "volume 3.07"),
+    ];
+    let refused = cloud.send("GET", foreign, &out, Value::Null).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(
+        refused.body["badRequest"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("3.07")
+    );
+    assert_eq!(refused.header("openstack-api-version"), "");
+}
+
+#[tokio::test]
+async fn both_forms_of_a_path_are_one_operation() {
+    let cloud = Cloud::new();
+    let scope = json!({"project": {"name": "admin", "domain": {"id": "default"}}});
+    let login = cloud.login("admin", crate::testing::PASSWORD, scope).await;
+    let project = login.body["token"]["project"]["id"].as_str().unwrap();
+    let token = login.header("x-subject-token");
+    for path in [
+        "/volume/v3/volumes".to_owned(),
+        "/volume/v3/volumes.json".to_owned(),
+        format!("/volume/v3/{project}/volumes"),
+        format!("/volume/v3/{project}/volumes.json?limit=1"),
+    ] {
+        let list = cloud.call(token, "GET", &path, Value::Null).await;
+        assert_eq!(
+            (list.status, list.body),
+            (StatusCode::OK, json!({"volumes": []})),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_json_or_refused() {
+    let cloud = Cloud::new();
+    let admin = cloud.admin().await;
+    let xml = [
+        ("X-Auth-Token", admin.as_str()),
+        ("Content-Type", "application/xml"),
+    ];
+    let refused = cloud
+        .send("POST", "/volume/v3/volumes", &xml, json!({}))
+        .await;
+    assert_eq!(refused.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(
+        refused.body["badMediaType"]["message"],
+        "Unsupported Content-Type"
+    );
+}

@@ -1,0 +1,162 @@
+//! A cloud within the process, for tests: real catalogue, real pool, the real router, no sockets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use store::disk::RealIo;
+use tower::ServiceExt;
+
+use crate::catalogue::{Catalogue, Options};
+use crate::clock::Clock;
+use crate::server::{
+    Config, Connection, ExportControl, Parts, Services, bootstrap, job_registry, router,
+};
+
+/// The admin's password.
+pub(crate) const PASSWORD: &str = "correct horse";
+
+/// The NBD side of a process without one: nothing is ever connected.
+struct NoExports;
+
+impl ExportControl for NoExports {
+    fn close_export(&self, _token: &str) {}
+
+    fn connections(&self) -> Vec<Connection> {
+        Vec::new()
+    }
+}
+
+/// A running cloud; its files go with it.
+pub(crate) struct Cloud {
+    pub(crate) services: Services,
+    router: Router,
+    hands: Arc<AtomicU64>,
+    _dir: tempfile::TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// A header as text; empty when absent.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Cloud {
+    /// A fresh cloud with its bootstrap data.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let io = Arc::new(RealIo::new());
+        let options = store::OpenOptions {
+            memory_bytes: 64 << 20,
+            ..store::OpenOptions::default()
+        };
+        let store = store::Store::open(io.clone(), &dir.path().join("pool"), options).unwrap();
+        let path = dir.path().join("catalogue.redb");
+        let hands = Arc::new(AtomicU64::new(1_700_000_000_000_000));
+        let services = Services::new(Parts {
+            catalogue: Catalogue::open_file(io.as_ref(), &path, Options::default()).unwrap(),
+            store,
+            config: Config::new("http://cloud.test:8080", "127.0.0.1", 10809),
+            exports: Arc::new(NoExports),
+            clock: Clock::manual(hands.clone()),
+        });
+        bootstrap(&services, PASSWORD).unwrap();
+        Self {
+            router: router(&services),
+            services,
+            hands,
+            _dir: dir,
+        }
+    }
+
+    /// Lets time pass.
+    pub(crate) fn advance_s(&self, seconds: u64) {
+        self.hands.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+
+    /// Runs all queued jobs.
+    pub(crate) fn run_jobs(&self) {
+        crate::jobs::run_pending(&self.services, &job_registry()).unwrap();
+    }
+
+    /// Sends a request with some headers; `Null` is no body.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let content = if body.is_null() {
+            Body::empty()
+        } else {
+            request = request.header("Content-Type", "application/json");
+            Body::from(body.to_string())
+        };
+        let request = request.body(content).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, content) = response.into_parts();
+        let bytes = content.collect().await.unwrap().to_bytes();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        }
+    }
+
+    /// Sends a request with a token.
+    pub(crate) async fn call(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
+        self.send(method, path, &[("X-Auth-Token", token)], body)
+            .await
+    }
+
+    /// Asks for a token by name and password.
+    pub(crate) async fn login(&self, user: &str, password: &str, scope: Value) -> Answer {
+        let user = json!({"name": user, "domain": {"id": "default"}, "password": password});
+        let identity = json!({"methods": ["password"], "password": {"user": user}});
+        let mut auth = json!({"identity": identity});
+        if !scope.is_null() {
+            auth["scope"] = scope;
+        }
+        self.send(
+            "POST",
+            "/identity/v3/auth/tokens",
+            &[],
+            json!({"auth": auth}),
+        )
+        .await
+    }
+
+    /// A token of a user on a project of the default domain, by name.
+    pub(crate) async fn token(&self, user: &str, password: &str, project: &str) -> String {
+        let scope = json!({"project": {"name": project, "domain": {"id": "default"}}});
+        let answer = self.login(user, password, scope).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.body);
+        answer.header("x-subject-token").to_owned()
+    }
+
+    /// A token of admin on the project admin.
+    pub(crate) async fn admin(&self) -> String {
+        self.token("admin", PASSWORD, "admin").await
+    }
+}
