@@ -23,6 +23,7 @@ use crate::events::Events;
 use crate::fault::Fault;
 use crate::jobs::{Registry, Runner};
 use crate::keystone::LoginLimiter;
+use crate::native::TreeVersion;
 use crate::{cinder, keystone, native};
 
 pub use config::Config;
@@ -48,6 +49,8 @@ pub enum Transport {
 /// A live NBD connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
+    /// Rises with every connection of this run.
+    pub id: u64,
     /// The volume or snapshot it reads and writes.
     pub object: Uuid,
     /// The attachment it came in by, over TCP.
@@ -97,6 +100,9 @@ struct Inner {
     clock: Clock,
     events: Events,
     logins: LoginLimiter,
+    started_us: u64,
+    tree: TreeVersion,
+    reclaiming: Arc<Semaphore>,
     blocking: Arc<Semaphore>,
     hashing: Arc<Semaphore>,
 }
@@ -108,8 +114,12 @@ pub struct Services(Arc<Inner>);
 impl Services {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
+        let started_us = parts.clock.now_us();
         Self(Arc::new(Inner {
-            events: Events::new(parts.clock.now_us()),
+            events: Events::new(started_us),
+            started_us,
+            tree: TreeVersion::default(),
+            reclaiming: Arc::new(Semaphore::new(1)),
             logins: LoginLimiter::default(),
             blocking: Arc::new(Semaphore::new(BLOCKING_MAX)),
             hashing: Arc::new(Semaphore::new(HASHING_MAX)),
@@ -156,6 +166,15 @@ impl Services {
         self.0.clock.now_us()
     }
 
+    /// When the services were put together, microseconds since 1970.
+    pub(crate) fn started_us(&self) -> u64 {
+        self.0.started_us
+    }
+
+    pub(crate) fn tree(&self) -> &TreeVersion {
+        &self.0.tree
+    }
+
     pub(crate) fn logins(&self) -> &LoginLimiter {
         &self.0.logins
     }
@@ -178,6 +197,15 @@ impl Services {
         work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         self.on_pool(self.0.hashing.clone(), work).await
+    }
+
+    /// As [`Services::blocking`], for reclaims: they take minutes, run one at a time, and must not
+    /// keep other requests from their turn.
+    pub(crate) async fn reclaiming<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.on_pool(self.0.reclaiming.clone(), work).await
     }
 
     async fn on_pool<T: Send + 'static>(

@@ -171,6 +171,7 @@ impl Exports for VolumeExports {
         let (Target::Volume(object) | Target::Snapshot(object)) = grant.target;
         let (guard, stop) = self.sessions.add(NewSession {
             connection: Connection {
+                id: 0,
                 object,
                 attachment: grant.attachment.as_ref().map(|(id, _)| *id),
                 transport: grant.transport,

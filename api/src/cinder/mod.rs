@@ -29,6 +29,7 @@ use axum::Router;
 use serde_json::Value;
 
 pub use exports::{ExportTarget, all_volumes, resolve_export, volumes_named};
+pub(crate) use volumes::find as find_volume;
 
 use crate::catalogue::{self, Writer};
 use crate::fault::Fault;

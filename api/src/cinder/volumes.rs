@@ -53,7 +53,7 @@ pub(super) fn routes() -> Router<Services> {
 }
 
 /// The volume if the caller may see it, or 404.
-pub(super) fn find(view: &impl View, caller: &Caller, id: &str) -> Result<Volume, Fault> {
+pub(crate) fn find(view: &impl View, caller: &Caller, id: &str) -> Result<Volume, Fault> {
     let parsed = Uuid::parse_str(id).map_err(|_| no_volume(id))?;
     let found = view.get::<Volume>(&parsed)?;
     found

@@ -3,6 +3,7 @@
 //! | request | answer | who |
 //! |---|---|---|
 //! | `GET /stats` | [`Stats`] | admin |
+//! | `GET /health` | [`Health`] | admin |
 //! | `GET /volumes` | [`VolumeStatsList`] | admin |
 //! | `GET /volumes/{id}/stats` | [`VolumeStats`] | owner |
 //! | `GET`, `PUT /volumes/{id}/source-length` | [`SourceLength`] | owner |

@@ -11,7 +11,7 @@ use super::device::Traffic;
 
 /// A session to begin.
 pub(super) struct NewSession {
-    /// How it is listed, before any traffic.
+    /// How it is listed, before it has an id and any traffic.
     pub(super) connection: Connection,
     /// The secret name of the attachment's export, if it came in by one.
     pub(super) token: Option<String>,
@@ -63,13 +63,14 @@ impl Sessions {
 
     /// The sessions, oldest first.
     pub(super) fn list(&self) -> Vec<Connection> {
-        let listed = |session: &NewSession| {
+        let listed = |(id, session): (&u64, &NewSession)| {
             let mut connection = session.connection.clone();
+            connection.id = *id;
             connection.read_bytes = session.traffic.read_bytes.load(Ordering::Relaxed);
             connection.written_bytes = session.traffic.written_bytes.load(Ordering::Relaxed);
             connection
         };
-        self.lock().live.values().map(listed).collect()
+        self.lock().live.iter().map(listed).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -109,6 +110,7 @@ mod tests {
     fn session(token: Option<&str>) -> NewSession {
         NewSession {
             connection: Connection {
+                id: 0,
                 object: Uuid::nil(),
                 attachment: None,
                 transport: Transport::Tcp,

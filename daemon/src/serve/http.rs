@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
@@ -24,6 +24,9 @@ use tokio::task::JoinSet;
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 /// For a request as a whole, body and work: the slowest waits for one bounded job step.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+/// The one request without that limit: an operator waits for all of the raw tier to be packed. Its
+/// body is never read, and others than administrators are answered at once.
+const UNLIMITED: (Method, &str) = (Method::POST, "/cinderblock/v1/reclaim");
 /// Bytes of a request's head and of read-ahead; far above what any client sends.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Headers of a request.
@@ -146,6 +149,9 @@ async fn serve(
 
 /// Layer: ends requests that take too long, be it for a body that does not come.
 async fn limit_time(request: Request, next: Next) -> Response {
+    if (request.method(), request.uri().path()) == (&UNLIMITED.0, UNLIMITED.1) {
+        return next.run(request).await;
+    }
     match tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),

@@ -1,0 +1,181 @@
+//! `/stats`, `/health` and `/volumes`: the pool at a glance.
+
+use axum::Json;
+use axum::extract::State;
+use store::PoolStats;
+use uuid::Uuid;
+
+use crate::auth::Caller;
+use crate::fault::Fault;
+use crate::server::Services;
+use crate::types::native as wire;
+
+/// Share of the raw tier's quota, in per cent, from which packing is too slow: writers wait at 100.
+const RAW_TIER_WARNING: u64 = 90;
+/// Share of the file system, in per cent, below which someone should look: packing needs room to
+/// work in.
+const FREE_WARNING: u64 = 5;
+
+pub(super) async fn show(
+    State(services): State<Services>,
+    caller: Caller,
+) -> Result<Json<wire::Stats>, Fault> {
+    caller.check_admin("cinderblock:get_stats")?;
+    services.blocking(|services| Ok(Json(read(services)))).await
+}
+
+pub(super) async fn health(
+    State(services): State<Services>,
+    caller: Caller,
+) -> Result<Json<wire::Health>, Fault> {
+    caller.check_admin("cinderblock:get_health")?;
+    services
+        .blocking(|services| {
+            let store = services.store();
+            Ok(Json(judge(&store.stats(), store.stalled())))
+        })
+        .await
+}
+
+pub(super) async fn volumes(
+    State(services): State<Services>,
+    caller: Caller,
+) -> Result<Json<wire::VolumeStatsList>, Fault> {
+    caller.check_admin("cinderblock:get_all_volume_stats")?;
+    services
+        .blocking(|services| {
+            let store = services.store();
+            let listed = store.volumes().into_iter();
+            // A volume may go between the two calls.
+            let stats = listed.filter_map(|volume| {
+                let stats = store.volume_stats(volume.id).ok()?;
+                Some(of_volume(volume.id.0, &stats))
+            });
+            let volumes = stats.collect();
+            Ok(Json(wire::VolumeStatsList { volumes }))
+        })
+        .await
+}
+
+/// The wire form of a volume's statistics.
+pub(super) fn of_volume(id: Uuid, stats: &store::VolumeStats) -> wire::VolumeStats {
+    wire::VolumeStats {
+        id: id.to_string(),
+        logical_bytes: stats.logical_bytes,
+        referenced_bytes: stats.referenced_bytes,
+        written_bytes: stats.written_bytes,
+        read_bytes: stats.read_bytes,
+        write_ops: stats.write_ops,
+        read_ops: stats.read_ops,
+    }
+}
+
+fn read(services: &Services) -> wire::Stats {
+    let pool = services.store().stats();
+    wire::Stats {
+        at_us: services.now_us(),
+        started_us: services.started_us(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        health: judge(&pool, services.store().stalled()),
+        pool: space(&pool),
+        host: traffic(&pool),
+        volumes: pool.volumes,
+        snapshots: pool.snapshots,
+        connections: services.exports().connections().len() as u64,
+    }
+}
+
+fn space(pool: &PoolStats) -> wire::PoolSpace {
+    wire::PoolSpace {
+        logical_bytes: pool.logical_bytes,
+        referenced_bytes: pool.referenced_bytes,
+        unique_bytes: pool.unique_bytes,
+        stored_bytes: pool.stored_bytes,
+        dead_bytes: pool.dead_bytes,
+        raw_tier_bytes: pool.raw_tier_bytes,
+        raw_tier_quota_bytes: pool.raw_tier_quota_bytes,
+        metadata_bytes: pool.metadata_bytes,
+        free_bytes: pool.free_bytes,
+        total_bytes: pool.total_bytes,
+    }
+}
+
+fn traffic(pool: &PoolStats) -> wire::HostTraffic {
+    wire::HostTraffic {
+        written_bytes: pool.written_bytes,
+        read_bytes: pool.read_bytes,
+        write_ops: pool.write_ops,
+        read_ops: pool.read_ops,
+        flushes: pool.flushes,
+        dedup_hit_bytes: pool.dedup_hit_bytes,
+    }
+}
+
+/// `part` of `whole` in per cent; nothing is all of nothing.
+fn per_cent(part: u64, whole: u64) -> u64 {
+    let share = u128::from(part) * 100 / u128::from(whole.max(1));
+    u64::try_from(share).unwrap_or(u64::MAX)
+}
+
+/// What the counters say of the pool's health.
+fn judge(pool: &PoolStats, stalled: Option<String>) -> wire::Health {
+    let mut reasons = Vec::new();
+    reasons.extend(stalled.map(|why| format!("Packing cannot go on: {why}.")));
+    let used = per_cent(pool.raw_tier_bytes, pool.raw_tier_quota_bytes);
+    if pool.raw_tier_quota_bytes > 0 && used >= RAW_TIER_WARNING {
+        reasons.push(format!(
+            "The raw tier is {used} % full; writers wait when it is full."
+        ));
+    }
+    if pool.total_bytes > 0 && per_cent(pool.free_bytes, pool.total_bytes) < FREE_WARNING {
+        reasons.push(format!(
+            "Less than {FREE_WARNING} % of the file system is free."
+        ));
+    }
+    let mut state = match reasons.is_empty() {
+        true => wire::HealthState::Ok,
+        false => wire::HealthState::Warning,
+    };
+    if pool.failed {
+        state = wire::HealthState::Failed;
+        let why = "The pool stopped acknowledging after a failed write or sync; see the log and start the daemon again.";
+        reasons.insert(0, why.to_owned());
+    }
+    wire::Health { state, reasons }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::PoolStats;
+
+    use super::judge;
+    use crate::types::native::HealthState;
+
+    #[test]
+    fn the_worst_check_decides() {
+        let good = PoolStats {
+            raw_tier_bytes: 89,
+            raw_tier_quota_bytes: 100,
+            free_bytes: 5,
+            total_bytes: 100,
+            ..PoolStats::default()
+        };
+        assert_eq!(judge(&good, None).state, HealthState::Ok);
+        assert_eq!(judge(&PoolStats::default(), None).state, HealthState::Ok);
+        let full = PoolStats {
+            raw_tier_bytes: 90,
+            free_bytes: 4,
+            ..good
+        };
+        let health = judge(&full, Some("no room".to_owned()));
+        assert_eq!(health.state, HealthState::Warning);
+        assert_eq!(health.reasons.len(), 3);
+        let failed = PoolStats {
+            failed: true,
+            ..good
+        };
+        let health = judge(&failed, None);
+        assert_eq!(health.state, HealthState::Failed);
+        assert_eq!(health.reasons.len(), 1);
+    }
+}
