@@ -108,9 +108,9 @@ fn wrong_configuration_names_the_line() -> Result<()> {
     let home = tempfile::tempdir()?;
     let file = home.path().join("config.toml");
     for (text, hint) in [
-        ("[nbd\n", "line 1"),
+        ("[nbd\n", "config.toml:1:"),
         ("\n\nno_such_key = 1\n", "no_such_key"),
-        ("\n[nbd]\nlisten = 7\n", "line 3"),
+        ("\n[nbd]\nlisten = 7\n", "config.toml:3:"),
         ("[nbd]\nlisten = \"0.0.0.0:0\"\n", "allow_plaintext"),
     ] {
         fs::write(&file, text)?;
