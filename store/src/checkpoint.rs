@@ -69,6 +69,7 @@ impl Engine {
         }
         maintenance.applied_sequence = cut.sequence;
         maintenance.written_at_checkpoint = self.written_bytes();
+        maintenance.ops_at_checkpoint = self.write_ops();
         maintenance.checkpoint_us = self.io.now_us();
         Ok(())
     }
@@ -141,11 +142,11 @@ impl Engine {
         }
         self.put_layers(&writer, cut, &deltas)?;
         let limit = self.put_checkpoint(&writer, cut.sequence, cut.last_layer)?;
-        self.commit_runs(
-            writer,
-            &touched,
-            cut.frozen.iter().any(|frozen| frozen.has_children),
-        )?;
+        let has_children = cut.frozen.iter().any(|frozen| frozen.has_children);
+        self.commit_runs(writer, &touched, || {
+            // A layer begun since the cut may have looked up the old runs.
+            has_children || self.state.read().expect(poisoned!()).last_layer() > cut.last_layer
+        })?;
         self.containers.reserve(limit);
         let mut state = self.state.write().expect(poisoned!());
         for (id, delta) in deltas {
@@ -213,12 +214,12 @@ impl Engine {
         &self,
         writer: IndexWriter,
         touched: &[(LayerId, u32)],
-        forget_all: bool,
+        forget_all: impl FnOnce() -> bool,
     ) -> Result<()> {
         writer.commit()?;
         let mut version = self.run_cache.version.write().expect(poisoned!());
         *version += 1;
-        if forget_all {
+        if forget_all() {
             self.run_cache.runs.clear();
         } else {
             for key in touched {
@@ -289,7 +290,9 @@ impl Applier<'_> {
             if let Some((_, current, _)) = &mut self.current {
                 for chunk in at..until {
                     let address = piece.first.advance(chunk - piece.start);
-                    current.set((chunk - run_start) as usize, address);
+                    let index = (chunk - run_start) as usize;
+                    self.maintenance.replaced_chunks += u64::from(current.get(index).is_data());
+                    current.set(index, address);
                 }
             }
             at = until;

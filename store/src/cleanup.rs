@@ -78,7 +78,7 @@ impl Engine {
         if done {
             writer.delete_layer(layer)?;
         }
-        self.commit_runs(writer, &[], false)?;
+        self.commit_runs(writer, &[], || false)?;
         if done {
             self.state.write().expect(poisoned!()).layers.remove(&layer);
         }
@@ -105,7 +105,7 @@ impl Engine {
             self.finish_merge(&writer, layer, into)?;
         }
         // Who saw these runs as the layer's own must look again.
-        self.commit_runs(writer, &[], true)?;
+        self.commit_runs(writer, &[], || true)?;
         if done {
             let mut state = self.state.write().expect(poisoned!());
             unlink(&mut state, layer, into);

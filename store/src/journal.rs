@@ -93,6 +93,8 @@ pub(crate) struct Journal {
     prefill: bool,
     containers: Arc<ContainerIds>,
     inner: Mutex<Inner>,
+    /// Held by whoever makes spares: others wait for those instead of making their own.
+    making: Mutex<()>,
     /// A turn of writing ended.
     changed: Condvar,
     /// A segment began or went, or a spare came.
@@ -134,6 +136,7 @@ impl Journal {
     /// # Errors
     /// `NoSpace` when the file system is full.
     pub(crate) fn prepare_spares(&self) -> Result<()> {
+        let _one = self.making.lock().expect(poisoned!());
         loop {
             let mut inner = self.lock();
             if inner.spares.len() >= SPARES {
@@ -191,6 +194,13 @@ impl Journal {
             .map(|segment| segment.header.first_sequence)
             .min()
             .unwrap_or(0)
+    }
+
+    /// Makes the names of segments durable: what was given back does not return after a crash.
+    pub(crate) fn sync_names(&self) -> Result<()> {
+        self.io
+            .sync_dir(&self.dir)
+            .map_err(|e| Error::io("syncing the journal's folder", e))
     }
 
     /// Forgets a segment whose chunks are all elsewhere. Reads that already hold it may go on.

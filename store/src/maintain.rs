@@ -11,7 +11,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::DomainId;
-use crate::Result;
 use crate::addr::ContainerId;
 use crate::chunk::DomainKey;
 use crate::dedup::Dedup;
@@ -19,9 +18,14 @@ use crate::engine::Engine;
 use crate::index::LayerId;
 use crate::journal::poisoned;
 use crate::mark::Mark;
+use crate::{Error, ErrorKind, Result};
 
 /// Written bytes after which a checkpoint is due: bounds the time a restart takes to replay.
 const CHECKPOINT_BYTES: u64 = 1 << 30;
+/// Writes, trims and zeroings after which a checkpoint is due: each may be an overlay entry.
+const CHECKPOINT_OPS: u64 = 1 << 20;
+/// Overwritten chunks after which a mark may find something to free: 256 MiB.
+const REPLACED_CHUNKS: u64 = 1 << 16;
 /// Time after which a checkpoint is due when anything was written.
 const CHECKPOINT_US: u64 = 60_000_000;
 /// The raw tier is packed without an ended segment when nothing was written for so long.
@@ -38,6 +42,7 @@ pub(crate) struct Maintenance {
     /// Everything up to here is in the index.
     pub(crate) applied_sequence: u64,
     pub(crate) written_at_checkpoint: u64,
+    pub(crate) ops_at_checkpoint: u64,
     pub(crate) checkpoint_us: u64,
     /// Layers merged away that journal segments may still name: into what, and the journal's last
     /// sequence when that happened.
@@ -49,6 +54,8 @@ pub(crate) struct Maintenance {
     pub(crate) mark: Option<Mark>,
     /// Whether something was dropped since the last mark began.
     pub(crate) garbage: bool,
+    /// Mapped chunks that were overwritten or discarded since the last mark began.
+    pub(crate) replaced_chunks: u64,
     /// Bytes written when the pool was last seen, and since when that has not changed.
     idle: (u64, u64),
 }
@@ -58,6 +65,8 @@ impl Maintenance {
         Self {
             applied_sequence,
             written_at_checkpoint: 0,
+            ops_at_checkpoint: 0,
+            replaced_chunks: 0,
             checkpoint_us: now_us,
             merged: HashMap::new(),
             dedup,
@@ -195,44 +204,60 @@ fn background(engine: &Engine) {
 }
 
 impl Engine {
-    /// Does what is most needed; says whether there was anything.
+    /// Takes one turn of everything that waits, so that nothing starves; says whether there was
+    /// anything. A lack of space stops only what needs space: deleting and freeing go on.
     pub(crate) fn step(&self, maintenance: &mut Maintenance) -> Result<bool> {
         if self.journal.has_failed() {
             return Ok(false);
         }
+        let mut blocked = None;
         if self.journal.wants_spares() && self.journal.bytes() < self.raw_quota_bytes {
-            self.journal.prepare_spares()?;
+            set_aside(&mut blocked, self.journal.prepare_spares())?;
         }
-        self.note_idleness(maintenance)?;
-        if !self.journal.ended_segments().is_empty() {
-            if self.hook_step(maintenance)? {
-                return Ok(true);
+        set_aside(&mut blocked, self.note_idleness(maintenance))?;
+        let mut worked = false;
+        let ended = !self.journal.ended_segments().is_empty();
+        if ended || self.checkpoint_due(maintenance) {
+            self.checkpoint(maintenance)?;
+            worked = !ended;
+        }
+        worked |= self.hook_step(maintenance);
+        // Packing without the fingerprints of earlier runs would store again what is there.
+        if ended && (maintenance.unhooked.is_empty() || self.raw_tier_is_tight()) {
+            let packed = self.pack_round(maintenance);
+            worked |= set_aside(&mut blocked, packed)?.unwrap_or(false);
+        }
+        worked |= self.clean_up_step(maintenance)?;
+        worked |= self.reclaim_step(maintenance)?;
+        match blocked {
+            Some(error) if !worked => Err(error),
+            _ => {
+                self.restore_reserve();
+                Ok(worked)
             }
-            self.checkpoint(maintenance)?;
-            return self.pack_round(maintenance);
         }
-        if self.checkpoint_due(maintenance) {
-            self.checkpoint(maintenance)?;
-            return Ok(true);
-        }
+    }
+
+    fn raw_tier_is_tight(&self) -> bool {
+        self.journal.bytes() > self.raw_quota_bytes / 2
+    }
+
+    fn reclaim_step(&self, maintenance: &mut Maintenance) -> Result<bool> {
         if maintenance.mark.is_some() {
             self.mark_step(maintenance)?;
             return Ok(true);
         }
-        if self.clean_up_step(maintenance)? {
-            return Ok(true);
+        if !maintenance.garbage && maintenance.replaced_chunks < REPLACED_CHUNKS {
+            return Ok(false);
         }
-        if maintenance.garbage {
-            self.checkpoint(maintenance)?;
-            self.start_mark(maintenance);
-            return Ok(true);
-        }
-        self.restore_reserve();
-        self.hook_step(maintenance)
+        self.checkpoint(maintenance)?;
+        self.start_mark(maintenance);
+        Ok(true)
     }
 
     fn checkpoint_due(&self, maintenance: &Maintenance) -> bool {
         let written = self.written_bytes() - maintenance.written_at_checkpoint;
+        let ops = self.write_ops() - maintenance.ops_at_checkpoint;
         let structural = !self
             .state
             .read()
@@ -241,7 +266,7 @@ impl Engine {
             .layers
             .is_empty();
         let late = self.io.now_us() > maintenance.checkpoint_us + CHECKPOINT_US;
-        written >= CHECKPOINT_BYTES || structural || (late && written > 0)
+        written >= CHECKPOINT_BYTES || ops >= CHECKPOINT_OPS || structural || (late && ops > 0)
     }
 
     /// Ends the current segment of a pool that has been quiet for a while, so that it gets packed.
@@ -256,33 +281,61 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads the fingerprints of some containers that an earlier run of the program packed.
-    pub(crate) fn hook_step(&self, maintenance: &mut Maintenance) -> Result<bool> {
+    /// Reads the fingerprints of some containers that an earlier run of the program packed. They only
+    /// save space, so one that cannot be read is passed over.
+    pub(crate) fn hook_step(&self, maintenance: &mut Maintenance) -> bool {
         for _ in 0..HOOKS_AT_ONCE {
             let Some(container) = maintenance.unhooked.pop() else {
-                return Ok(false);
+                return false;
             };
-            if let Some(prints) = self.fingerprints_of(container)? {
-                maintenance.dedup.insert_container(container, &prints);
+            match self.fingerprints_of(container) {
+                Ok(Some(prints)) => maintenance.dedup.insert_container(container, &prints),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "fingerprints cannot be read"),
             }
         }
-        Ok(true)
+        true
     }
 
-    /// Packs all there is, cleans up and frees what nothing needs; the bytes given back.
+    /// Packs all there is, cleans up and frees what nothing needs; the bytes given back. Space that
+    /// is lacking for packing may come from the freeing, so packing is tried again after it.
     pub(crate) fn reclaim_all(&self, maintenance: &mut Maintenance) -> Result<u64> {
-        while self.hook_step(maintenance)? {}
-        self.journal.roll_now()?;
+        while self.hook_step(maintenance) {}
+        let mut blocked = None;
+        set_aside(&mut blocked, self.journal.roll_now())?;
         self.checkpoint(maintenance)?;
-        while self.pack_round(maintenance)? {}
+        set_aside(&mut blocked, self.pack_waiting(maintenance))?;
         while self.clean_up_step(maintenance)? {
             self.checkpoint(maintenance)?;
         }
         self.start_mark(maintenance);
-        loop {
+        let freed = loop {
             if let Some(freed) = self.mark_step(maintenance)? {
-                return Ok(freed);
+                break freed;
             }
+        };
+        if blocked.is_some() {
+            self.journal.roll_now()?;
+            self.checkpoint(maintenance)?;
+            self.pack_waiting(maintenance)?;
         }
+        Ok(freed)
+    }
+
+    fn pack_waiting(&self, maintenance: &mut Maintenance) -> Result<()> {
+        while self.pack_round(maintenance)? {}
+        Ok(())
+    }
+}
+
+/// Keeps a lack of space for later; other errors end the turn.
+fn set_aside<T>(blocked: &mut Option<Error>, outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::NoSpace => {
+            *blocked = Some(error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }

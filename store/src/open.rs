@@ -35,6 +35,8 @@ const CONTAINER_RESERVE: u64 = 1 << 16;
 const RESERVE_BYTES_MAX: u64 = 64 << 20;
 /// Below this much free space the reserve is given up.
 const TIGHT_BYTES: u64 = 16 << 20;
+/// Segments that the raw tier holds at least: one is written while others are packed.
+const QUOTA_SEGMENTS: u64 = 4;
 /// A cached run and its key, in bytes.
 const SEEN_RUN_BYTES: u64 = 1200;
 /// Forwarding rows kept decoded: 8 KiB each.
@@ -137,7 +139,10 @@ impl Engine {
             epochs: Epochs::default(),
             counters: Counters::default(),
             dedup_hit_bytes: 0.into(),
-            raw_quota_bytes: options.raw_tier_bytes.unwrap_or_else(|| raw_quota(space)),
+            raw_quota_bytes: options
+                .raw_tier_bytes
+                .unwrap_or_else(|| raw_quota(space))
+                .max(QUOTA_SEGMENTS * u64::from(segment_blocks(space)) * BLOCK_BYTES as u64),
             maintenance: Mutex::new(maintenance),
             threads: Threads::default(),
         });

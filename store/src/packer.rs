@@ -70,16 +70,16 @@ impl Engine {
         }
         self.release_reserve_if_tight();
         let mut round = Round::default();
-        for segment in &segments {
-            self.pack_segment(maintenance, &mut round, segment)?;
-            round.last_segment = segment.header.number;
+        if let Err(error) = self.pack_all(maintenance, &mut round, &segments) {
+            self.abandon(maintenance, &round);
+            return Err(error);
         }
-        self.finish_containers(maintenance, &mut round)?;
-        self.packs.sync()?;
         if let Err(error) = self.commit_round(maintenance, round) {
             self.journal.fail();
             return Err(error);
         }
+        // Reads that looked up an address before the commit may still want the segment.
+        self.epochs.wait();
         for segment in &segments {
             self.journal.forget(segment);
         }
@@ -88,6 +88,31 @@ impl Engine {
             self.journal.recycle(segment)?;
         }
         Ok(true)
+    }
+
+    fn pack_all(
+        &self,
+        maintenance: &mut Maintenance,
+        round: &mut Round,
+        segments: &[Arc<Segment>],
+    ) -> Result<()> {
+        for segment in segments {
+            self.pack_segment(maintenance, round, segment)?;
+            round.last_segment = segment.header.number;
+        }
+        self.finish_containers(maintenance, round)?;
+        self.packs.sync()
+    }
+
+    /// Takes back what a round has made that will not be committed: no row may ever refer to it.
+    fn abandon(&self, maintenance: &mut Maintenance, round: &Round) {
+        for (id, row) in &round.rows {
+            self.places.write().expect(poisoned!()).remove(id);
+            maintenance.dedup.forget_container(*id);
+            if let Err(error) = self.packs.free(row.location.local()) {
+                tracing::warn!(%error, "an unused container stays until the next opening");
+            }
+        }
     }
 
     fn pack_segment(
@@ -106,7 +131,16 @@ impl Engine {
         while at < live.len() {
             let count = consecutive(&live[at..]).min(256);
             let part = &mut data[..count * CHUNK_BYTES];
-            segment.read(live[at].block, part)?;
+            if let Err(error) = segment.read(live[at].block, part) {
+                if error.kind() != ErrorKind::Corrupt {
+                    return Err(error);
+                }
+                // Reading these chunks has been an error and stays one; the others are saved.
+                tracing::error!(%error, "damaged chunks are left out of packing");
+                self.pack_readable(maintenance, round, segment, &live[at..at + count])?;
+                at += count;
+                continue;
+            }
             for (one, chunk) in live[at..at + count]
                 .iter()
                 .zip(part.chunks_exact(CHUNK_BYTES))
@@ -114,6 +148,25 @@ impl Engine {
                 self.pack_chunk(maintenance, round, segment, *one, chunk)?;
             }
             at += count;
+        }
+        Ok(())
+    }
+
+    /// Packs those of some chunks that can be read.
+    fn pack_readable(
+        &self,
+        maintenance: &mut Maintenance,
+        round: &mut Round,
+        segment: &Segment,
+        live: &[Live],
+    ) -> Result<()> {
+        let mut chunk = [0; CHUNK_BYTES];
+        for one in live {
+            match segment.read(one.block, &mut chunk) {
+                Ok(()) => self.pack_chunk(maintenance, round, segment, *one, &chunk)?,
+                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -323,7 +376,7 @@ impl Engine {
             self.forwards.insert(id, Arc::new(row));
         }
         // Runs seen through other stacks may be these runs.
-        self.commit_runs(writer, &touched, true)?;
+        self.commit_runs(writer, &touched, || true)?;
         self.containers.reserve(limit);
         self.dedup_hit_bytes
             .fetch_add(round.hit_chunks * CHUNK_BYTES as u64, Ordering::Relaxed);

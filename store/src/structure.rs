@@ -12,7 +12,6 @@ use crate::index::LayerId;
 use crate::journal::record::{Cut, Record};
 use crate::journal::{Purpose, poisoned};
 use crate::state::{State, VolumeState};
-use crate::store::ZeroMode;
 use crate::{
     DomainId, Error, ErrorKind, PoolStats, Result, SnapshotId, VolumeId, VolumeSpec, VolumeStats,
 };
@@ -116,8 +115,11 @@ impl Engine {
         let _structure = self.structure.lock().expect(poisoned!());
         let mut sorted = pairs.to_vec();
         sorted.sort_by_key(|(_, volume)| *volume);
-        if sorted.windows(2).any(|two| two[0].1 == two[1].1) {
-            let context = "a volume is named twice".to_owned();
+        let mut ids: Vec<SnapshotId> = pairs.iter().map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        let repeated = ids.windows(2).any(|two| two[0] == two[1]);
+        if repeated || sorted.windows(2).any(|two| two[0].1 == two[1].1) {
+            let context = "a volume or a snapshot is named twice".to_owned();
             return Err(Error::new(ErrorKind::InvalidInput, context));
         }
         let (cuts, volumes) = {
@@ -184,12 +186,12 @@ impl Engine {
         let _structure = self.structure.lock().expect(poisoned!());
         let volume = Arc::clone(self.state.read().expect(poisoned!()).volume(id)?);
         let old = volume.size_bytes();
-        if size_bytes < old {
-            // What is cut off must not come back when the volume grows again.
-            self.zero_bytes(&volume, size_bytes, old - size_bytes, ZeroMode::Deallocate)?;
-        }
         if size_bytes != old {
             let _alone = volume.gate.write().expect(poisoned!());
+            if size_bytes < old {
+                // What is cut off must not come back when the volume grows again.
+                self.cut_off(&volume, size_bytes)?;
+            }
             self.carry_out(&Record::ResizeVolume {
                 volume: id,
                 size_bytes,
@@ -246,6 +248,11 @@ impl Engine {
             self.journal.wait_for_change();
         }
         Ok(())
+    }
+
+    /// Writes, trims and zeroings since the pool was opened.
+    pub(crate) fn write_ops(&self) -> u64 {
+        self.counters.write_ops.load(Ordering::Relaxed)
     }
 
     /// Bytes written by guests since the pool was opened.

@@ -8,11 +8,14 @@ use crate::journal::{APPEND_CHUNKS_MAX, Purpose, poisoned};
 use crate::layer::Layer;
 use crate::state::VolumeState;
 use crate::store::ZeroMode;
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Beyond this, zeroing always leaves a hole: nothing is ever preallocated, so the only difference
 /// would be a map entry for each chunk.
 const ZERO_CHUNKS_MAX: u64 = (1 << 30) / CHUNK_BYTES as u64;
+
+/// How often an append looks for room that others may take first.
+const ROOM_TRIES: usize = 64;
 
 impl Engine {
     /// Writes bytes anywhere; the caller has checked the bounds.
@@ -20,10 +23,12 @@ impl Engine {
         let chunk_bytes = CHUNK_BYTES as u64;
         if offset.is_multiple_of(chunk_bytes) && data.len().is_multiple_of(CHUNK_BYTES) {
             let _shared = volume.gate.read().expect(poisoned!());
+            Self::admit(volume, offset + data.len() as u64)?;
             return self.write_chunks(volume.chain().head(), offset >> CHUNK_SHIFT, data);
         }
         // What surrounds the bytes is read and written again: nobody may change it in between.
         let _alone = volume.gate.write().expect(poisoned!());
+        Self::admit(volume, offset + data.len() as u64)?;
         let mut rest = data;
         let mut at = offset;
         while !rest.is_empty() {
@@ -111,19 +116,54 @@ impl Engine {
         })
     }
 
-    /// Runs an append inside the cut; when the journal lacks room, makes some and tries once more.
+    /// Runs an append inside the cut; when the journal lacks room, makes some and tries again. Others
+    /// may take the room first, so once is not always enough.
     fn appending(&self, append: impl Fn() -> Result<()>) -> Result<()> {
         let once = || {
             let _cut = self.cut.read().expect(poisoned!());
             append()
         };
-        match once() {
-            Err(error) if error.kind() == ErrorKind::NoSpace => {
-                self.journal.prepare_spares()?;
-                once()
+        for _ in 0..ROOM_TRIES {
+            match once() {
+                Err(error) if error.kind() == ErrorKind::NoSpace => {
+                    self.journal.prepare_spares()?;
+                }
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
+        once()
+    }
+
+    /// Looked at once more under the gate: the volume may have been deleted or cut down since the
+    /// caller looked, and its layer must not be written to any more.
+    fn admit(volume: &VolumeState, end: u64) -> Result<()> {
+        if volume.is_gone() {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("volume {} is gone", volume.id),
+            ));
+        }
+        if end > volume.size_bytes() {
+            let context = format!("the end of volume {} was passed", volume.id);
+            return Err(Error::new(ErrorKind::InvalidInput, context));
+        }
+        Ok(())
+    }
+
+    /// Discards everything from `size_bytes` on. The gate is held alone.
+    pub(crate) fn cut_off(&self, volume: &VolumeState, size_bytes: u64) -> Result<()> {
+        let skip = (size_bytes % CHUNK_BYTES as u64) as usize;
+        let first = size_bytes.div_ceil(CHUNK_BYTES as u64);
+        let last = volume.size_bytes().div_ceil(CHUNK_BYTES as u64);
+        if skip != 0 {
+            let zeroes = [0; CHUNK_BYTES];
+            self.merge(volume, size_bytes >> CHUNK_SHIFT, skip, &zeroes[skip..])?;
+        }
+        if first < last {
+            let chain = volume.chain();
+            self.map_constant(chain.head(), first, last - first, Address::HOLE)?;
+        }
+        Ok(())
     }
 
     /// Makes a range of bytes read as zeroes; the caller has checked the bounds.
@@ -148,6 +188,7 @@ impl Engine {
         };
         if first < last {
             let _shared = volume.gate.read().expect(poisoned!());
+            Self::admit(volume, end)?;
             let count = (last - first) >> CHUNK_SHIFT;
             let keep = mode == ZeroMode::Allocate && count <= ZERO_CHUNKS_MAX;
             let what = if keep { Address::ZERO } else { Address::HOLE };

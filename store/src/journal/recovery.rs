@@ -63,6 +63,7 @@ impl Journal {
             prefill: settings.prefill,
             containers: settings.containers,
             inner: Mutex::new(begun),
+            making: Mutex::new(()),
             changed: Condvar::new(),
             room: Condvar::new(),
             segments_in_use: AtomicU64::new(segments.len() as u64),

@@ -24,6 +24,8 @@ use crate::{Error, ErrorKind, Result};
 /// Data of a batch beyond which it is closed, in blocks: group commit is at full disk speed from
 /// 128 KiB on, and a batch is held in memory until it is written.
 const BATCH_DATA_BLOCKS: u32 = 1024;
+/// Record bytes beyond which a batch is closed: far below what recovery accepts.
+const BATCH_TABLE_BYTES: usize = 1 << 20;
 /// Unwritten bytes beyond which appenders write before they go on.
 const QUEUE_BYTES_MAX: usize = 32 << 20;
 /// Chunks of one append: a batch, and a segment of the smallest size, always has room for it.
@@ -48,6 +50,12 @@ struct OpenBatch {
     table: Vec<u8>,
     records: u32,
     data_blocks: u32,
+}
+
+impl OpenBatch {
+    fn is_full(&self) -> bool {
+        self.data_blocks >= BATCH_DATA_BLOCKS || self.table.len() >= BATCH_TABLE_BYTES
+    }
 }
 
 /// A batch that is written, or waits for it.
@@ -84,6 +92,8 @@ pub(super) struct Inner {
     durable_sequence: u64,
     busy: bool,
     pub(super) failed: bool,
+    /// Flushes that wait: whoever writes next syncs for them.
+    flushers: usize,
     free_buffers: Vec<AlignedBuf>,
 }
 
@@ -110,6 +120,7 @@ impl Inner {
             durable_sequence: next_sequence - 1,
             busy: false,
             failed: false,
+            flushers: 0,
             free_buffers: Vec::new(),
         }
     }
@@ -220,10 +231,7 @@ impl Journal {
         record::append_write(&mut open.table, layer, first_chunk, relative, checksums);
         open.records += 1;
         open.data_blocks += blocks;
-        let (address, full) = (
-            open.segment.address(block),
-            open.data_blocks >= BATCH_DATA_BLOCKS,
-        );
+        let (address, full) = (open.segment.address(block), open.is_full());
         if full {
             inner.close_batch();
             self.pending.notify_one();
@@ -240,7 +248,12 @@ impl Journal {
         let open = inner.open_batch();
         open.table.extend_from_slice(&encoded);
         open.records += 1;
-        Ok(inner.last_sequence())
+        let full = open.is_full();
+        let sequence = inner.last_sequence();
+        if full {
+            inner.close_batch();
+        }
+        Ok(sequence)
     }
 
     fn make_room(
@@ -252,6 +265,13 @@ impl Journal {
     ) -> Result<()> {
         if inner.failed {
             return Err(Self::failed());
+        }
+        if purpose == Purpose::Data && inner.spares.is_empty() {
+            // What is left of this segment is for deleting and freeing.
+            return Err(Error::new(
+                ErrorKind::NoSpace,
+                "no room for another journal segment",
+            ));
         }
         if inner.fits(blocks, table) {
             return Ok(());
@@ -331,11 +351,13 @@ impl Journal {
             if inner.failed {
                 return Err(Self::failed());
             }
+            inner.close_batch();
             if inner.busy {
+                inner.flushers += 1;
                 inner = self.changed.wait(inner).expect(poisoned!());
+                inner.flushers -= 1;
                 continue;
             }
-            inner.close_batch();
             inner = self.carry_out(inner, Sync::Yes)?;
         }
         if inner.failed {
@@ -391,6 +413,7 @@ impl Journal {
         sync: Sync,
     ) -> Result<MutexGuard<'a, Inner>> {
         debug_assert!(!inner.busy);
+        let sync = if inner.flushers > 0 { Sync::Yes } else { sync };
         inner.busy = true;
         let steps: Vec<Step> = mem::take(&mut inner.queue).into();
         inner.in_flight.clone_from(&steps);
