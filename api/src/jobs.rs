@@ -15,6 +15,8 @@
 
 mod record;
 mod runner;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -13,9 +13,7 @@ use tower::ServiceExt;
 
 use crate::catalogue::{Catalogue, Options};
 use crate::clock::Clock;
-use crate::server::{
-    Config, Connection, ExportControl, Parts, Services, bootstrap, job_registry, router,
-};
+use crate::server::{Config, Connection, ExportControl, Parts, Services, bootstrap, router};
 
 /// The admin's password.
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -86,11 +84,6 @@ impl Cloud {
     /// Lets time pass.
     pub(crate) fn advance_s(&self, seconds: u64) {
         self.hands.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
-    }
-
-    /// Runs all queued jobs.
-    pub(crate) fn run_jobs(&self) {
-        crate::jobs::run_pending(&self.services, &job_registry()).unwrap();
     }
 
     /// Sends a request with some headers; `Null` is no body.

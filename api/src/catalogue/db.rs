@@ -94,7 +94,17 @@ impl Catalogue {
             let context = format!("catalogue {}: {error}", path.display());
             Error::with_source(kind, context, error)
         })?;
-        Self::open(backend, options)
+        let catalogue = Self::open(backend, options)?;
+        // The file's name must be as durable as the first transaction.
+        let dir = path.parent().unwrap_or(path);
+        io.sync_dir(dir).map_err(|error| {
+            Error::with_source(
+                ErrorKind::Failed,
+                format!("catalogue: sync folder: {error}"),
+                error,
+            )
+        })?;
+        Ok(catalogue)
     }
 
     /// Opens the database on a storage backend, creating it when the backend is empty.

@@ -13,6 +13,8 @@ mod db;
 mod error;
 mod key;
 mod record;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use db::{Catalogue, Options};

@@ -1,0 +1,166 @@
+//! Jobs: order, failure, resumption.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    BY_CREATED, Handler, Job, JobError, JobState, Registry, Runner, enqueue, run_pending,
+    unfinished_of,
+};
+use crate::catalogue::{self, Key, Query, View, Writer};
+use crate::server::Services;
+use crate::testing::Cloud;
+
+/// Notes each call, and does what the job's arguments say.
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    fn add(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Handler for Notes {
+    fn run(&self, _services: &Services, job: &Job) -> Result<(), JobError> {
+        self.add(format!("run {}", job.args["name"].as_str().unwrap()));
+        match job.args["end"].as_str() {
+            Some("fail") => Err(JobError("told to fail".to_owned())),
+            Some("panic") => panic!("told to panic"),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(
+        &self,
+        _writer: &Writer,
+        job: &Job,
+        result: Result<(), &JobError>,
+        _now_us: u64,
+    ) -> catalogue::Result<()> {
+        let name = job.args["name"].as_str().unwrap();
+        self.add(format!("finish {name} {}", result.is_ok()));
+        Ok(())
+    }
+}
+
+fn registry(notes: &Notes) -> Registry {
+    let mut registry = Registry::default();
+    registry.add("test.note", notes.clone());
+    registry
+}
+
+fn queue(services: &Services, object: &str, args: Value, now_us: u64) -> Uuid {
+    let job = Job::new("test.note", object, None, args, now_us);
+    services
+        .catalogue()
+        .write(|writer| enqueue(writer, &job))
+        .unwrap();
+    job.id
+}
+
+fn job(services: &Services, id: Uuid) -> Job {
+    let found = services.catalogue().read(|reader| reader.get::<Job>(&id));
+    found.unwrap().unwrap()
+}
+
+#[test]
+fn failures_and_panics_close_the_job_with_a_reason() {
+    let cloud = Cloud::new();
+    let notes = Notes::default();
+    let failing = queue(&cloud.services, "a", json!({"name": "f", "end": "fail"}), 1);
+    let panicking = queue(
+        &cloud.services,
+        "b",
+        json!({"name": "p", "end": "panic"}),
+        2,
+    );
+    run_pending(&cloud.services, &registry(&notes)).unwrap();
+    let failed = job(&cloud.services, failing);
+    assert_eq!(
+        (failed.state, failed.error.as_deref()),
+        (JobState::Failed, Some("told to fail"))
+    );
+    assert_eq!(job(&cloud.services, panicking).state, JobState::Failed);
+    assert_eq!(
+        notes.all(),
+        ["run f", "finish f false", "run p", "finish p false"]
+    );
+    let newest = Query::by(BY_CREATED, Key::new()).limit(1);
+    let newest = cloud
+        .services
+        .catalogue()
+        .read(|reader| reader.first::<Job>(&newest));
+    assert_eq!(newest.unwrap().unwrap().id, panicking);
+}
+
+#[test]
+fn a_kind_without_a_handler_fails() {
+    let cloud = Cloud::new();
+    let id = queue(&cloud.services, "a", json!({"name": "x"}), 1);
+    run_pending(&cloud.services, &Registry::default()).unwrap();
+    assert_eq!(job(&cloud.services, id).state, JobState::Failed);
+}
+
+#[test]
+fn a_job_cut_short_by_a_crash_is_run_again() {
+    let cloud = Cloud::new();
+    let notes = Notes::default();
+    let id = queue(&cloud.services, "a", json!({"name": "x"}), 1);
+    let running = |job: &mut Job| job.state = JobState::Running;
+    let catalogue = cloud.services.catalogue();
+    catalogue
+        .write(|writer| writer.update::<Job>(&id, running))
+        .unwrap();
+    let unfinished = catalogue.read(|reader| unfinished_of(reader, "a")).unwrap();
+    assert_eq!(unfinished.len(), 1);
+    run_pending(&cloud.services, &registry(&notes)).unwrap();
+    assert_eq!(notes.all(), ["run x", "finish x true"]);
+    assert_eq!(job(&cloud.services, id).progress, 100);
+    let unfinished = catalogue.read(|reader| unfinished_of(reader, "a")).unwrap();
+    assert!(unfinished.is_empty());
+}
+
+#[test]
+fn workers_keep_the_order_of_an_objects_jobs() {
+    let cloud = Cloud::new();
+    let notes = Notes::default();
+    let runner = Runner::start(&cloud.services, &registry(&notes), 4).unwrap();
+    for number in 0..20 {
+        let name = format!("{}{number:02}", ["a", "b"][number % 2]);
+        let object = name[..1].to_owned();
+        queue(
+            &cloud.services,
+            &object,
+            json!({"name": name}),
+            number as u64,
+        );
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while notes.all().len() < 40 {
+        assert!(Instant::now() < deadline, "{:?}", notes.all());
+        std::thread::yield_now();
+    }
+    runner.stop();
+    for object in ["a", "b"] {
+        let own: Vec<String> = notes
+            .all()
+            .into_iter()
+            .filter(|note| note.contains(object))
+            .collect();
+        let runs: Vec<&String> = own.iter().filter(|note| note.starts_with("run")).collect();
+        assert!(runs.is_sorted(), "{own:?}");
+        // Each is closed before the next begins.
+        assert!(
+            own.chunks(2).all(|pair| pair[1].starts_with("finish")),
+            "{own:?}"
+        );
+    }
+}
