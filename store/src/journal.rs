@@ -127,7 +127,10 @@ impl Journal {
             .rename(&spare.path, &path)
             .and_then(|()| self.io.sync_dir(&self.dir))
             .map_err(|e| Error::io(format!("naming {}", path.display()), e))?;
-        segment.write_header()
+        // Durable before the first batch follows, so that a header that does not read in front of one
+        // that does is damage, and never the trace of a crash.
+        segment.write_header()?;
+        segment.sync()
     }
 
     /// Makes sure that data can go on in another segment, creating files if needed. Takes no lock

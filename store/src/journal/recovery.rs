@@ -135,7 +135,9 @@ fn open_segments(
                 }
                 found.push(Arc::new(file.into_segment(header)));
             }
-            _ if index + 1 == numbered.len() => spares.push(file),
+            _ if index + 1 == numbered.len() && file.first_batch()? != Some(*number) => {
+                spares.push(file);
+            }
             _ => return Err(damaged(*number, "its header does not read")),
         }
     }

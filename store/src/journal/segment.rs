@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::addr::{Address, CONTAINER_SLOTS, ContainerId};
 use crate::disk::{AlignedBuf, BLOCK_BYTES, Caching, Create, File, Io};
-use crate::journal::format::{SegmentHeader, Trailer};
+use crate::journal::format::{BatchHeader, SegmentHeader, Trailer};
 use crate::{Error, ErrorKind, Result};
 
 /// A segment that is being written, or waits to be packed.
@@ -101,6 +101,22 @@ impl Spare {
             direct,
             buffered,
         }
+    }
+
+    /// The segment that the batch in the first block behind the header names, if there is one.
+    pub(crate) fn first_batch(&self) -> Result<Option<u64>> {
+        let length = self
+            .buffered
+            .len()
+            .map_err(|e| Error::io("measuring a segment", e))?;
+        if length < 2 * BLOCK_BYTES as u64 {
+            return Ok(None);
+        }
+        let mut block = [0; BLOCK_BYTES];
+        self.buffered
+            .read_at(&mut block, BLOCK_BYTES as u64)
+            .map_err(|e| Error::io(format!("reading {}", self.path.display()), e))?;
+        Ok(BatchHeader::decode(&block).map(|header| header.segment))
     }
 
     /// Length in blocks.
