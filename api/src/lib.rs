@@ -31,6 +31,7 @@ pub mod native;
 pub mod page;
 #[cfg(feature = "server")]
 pub mod server;
-#[cfg(all(test, feature = "server"))]
+#[cfg(feature = "server")]
+#[cfg(test)]
 mod testing;
 pub mod types;

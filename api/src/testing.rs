@@ -56,6 +56,11 @@ impl Answer {
 impl Cloud {
     /// A fresh cloud with its bootstrap data.
     pub(crate) fn new() -> Self {
+        Self::with_exports(Arc::new(NoExports))
+    }
+
+    /// As [`Cloud::new`], with an NBD side of the test's own.
+    pub(crate) fn with_exports(exports: Arc<dyn ExportControl>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let io = Arc::new(RealIo::new());
         let options = store::OpenOptions {
@@ -69,7 +74,7 @@ impl Cloud {
             catalogue: Catalogue::open_file(io.as_ref(), &path, Options::default()).unwrap(),
             store,
             config: Config::new("http://cloud.test:8080", "127.0.0.1", 10809),
-            exports: Arc::new(NoExports),
+            exports,
             clock: Clock::manual(hands.clone()),
         });
         bootstrap(&services, PASSWORD).unwrap();

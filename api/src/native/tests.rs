@@ -1,29 +1,18 @@
 //! The native API from token to answer, on a real catalogue and engine in a folder of its own.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Body;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::BodyExt;
+use http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use store::disk::RealIo;
-use store::{Durability, OpenOptions, Store, VolumeId};
-use tempfile::TempDir;
+use store::{Durability, VolumeId};
 use tokio::runtime::Runtime;
-use tower::ServiceExt;
 use uuid::Uuid;
 
-use crate::catalogue::{Catalogue, Options};
-use crate::clock::Clock;
 use crate::jobs::run_pending;
-use crate::server::{
-    Config, Connection, ExportControl, Parts, Services, Transport, bootstrap, job_registry, router,
-};
+use crate::server::{Connection, ExportControl, Transport, job_registry};
+use crate::testing::{Cloud, PASSWORD};
 use crate::types::native as wire;
-
-const PASSWORD: &str = "a password of tests";
 
 /// One connection that does not end.
 struct OneConnection(Uuid);
@@ -46,161 +35,112 @@ impl ExportControl for OneConnection {
     }
 }
 
+/// A cloud with a runtime, so that tests read as plain functions.
 struct Fixture {
-    services: Services,
-    router: Router,
+    cloud: Cloud,
     runtime: Runtime,
     admin: String,
-    _dir: TempDir,
-}
-
-fn services(dir: &Path) -> Services {
-    let io = Arc::new(RealIo::new());
-    let options = OpenOptions {
-        memory_bytes: 64 << 20,
-        raw_tier_bytes: Some(256 << 20),
-        background: false,
-        prefill_journal: false,
-    };
-    let catalogue = Catalogue::open_file(&*io, &dir.join("catalogue"), Options::default());
-    Services::new(Parts {
-        catalogue: catalogue.unwrap(),
-        store: Store::open(io, &dir.join("pool"), options).unwrap(),
-        config: Config::new("http://127.0.0.1:1", "127.0.0.1", 2),
-        exports: Arc::new(OneConnection(Uuid::from_u128(9))),
-        clock: Clock::system(),
-    })
 }
 
 impl Fixture {
     fn new() -> Self {
-        let dir = TempDir::new().unwrap();
-        let services = services(dir.path());
-        bootstrap(&services, PASSWORD).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
         let mut fixture = Self {
-            router: router(&services),
-            services,
-            runtime,
+            cloud: Cloud::with_exports(Arc::new(OneConnection(Uuid::from_u128(9)))),
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap(),
             admin: String::new(),
-            _dir: dir,
         };
         fixture.admin = fixture.login("admin", "admin");
         fixture
     }
 
-    fn send(
-        &self,
-        token: Option<&str>,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> (StatusCode, Value, Option<String>) {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::CONTENT_TYPE, "application/json");
-        if let Some(token) = token {
-            request = request.header("x-auth-token", token);
-        }
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        let request = request.body(body).unwrap();
-        self.runtime.block_on(async {
-            let response = self.router.clone().oneshot(request).await.unwrap();
-            let status = response.status();
-            let subject = response.headers().get("x-subject-token");
-            let subject = subject.map(|value| value.to_str().unwrap().to_owned());
-            let bytes = response.into_body().collect().await.unwrap().to_bytes();
-            let value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-            (status, value, subject)
-        })
+    fn login(&self, user: &str, project: &str) -> String {
+        let scope = json!({"project": {"name": project, "domain": {"id": "default"}}});
+        let login = self.cloud.login(user, PASSWORD, scope);
+        let answer = self.runtime.block_on(login);
+        assert_eq!(answer.status, StatusCode::CREATED);
+        answer.header("x-subject-token").to_owned()
     }
 
-    fn login(&self, user: &str, project: &str) -> String {
-        let domain = json!({"id": "default"});
-        let body = json!({"auth": {
-            "identity": {"methods": ["password"], "password": {"user": {
-                "name": user, "domain": domain, "password": PASSWORD,
-            }}},
-            "scope": {"project": {"name": project, "domain": domain}},
-        }});
-        let path = "/identity/v3/auth/tokens";
-        let (status, _, token) = self.send(None, Method::POST, path, Some(&body));
-        assert_eq!(status, StatusCode::CREATED);
-        token.unwrap()
+    fn call(&self, token: &str, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+        let call = self.cloud.call(token, method, path, body);
+        let answer = self.runtime.block_on(call);
+        (answer.status, answer.body)
     }
 
     /// A user with a role on the project demo, logged in.
-    fn member(&self, name: &str, role: &str) -> String {
+    fn user(&self, name: &str, role: &str) -> String {
         let id_of = |list: &str, name: &str| {
             let path = format!("/identity/v3/{list}?name={name}");
-            let answer = self.get(&self.admin, &path);
+            let (_, answer) = self.call(&self.admin, "GET", &path, Value::Null);
             answer[list][0]["id"].as_str().unwrap().to_owned()
         };
         let body = json!({"user": {"name": name, "password": PASSWORD}});
-        let (status, user, _) = self.send(
-            Some(&self.admin),
-            Method::POST,
-            "/identity/v3/users",
-            Some(&body),
-        );
-        assert_eq!(status, StatusCode::CREATED);
+        let (_, user) = self.call(&self.admin, "POST", "/identity/v3/users", body);
         let path = format!(
             "/identity/v3/projects/{}/users/{}/roles/{}",
             id_of("projects", "demo"),
             user["user"]["id"].as_str().unwrap(),
             id_of("roles", role),
         );
-        let (status, ..) = self.send(Some(&self.admin), Method::PUT, &path, None);
+        let (status, _) = self.call(&self.admin, "PUT", &path, Value::Null);
         assert_eq!(status, StatusCode::NO_CONTENT);
         self.login(name, "demo")
     }
 
-    fn get(&self, token: &str, path: &str) -> Value {
-        let (status, body, _) = self.send(Some(token), Method::GET, path, None);
-        assert_eq!(status, StatusCode::OK, "{path}: {body}");
-        body
-    }
-
-    fn native<T: serde::de::DeserializeOwned>(&self, token: &str, path: &str) -> T {
-        serde_json::from_value(self.get(token, &format!("/cinderblock/v1/{path}"))).unwrap()
-    }
-
-    fn status(&self, token: &str, method: Method, path: &str) -> StatusCode {
+    fn native<T: DeserializeOwned>(&self, token: &str, path: &str) -> T {
         let path = format!("/cinderblock/v1/{path}");
-        self.send(Some(token), method, &path, None).0
+        let (status, body) = self.call(token, "GET", &path, Value::Null);
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        serde_json::from_value(body).unwrap()
+    }
+
+    fn status(&self, token: &str, method: &str, path: &str) -> StatusCode {
+        let path = format!("/cinderblock/v1/{path}");
+        self.call(token, method, &path, Value::Null).0
+    }
+
+    fn put_length(&self, token: &str, volume: Uuid, length: Value) -> StatusCode {
+        let path = format!("/cinderblock/v1/volumes/{volume}/source-length");
+        let body = json!({ "source_length_bytes": length });
+        self.call(token, "PUT", &path, body).0
     }
 
     /// Asks Block Storage for a new object, and does the job.
-    fn create(&self, token: &str, kind: &str, body: Value) -> Uuid {
+    fn create(&self, token: &str, kind: &str, body: &Value) -> Uuid {
         let path = format!("/volume/v3/{kind}s");
-        let body = json!({ kind: body });
-        let (status, answer, _) = self.send(Some(token), Method::POST, &path, Some(&body));
+        let (status, answer) = self.call(token, "POST", &path, json!({ kind: body }));
         assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
-        run_pending(&self.services, &job_registry()).unwrap();
+        run_pending(&self.cloud.services, &job_registry()).unwrap();
         answer[kind]["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Fills 1 MiB of a volume from 1 MiB on.
+    fn fill(&self, id: Uuid) {
+        let volume = self.cloud.services.store().volume(VolumeId(id)).unwrap();
+        let data = vec![7; 1 << 20];
+        volume.write(1 << 20, &data, Durability::Durable).unwrap();
     }
 }
 
 #[test]
 fn the_pool_is_for_administrators() {
     let fixture = Fixture::new();
-    let member = fixture.member("mary", "member");
+    let member = fixture.user("mary", "member");
     for path in [
         "stats", "health", "volumes", "events", "jobs", "jobs/1", "exports", "tree",
     ] {
-        let answer = fixture.status(&member, Method::GET, path);
+        let answer = fixture.status(&member, "GET", path);
         assert_eq!(answer, StatusCode::FORBIDDEN, "{path}");
         let path = format!("/cinderblock/v1/{path}");
-        let (status, ..) = fixture.send(None, Method::GET, &path, None);
+        let (status, _) = fixture.call("nobody's", "GET", &path, Value::Null);
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
     }
-    let answer = fixture.status(&member, Method::POST, "reclaim");
+    let answer = fixture.status(&member, "POST", "reclaim");
     assert_eq!(answer, StatusCode::FORBIDDEN);
-    let answer = fixture.status(&fixture.admin, Method::GET, "nothing");
+    let answer = fixture.status(&fixture.admin, "GET", "nothing");
     assert_eq!(answer, StatusCode::NOT_FOUND);
 }
 
@@ -208,22 +148,19 @@ fn the_pool_is_for_administrators() {
 fn counters_and_reclaim_tell_what_hosts_did() {
     let fixture = Fixture::new();
     let admin = &fixture.admin;
-    let id = fixture.create(admin, "volume", json!({"size": 1}));
-    let volume = fixture.services.store().volume(VolumeId(id)).unwrap();
-    let data = vec![7; 1 << 20];
-    volume.write(0, &data, Durability::Durable).unwrap();
+    let id = fixture.create(admin, "volume", &json!({"size": 1}));
+    fixture.fill(id);
     let stats: wire::Stats = fixture.native(admin, "stats");
     assert_eq!((stats.volumes, stats.connections), (1, 1));
     assert_eq!(stats.host.written_bytes, 1 << 20);
     assert!(stats.started_us > 0 && stats.at_us >= stats.started_us);
-    assert!(stats.pool.raw_tier_bytes > 0 && stats.pool.total_bytes > 0);
+    assert!(stats.pool.raw_tier_quota_bytes > 0 && stats.pool.total_bytes > 0);
     let one: wire::VolumeStats = fixture.native(admin, &format!("volumes/{id}/stats"));
     let all: wire::VolumeStatsList = fixture.native(admin, "volumes");
-    assert_eq!(all.volumes, [one.clone()]);
+    assert_eq!(all.volumes.as_slice(), std::slice::from_ref(&one));
     assert_eq!((one.logical_bytes, one.written_bytes), (1 << 30, 1 << 20));
 
-    let (status, ..) = fixture.send(Some(admin), Method::POST, "/cinderblock/v1/reclaim", None);
-    assert_eq!(status, StatusCode::OK);
+    assert_eq!(fixture.status(admin, "POST", "reclaim"), StatusCode::OK);
     let stats: wire::Stats = fixture.native(admin, "stats");
     assert!(stats.pool.stored_bytes > 0 && stats.pool.stored_bytes < 1 << 20);
     let events: wire::EventList = fixture.native(admin, "events?limit=1");
@@ -234,8 +171,9 @@ fn counters_and_reclaim_tell_what_hosts_did() {
 fn events_and_jobs_are_listed_within_their_limits() {
     let fixture = Fixture::new();
     let admin = &fixture.admin;
-    let first = fixture.create(admin, "volume", json!({"size": 1}));
-    let second = fixture.create(admin, "volume", json!({"size": 1}));
+    let first = fixture.create(admin, "volume", &json!({"size": 1}));
+    fixture.cloud.advance_s(1);
+    let second = fixture.create(admin, "volume", &json!({"size": 1}));
     let events: wire::EventList = fixture.native(admin, "events");
     let ids: Vec<u64> = events.events.iter().map(|event| event.id).collect();
     assert!(ids.len() >= 4 && ids.is_sorted());
@@ -252,10 +190,10 @@ fn events_and_jobs_are_listed_within_their_limits() {
     let alone: wire::JobView = fixture.native(admin, &format!("jobs/{}", job.id));
     assert_eq!(&alone, job);
     for path in ["events?after=x", "events?limit=-1", "jobs?limit=x"] {
-        let answer = fixture.status(admin, Method::GET, path);
+        let answer = fixture.status(admin, "GET", path);
         assert_eq!(answer, StatusCode::BAD_REQUEST, "{path}");
     }
-    let answer = fixture.status(admin, Method::GET, &format!("jobs/{first}"));
+    let answer = fixture.status(admin, "GET", &format!("jobs/{first}"));
     assert_eq!(answer, StatusCode::NOT_FOUND);
 }
 
@@ -273,32 +211,39 @@ fn connections_are_listed_without_secrets() {
 fn the_length_of_an_import_is_its_owners_to_set() {
     let fixture = Fixture::new();
     let (member, reader) = (
-        fixture.member("mary", "member"),
-        fixture.member("rita", "reader"),
+        fixture.user("mary", "member"),
+        fixture.user("rita", "reader"),
     );
-    let id = fixture.create(&member, "volume", json!({"size": 1}));
+    let id = fixture.create(&member, "volume", &json!({"size": 1}));
     let path = format!("volumes/{id}/source-length");
-    let put = |token: &str, path: &str, length: Value| {
-        let body = json!({"source_length_bytes": length});
-        let path = format!("/cinderblock/v1/{path}");
-        fixture.send(Some(token), Method::PUT, &path, Some(&body)).0
-    };
-    assert_eq!(put(&member, &path, json!(1000)), StatusCode::OK);
+    assert_eq!(fixture.put_length(&member, id, json!(1000)), StatusCode::OK);
     let read: wire::SourceLength = fixture.native(&reader, &path);
     assert_eq!(read.source_length_bytes, Some(1000));
-    assert_eq!(put(&reader, &path, json!(1)), StatusCode::FORBIDDEN);
+    assert_eq!(
+        fixture.put_length(&reader, id, json!(1)),
+        StatusCode::FORBIDDEN
+    );
     for wrong in [json!(-1), json!("1"), json!((1_u64 << 30) + 1)] {
-        assert_eq!(put(&member, &path, wrong), StatusCode::BAD_REQUEST);
+        assert_eq!(
+            fixture.put_length(&member, id, wrong),
+            StatusCode::BAD_REQUEST
+        );
     }
-    assert_eq!(put(&fixture.admin, &path, Value::Null), StatusCode::OK);
+    assert_eq!(
+        fixture.put_length(&fixture.admin, id, Value::Null),
+        StatusCode::OK
+    );
     let read: wire::SourceLength = fixture.native(&member, &path);
     assert_eq!(read.source_length_bytes, None);
 
-    let foreign = fixture.create(&fixture.admin, "volume", json!({"size": 1}));
+    let foreign = fixture.create(&fixture.admin, "volume", &json!({"size": 1}));
     let path = format!("volumes/{foreign}/source-length");
-    assert_eq!(put(&member, &path, json!(1)), StatusCode::NOT_FOUND);
+    assert_eq!(
+        fixture.put_length(&member, foreign, json!(1)),
+        StatusCode::NOT_FOUND
+    );
     for path in [path, format!("volumes/{foreign}/explain")] {
-        let answer = fixture.status(&member, Method::GET, &path);
+        let answer = fixture.status(&member, "GET", &path);
         assert_eq!(answer, StatusCode::NOT_FOUND);
     }
 }
@@ -307,13 +252,11 @@ fn the_length_of_an_import_is_its_owners_to_set() {
 fn a_volume_is_explained_and_stands_in_the_tree() {
     let fixture = Fixture::new();
     let admin = &fixture.admin;
-    let id = fixture.create(admin, "volume", json!({"size": 1, "name": "disk"}));
-    let volume = fixture.services.store().volume(VolumeId(id)).unwrap();
-    let data = vec![7; 1 << 20];
-    volume.write(1 << 20, &data, Durability::Durable).unwrap();
+    let id = fixture.create(admin, "volume", &json!({"size": 1, "name": "disk"}));
+    fixture.fill(id);
     let before: wire::Tree = fixture.native(admin, "tree");
     let body = json!({"volume_id": id, "name": "monday"});
-    let snapshot = fixture.create(admin, "snapshot", body);
+    let snapshot = fixture.create(admin, "snapshot", &body);
 
     let explain: wire::Explain = fixture.native(admin, &format!("volumes/{id}/explain"));
     assert_eq!((explain.data_bytes, explain.extents), (1 << 20, 3));
