@@ -52,9 +52,11 @@ impl Engine {
     /// Writes a checkpoint of everything appended before the call.
     ///
     /// # Errors
-    /// Any failure to commit stops the journal: what the index holds is then unknown.
+    /// `NoSpace` when the disk has too little room to begin; nothing has changed then. Any failure to
+    /// commit stops the journal: what the index holds is then unknown.
     pub(crate) fn checkpoint(&self, maintenance: &mut Maintenance) -> Result<()> {
         self.release_reserve_if_tight();
+        self.check_room_for_checkpoint()?;
         let cut = self.take_cut()?;
         let outcome = self
             .journal

@@ -19,6 +19,7 @@ use crate::journal::{ContainerIds, Journal, poisoned};
 use crate::maintain::{Maintenance, Threads};
 use crate::pack::files::PackSet;
 use crate::pack::reader::Reader;
+use crate::reserve::Reserve;
 use crate::state::{Counters, State};
 use crate::{DomainId, Error, ErrorKind, Result};
 
@@ -62,6 +63,7 @@ pub(crate) struct Engine {
     pub(crate) raw_quota_bytes: u64,
     pub(crate) maintenance: Mutex<Maintenance>,
     pub(crate) threads: Threads,
+    pub(crate) reserve: Reserve,
 }
 
 /// Where the chunks of a container are now.

@@ -126,7 +126,6 @@ impl ExtentMap {
     }
 
     /// Number of ranges.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.ranges.len()
     }

@@ -139,6 +139,11 @@ impl Journal {
     /// # Errors
     /// `NoSpace` when the file system is full.
     pub(crate) fn prepare_spares(&self) -> Result<()> {
+        self.prepare_spares_if(&|_| Ok(()))
+    }
+
+    /// [`Self::prepare_spares`] where `room` is asked about the bytes of each new file.
+    pub(crate) fn prepare_spares_if(&self, room: &dyn Fn(u64) -> Result<()>) -> Result<()> {
         let _one = self.making.lock().expect(poisoned!());
         loop {
             let mut inner = self.lock();
@@ -148,6 +153,7 @@ impl Journal {
             let path = self.dir.join(format!("spare-{:08}", inner.next_spare));
             inner.next_spare += 1;
             drop(inner);
+            room(u64::from(self.segment_blocks) * BLOCK_BYTES as u64)?;
             let spare = Spare::create(&*self.io, path, self.segment_blocks, self.prefill)?;
             self.lock().spares.push(spare);
         }

@@ -66,6 +66,11 @@ impl Layer {
         }
     }
 
+    /// Ranges changed since the last cut.
+    pub(crate) fn ranges(&self) -> usize {
+        self.overlay.read().expect(poisoned!()).active.len()
+    }
+
     /// Sets aside all changes for a checkpoint; `None` when there are none.
     pub(crate) fn freeze(&self) -> Option<Arc<ExtentMap>> {
         let mut overlay = self.overlay.write().expect(poisoned!());

@@ -27,6 +27,7 @@ mod open;
 mod pack;
 mod packer;
 mod read;
+mod reserve;
 mod state;
 mod stats;
 mod store;

@@ -212,7 +212,7 @@ impl Engine {
         }
         let mut blocked = None;
         if self.journal.wants_spares() && self.journal.bytes() < self.raw_quota_bytes {
-            set_aside(&mut blocked, self.journal.prepare_spares())?;
+            set_aside(&mut blocked, self.prepare_data_spares())?;
         }
         set_aside(&mut blocked, self.note_idleness(maintenance))?;
         let mut worked = false;

@@ -1,10 +1,10 @@
-//! Opening and creating a pool, and its reserve of space.
+//! Opening and creating a pool.
 //!
 //! `pool.toml` is written first and makes a folder a pool; everything else is made on demand after
 //! it, so a creation that was cut short goes on at the next opening.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 
 use quick_cache::sync::Cache;
@@ -25,16 +25,13 @@ use crate::maintain::{Maintenance, Threads};
 use crate::pack::LocalPlace;
 use crate::pack::files::PackSet;
 use crate::pack::reader::Reader;
+use crate::reserve::Reserve;
 use crate::state::{Counters, State};
 use crate::{Error, ErrorKind, OpenOptions, Result};
 
 const FORMAT_VERSION: u32 = 1;
 /// Container ids reserved at opening; checkpoints reserve more.
 const CONTAINER_RESERVE: u64 = 1 << 16;
-/// Space kept so that checkpoints, deletes and reclaim can finish on a full disk.
-const RESERVE_BYTES_MAX: u64 = 64 << 20;
-/// Below this much free space the reserve is given up.
-const TIGHT_BYTES: u64 = 16 << 20;
 /// Segments that the raw tier holds at least: one is written while others are packed.
 const QUOTA_SEGMENTS: u64 = 4;
 /// A cached run and its key, in bytes.
@@ -145,46 +142,10 @@ impl Engine {
                 .max(QUOTA_SEGMENTS * u64::from(segment_blocks(space)) * BLOCK_BYTES as u64),
             maintenance: Mutex::new(maintenance),
             threads: Threads::default(),
+            reserve: Reserve::default(),
         });
         engine.restore_reserve();
         Ok(engine)
-    }
-
-    fn reserve_path(&self) -> PathBuf {
-        self.dir.join("reserve")
-    }
-
-    /// Gives up the reserve when the disk is nearly full, so that what follows can finish.
-    pub(crate) fn release_reserve_if_tight(&self) {
-        let tight = self
-            .io
-            .space(&self.dir)
-            .is_ok_and(|space| space.free_bytes < TIGHT_BYTES);
-        if tight && let Err(error) = self.io.remove(&self.reserve_path()) {
-            tracing::debug!(%error, "no reserve to give up");
-        }
-    }
-
-    /// Makes the reserve when there is room for it; failing leaves things as they are.
-    pub(crate) fn restore_reserve(&self) {
-        let Ok(space) = self.io.space(&self.dir) else {
-            return;
-        };
-        let bytes = RESERVE_BYTES_MAX.min(space.total_bytes / 64);
-        if space.free_bytes < bytes + 4 * TIGHT_BYTES {
-            return;
-        }
-        let Ok(file) = self
-            .io
-            .open(&self.reserve_path(), Create::IfMissing, Caching::Buffered)
-        else {
-            return;
-        };
-        if file.len().is_ok_and(|len| len < bytes)
-            && let Err(error) = file.allocate(0, bytes)
-        {
-            tracing::warn!(%error, "the reserve for a full disk could not be made");
-        }
     }
 }
 

@@ -52,7 +52,19 @@ struct Round {
 
 impl Engine {
     /// Packs ended segments that the last checkpoint covers; says whether there were any.
+    ///
+    /// # Errors
+    /// `NoSpace` when there is no room to pack the oldest into; nothing has changed then.
     pub(crate) fn pack_round(&self, maintenance: &mut Maintenance) -> Result<bool> {
+        match self.pack_segments(maintenance, ROUND_BYTES) {
+            // One segment after the other makes room for the next.
+            Err(error) if error.kind() == ErrorKind::NoSpace => self.pack_segments(maintenance, 0),
+            outcome => outcome,
+        }
+    }
+
+    /// Packs the oldest segment, and those behind it up to `bytes_max`.
+    fn pack_segments(&self, maintenance: &mut Maintenance, bytes_max: u64) -> Result<bool> {
         let mut bytes = 0;
         let segments: Vec<Arc<Segment>> = self
             .journal
@@ -62,7 +74,7 @@ impl Engine {
             .take_while(|segment| {
                 let first = bytes == 0;
                 bytes += segment.bytes();
-                first || bytes <= ROUND_BYTES
+                first || bytes <= bytes_max
             })
             .collect();
         if segments.is_empty() {
@@ -101,7 +113,8 @@ impl Engine {
             round.last_segment = segment.header.number;
         }
         self.finish_containers(maintenance, round)?;
-        self.packs.sync()
+        // After a failed sync nothing is acknowledged any more, wherever it happened.
+        self.packs.sync().inspect_err(|_| self.journal.fail())
     }
 
     /// Takes back what a round has made that will not be committed: no row may ever refer to it.
@@ -323,6 +336,7 @@ impl Engine {
         let Some(sealed) = builder.finish() else {
             return Ok(());
         };
+        self.check_room(sealed.bytes.len() as u64)?;
         let location = Location::Local(self.packs.append(&sealed)?);
         let row = ContainerRow {
             location,

@@ -1,5 +1,6 @@
 //! The pool: its public surface.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -169,7 +170,13 @@ impl Store {
     /// # Errors
     /// `UnsupportedFormat`, `Corrupt`, `Busy` when another process has it, `Io`, `NoSpace`.
     pub fn open(io: Arc<dyn Io>, dir: &Path, options: OpenOptions) -> Result<Self> {
-        let engine = Engine::open(io, dir, options)?;
+        let opened = catch_unwind(AssertUnwindSafe(|| Engine::open(io, dir, options)));
+        // The metadata's pages are checked as they are read, but not before the library underneath
+        // follows what they say: damage makes it panic. Nothing outlives the attempt.
+        let engine = opened.unwrap_or_else(|_| {
+            let context = "the metadata file is damaged: reading it does not end well";
+            Err(Error::new(ErrorKind::Corrupt, context))
+        })?;
         if options.background {
             maintain::start(&engine).map_err(|e| Error::io("starting the pool's threads", e))?;
         }

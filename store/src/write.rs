@@ -126,7 +126,7 @@ impl Engine {
         for _ in 0..ROOM_TRIES {
             match once() {
                 Err(error) if error.kind() == ErrorKind::NoSpace => {
-                    self.journal.prepare_spares()?;
+                    self.prepare_data_spares()?;
                 }
                 outcome => return outcome,
             }

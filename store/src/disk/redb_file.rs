@@ -9,8 +9,8 @@ use redb::StorageBackend;
 
 use super::File;
 
-/// What a growing file must get in real blocks at least.
-const STEP_BYTES: u64 = 16 << 20;
+/// What a growing file must get in real blocks at least, the more the better.
+const STEPS_BYTES: [u64; 3] = [16 << 20, 4 << 20, 1 << 20];
 
 /// A file as redb uses it. It grows by real blocks, so that a commit cannot run out of space inside
 /// what the file already has. redb doubles its file, though, and gives up on everything until it is
@@ -50,15 +50,21 @@ impl StorageBackend for RedbFile {
         if len <= old {
             return self.0.set_len(len);
         }
-        match self.0.allocate(old, len - old) {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && len - old > STEP_BYTES => {
-                // A part of the blocks may have been given; redb writes nothing there meanwhile.
-                self.0.set_len(old)?;
-                self.0.allocate(old, STEP_BYTES)?;
-                self.0.set_len(len)
+        let mut grown = self.0.allocate(old, len - old);
+        for step in STEPS_BYTES.into_iter().filter(|step| len - old > *step) {
+            match &grown {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    // A part of the blocks may have been given; redb writes nothing there meanwhile.
+                    self.0.set_len(old)?;
+                    grown = self.0.allocate(old, step);
+                }
+                _ => break,
             }
-            grown => grown,
         }
+        if grown.is_err() {
+            self.0.set_len(old)?;
+        }
+        grown.and_then(|()| self.0.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -76,7 +82,7 @@ mod tests {
 
     use redb::StorageBackend;
 
-    use super::{RedbFile, STEP_BYTES};
+    use super::{RedbFile, STEPS_BYTES};
     use crate::disk::sim::SimIo;
     use crate::disk::{Caching, Create, Io};
 
@@ -93,12 +99,14 @@ mod tests {
         file.set_len(128 << 20).unwrap();
         assert_eq!(
             (file.len().unwrap(), free()),
-            (128 << 20, (36 << 20) - STEP_BYTES)
+            (128 << 20, (36 << 20) - STEPS_BYTES[0])
         );
         file.set_len(64 << 20).unwrap();
         assert_eq!(free(), 36 << 20);
         sim.set_space_bytes(65 << 20);
-        file.set_len(128 << 20).unwrap_err();
-        assert_eq!(file.len().unwrap(), 64 << 20);
+        file.set_len(128 << 20).unwrap();
+        assert_eq!(free(), 0);
+        file.set_len(256 << 20).unwrap_err();
+        assert_eq!(file.len().unwrap(), 128 << 20);
     }
 }
