@@ -9,12 +9,16 @@ mod chunk;
 mod cleanup;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod damage_tests;
 mod dedup;
 pub mod disk;
 mod engine;
 mod epoch;
 mod error;
 mod extent_map;
+#[cfg(test)]
+mod fault_tests;
 mod ids;
 mod index;
 mod journal;

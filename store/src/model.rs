@@ -16,8 +16,11 @@ use crate::addr::CHUNK_BYTES;
 use crate::disk::Io;
 use crate::disk::sim::{SimIo, SplitMix64};
 use crate::engine::Engine;
+use crate::maintain::Maintenance;
 use crate::store::ZeroMode;
-use crate::{DomainId, OpenOptions, Packing, Result, SnapshotId, Store, VolumeId, VolumeSpec};
+use crate::{
+    DomainId, Durability, OpenOptions, Packing, Result, SnapshotId, Store, VolumeId, VolumeSpec,
+};
 
 const DIR: &str = "/pool";
 /// Chunks of the largest disk: two runs and a bit, so that runs are crossed.
@@ -58,6 +61,11 @@ impl Model {
                 .update(bytes);
         }
         hasher.finalize()
+    }
+
+    /// The volumes.
+    pub(crate) fn names(&self) -> Vec<VolumeId> {
+        self.volumes.keys().copied().collect()
     }
 
     /// Reads everything a store holds.
@@ -143,6 +151,10 @@ enum Acked {
     Durable,
 }
 
+/// The name of an operation and what came of it.
+type Outcome = (&'static str, Result<Acked>);
+type Work = fn(&Engine, &mut Maintenance) -> Result<()>;
+
 impl Run {
     pub(crate) fn new(seed: u64, atomic: bool) -> Self {
         let io = SimIo::new(seed);
@@ -174,24 +186,30 @@ impl Run {
         }
     }
 
-    fn engine(&self) -> Arc<Engine> {
+    pub(crate) fn engine(&self) -> Arc<Engine> {
         self.store.engine_for_tests()
     }
 
     /// One random operation on both.
     pub(crate) fn step(&mut self) {
+        self.try_step().unwrap();
+    }
+
+    /// One random operation on both. After an error the model is as if it had succeeded.
+    pub(crate) fn try_step(&mut self) -> Result<()> {
         let ops_before = self.io.op_count();
-        let (name, acked) = self.random_operation();
+        let (name, outcome) = self.random_operation();
         self.history.push(Step {
             name,
             digest: self.model.digest(),
             ops_before,
             ops_after: self.io.op_count(),
-            durable: acked == Acked::Durable,
+            durable: matches!(outcome, Ok(Acked::Durable)),
         });
+        outcome.map(|_| ())
     }
 
-    fn random_operation(&mut self) -> (&'static str, Acked) {
+    fn random_operation(&mut self) -> Outcome {
         if self.model.volumes.is_empty() {
             return self.create();
         }
@@ -199,57 +217,52 @@ impl Run {
             0..40 => self.write(),
             40..50 => self.zero(),
             50..58 => {
-                self.any_volume().1.flush().unwrap();
-                ("flush", Acked::Durable)
+                let flushed = self.any_volume().1.flush();
+                ("flush", flushed.map(|()| Acked::Durable))
             }
             58..64 => self.snapshot(),
             64..67 => self.create(),
             67..70 => self.clone_disk(),
             70..74 => self.delete(),
             74..76 => self.grow(),
-            76..84 => self.maintain("checkpoint", |engine| {
-                engine
-                    .checkpoint(&mut engine.maintenance.lock().unwrap())
-                    .unwrap();
+            76..84 => self.maintain("checkpoint", |_, _| Ok(())),
+            84..89 => self.maintain("pack", |engine, maintenance| {
+                engine.pack_round(maintenance).map(|_| ())
             }),
-            84..89 => self.maintain("pack", |engine| {
-                engine.journal.roll_now().unwrap();
-                let mut maintenance = engine.maintenance.lock().unwrap();
-                engine.checkpoint(&mut maintenance).unwrap();
-                engine.pack_round(&mut maintenance).unwrap();
+            89..93 => self.maintain("clean up", |engine, maintenance| {
+                engine.clean_up_step(maintenance).map(|_| ())
             }),
-            89..93 => self.maintain("clean up", |engine| {
-                let mut maintenance = engine.maintenance.lock().unwrap();
-                engine.checkpoint(&mut maintenance).unwrap();
-                engine.clean_up_step(&mut maintenance).unwrap();
-            }),
-            93..98 => self.maintain("mark", |engine| {
-                let mut maintenance = engine.maintenance.lock().unwrap();
+            93..98 => self.maintain("mark", |engine, maintenance| {
                 if maintenance.mark.is_none() {
-                    engine.checkpoint(&mut maintenance).unwrap();
-                    engine.start_mark(&mut maintenance);
+                    engine.start_mark(maintenance);
                 }
-                engine.mark_step(&mut maintenance).unwrap();
+                engine.mark_step(maintenance).map(|_| ())
             }),
-            _ => self.maintain("reclaim", |engine| {
-                engine
-                    .reclaim_all(&mut engine.maintenance.lock().unwrap())
-                    .unwrap();
+            _ => self.maintain("reclaim", |engine, maintenance| {
+                engine.reclaim_all(maintenance).map(|_| ())
             }),
         }
     }
 
-    fn maintain(&mut self, name: &'static str, work: fn(&Engine)) -> (&'static str, Acked) {
-        work(&self.engine());
-        // A mark that is under way goes on without a checkpoint; the others begin with one.
-        (
-            name,
-            if name == "mark" {
-                Acked::Buffered
-            } else {
-                Acked::Durable
-            },
-        )
+    /// Background work, after a checkpoint unless a mark that is under way goes on.
+    fn maintain(&self, name: &'static str, work: Work) -> Outcome {
+        let engine = self.engine();
+        let mut maintenance = engine.maintenance.lock().unwrap();
+        let goes_on = name == "mark" && maintenance.mark.is_some();
+        let mut done = Ok(());
+        if name == "pack" {
+            done = engine.journal.roll_now();
+        }
+        if !goes_on {
+            done = done.and_then(|()| engine.checkpoint(&mut maintenance));
+        }
+        let acked = if name == "mark" {
+            Acked::Buffered
+        } else {
+            Acked::Durable
+        };
+        let done = done.and_then(|()| work(&engine, &mut maintenance));
+        (name, done.map(|()| acked))
     }
 
     fn new_id(&mut self) -> Uuid {
@@ -263,17 +276,16 @@ impl Run {
         (id, self.store.volume(id).unwrap())
     }
 
-    fn create(&mut self) -> (&'static str, Acked) {
+    fn create(&mut self) -> Outcome {
         if self.model.volumes.len() >= DISKS_MAX {
             return self.write();
         }
         let id = VolumeId(self.new_id());
         let spec = spec((1 + self.rng.below(CHUNKS)) * CHUNK_BYTES as u64);
-        self.store.create_volume(id, spec).unwrap();
-        self.model
-            .volumes
-            .insert(id, vec![0; spec.size_bytes as usize]);
-        ("create", Acked::Durable)
+        let size = spec.size_bytes as usize;
+        self.model.volumes.insert(id, vec![0; size]);
+        let created = self.store.create_volume(id, spec);
+        ("create", created.map(|()| Acked::Durable))
     }
 
     /// A range of whole chunks, or of bytes when operations need not be atomic.
@@ -295,7 +307,7 @@ impl Run {
         start as usize * unit..(start + count) as usize * unit
     }
 
-    fn write(&mut self) -> (&'static str, Acked) {
+    fn write(&mut self) -> Outcome {
         let (id, volume) = self.any_volume();
         let range = self.range(self.model.volumes[&id].len());
         let durable = self.rng.below(8) == 0;
@@ -310,24 +322,17 @@ impl Run {
                 .zip(stamp.iter().cycle())
                 .for_each(|(byte, from)| *byte = *from);
         }
-        let durability = if durable {
-            crate::Durability::Durable
+        self.model.volumes.get_mut(&id).unwrap()[range.clone()].copy_from_slice(&data);
+        let (durability, acked) = if durable {
+            (Durability::Durable, Acked::Durable)
         } else {
-            crate::Durability::Buffered
+            (Durability::Buffered, Acked::Buffered)
         };
-        volume.write(range.start as u64, &data, durability).unwrap();
-        self.model.volumes.get_mut(&id).unwrap()[range].copy_from_slice(&data);
-        (
-            "write",
-            if durable {
-                Acked::Durable
-            } else {
-                Acked::Buffered
-            },
-        )
+        let written = volume.write(range.start as u64, &data, durability);
+        ("write", written.map(|()| acked))
     }
 
-    fn zero(&mut self) -> (&'static str, Acked) {
+    fn zero(&mut self) -> Outcome {
         let (id, volume) = self.any_volume();
         let range = self.range(self.model.volumes[&id].len());
         let mode = if self.rng.coin() {
@@ -336,14 +341,12 @@ impl Run {
             ZeroMode::Deallocate
         };
         let (offset, len) = (range.start as u64, range.len() as u64);
-        volume
-            .write_zeroes(offset, len, mode, crate::Durability::Buffered)
-            .unwrap();
         self.model.volumes.get_mut(&id).unwrap()[range].fill(0);
-        ("zero", Acked::Buffered)
+        let zeroed = volume.write_zeroes(offset, len, mode, Durability::Buffered);
+        ("zero", zeroed.map(|()| Acked::Buffered))
     }
 
-    fn snapshot(&mut self) -> (&'static str, Acked) {
+    fn snapshot(&mut self) -> Outcome {
         if self.model.snapshots.len() >= 2 * DISKS_MAX {
             return self.delete();
         }
@@ -360,58 +363,54 @@ impl Run {
             .into_iter()
             .map(|volume| (SnapshotId(self.new_id()), volume))
             .collect();
-        self.store.create_snapshots(&pairs).unwrap();
-        for (snapshot, volume) in pairs {
-            self.model
-                .snapshots
-                .insert(snapshot, self.model.volumes[&volume].clone());
+        for (snapshot, volume) in &pairs {
+            let bytes = self.model.volumes[volume].clone();
+            self.model.snapshots.insert(*snapshot, bytes);
         }
-        ("snapshot", Acked::Durable)
+        let created = self.store.create_snapshots(&pairs);
+        ("snapshot", created.map(|()| Acked::Durable))
     }
 
-    fn clone_disk(&mut self) -> (&'static str, Acked) {
+    fn clone_disk(&mut self) -> Outcome {
         if self.model.volumes.len() >= DISKS_MAX {
             return self.write();
         }
         let id = VolumeId(self.new_id());
         let snapshot = self.model.snapshots.keys().next_back().copied();
-        let bytes = match snapshot {
+        let cloned = match snapshot {
             Some(from) if self.rng.coin() => {
                 let bytes = self.model.snapshots[&from].clone();
-                self.store
-                    .clone_snapshot(id, from, spec(bytes.len() as u64))
-                    .unwrap();
-                bytes
+                let spec = spec(bytes.len() as u64);
+                self.model.volumes.insert(id, bytes);
+                self.store.clone_snapshot(id, from, spec)
             }
             _ => {
                 let from = self.any_volume().0;
                 let bytes = self.model.volumes[&from].clone();
-                self.store
-                    .clone_volume(id, from, spec(bytes.len() as u64))
-                    .unwrap();
-                bytes
+                let spec = spec(bytes.len() as u64);
+                self.model.volumes.insert(id, bytes);
+                self.store.clone_volume(id, from, spec)
             }
         };
-        self.model.volumes.insert(id, bytes);
-        ("clone", Acked::Durable)
+        ("clone", cloned.map(|()| Acked::Durable))
     }
 
-    fn delete(&mut self) -> (&'static str, Acked) {
+    fn delete(&mut self) -> Outcome {
         let snapshots = self.model.snapshots.len() as u64;
-        if snapshots > 0 && self.rng.below(3) > 0 {
+        let deleted = if snapshots > 0 && self.rng.below(3) > 0 {
             let at = self.rng.below(snapshots) as usize;
             let id = *self.model.snapshots.keys().nth(at).unwrap();
-            self.store.delete_snapshot(id).unwrap();
             self.model.snapshots.remove(&id);
+            self.store.delete_snapshot(id)
         } else {
             let id = self.any_volume().0;
-            self.store.delete_volume(id).unwrap();
             self.model.volumes.remove(&id);
-        }
-        ("delete", Acked::Durable)
+            self.store.delete_volume(id)
+        };
+        ("delete", deleted.map(|()| Acked::Durable))
     }
 
-    fn grow(&mut self) -> (&'static str, Acked) {
+    fn grow(&mut self) -> Outcome {
         let id = self.any_volume().0;
         let bytes = self.model.volumes.get_mut(&id).unwrap();
         let sectors = 1 + self.rng.below(30);
@@ -421,9 +420,9 @@ impl Run {
         } else {
             bytes.len().div_ceil(1024) * 512
         };
-        self.store.resize_volume(id, len as u64).unwrap();
         bytes.resize(len, 0);
-        ("resize", Acked::Durable)
+        let resized = self.store.resize_volume(id, len as u64);
+        ("resize", resized.map(|()| Acked::Durable))
     }
 
     /// Flushes or closes, ends the process as it were, and opens again.
@@ -448,7 +447,7 @@ impl Run {
     }
 }
 
-fn spec(size_bytes: u64) -> VolumeSpec {
+pub(crate) fn spec(size_bytes: u64) -> VolumeSpec {
     VolumeSpec {
         size_bytes,
         domain: DOMAIN,
