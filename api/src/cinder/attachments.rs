@@ -284,10 +284,11 @@ fn add(
     )?;
     check_attachable(writer, &volume, wanted.instance_id)?;
     let mut attachment = reserve(services, writer, &mut volume, wanted.instance_id)?;
+    attachment.mode = wanted.mode;
     if let Some(connector) = wanted.connector {
-        connect(&mut attachment, &volume, connector, wanted.mode)?;
-        writer.put(&attachment)?;
+        connect(&mut attachment, &volume, connector)?;
     }
+    writer.put(&attachment)?;
     refresh(services, writer, volume)?;
     Ok(attachment)
 }
@@ -333,19 +334,16 @@ pub(super) fn reserve(
     Ok(attachment)
 }
 
-/// Takes the connector: from here on there is an export.
+/// Takes the connector: from here on there is an export. The mode the attachment was made with
+/// stands, whatever the connector says.
 pub(super) fn connect(
     attachment: &mut Attachment,
     volume: &Volume,
     connector: Map<String, Value>,
-    mode: Option<String>,
 ) -> Result<(), Fault> {
-    let told = connector
-        .get("mode")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
+    let told = mode_of(&connector)?;
     let read_only = volume.read_only == Some(true);
-    let mode = mode
+    let mode = (attachment.mode.clone())
         .or(told)
         .unwrap_or_else(|| if read_only { "ro" } else { "rw" }.to_owned());
     if read_only && mode != "ro" {
@@ -365,7 +363,9 @@ pub(super) fn connect(
         .and_then(Value::as_str)
         .map(str::to_owned);
     attachment.connector = Some(connector);
-    attachment.status = "attaching".to_owned();
+    if attachment.status != "attached" {
+        attachment.status = "attaching".to_owned();
+    }
     Ok(())
 }
 
@@ -416,7 +416,7 @@ async fn update(
                     return Err(validate::invalid("attachment", &whole, reason));
                 };
                 let volume = volumes::find(writer, &caller, &attachment.volume_id.to_string())?;
-                connect(&mut attachment, &volume, connector, None)?;
+                connect(&mut attachment, &volume, connector)?;
                 writer.put(&attachment)?;
                 refresh(services, writer, volume)?;
                 Ok::<_, Fault>(attachment)

@@ -30,7 +30,8 @@ pub fn resolve_export(
     Ok(attachment.map(|attachment| ExportTarget {
         attachment_id: attachment.id,
         volume_id: attachment.volume_id,
-        read_only: attachment.mode.as_deref() == Some("ro"),
+        // Whatever is not said to be writable is not.
+        read_only: attachment.mode.as_deref() != Some("rw"),
     }))
 }
 
@@ -48,4 +49,89 @@ pub fn volumes_named(catalogue: &Catalogue, name: &str) -> catalogue::Result<Vec
 /// Those of the catalogue.
 pub fn all_volumes(catalogue: &Catalogue) -> catalogue::Result<Vec<Volume>> {
     catalogue.read(|reader| reader.list(&Query::all()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+    use uuid::Uuid;
+
+    use super::resolve_export;
+    use crate::catalogue::Catalogue;
+    use crate::cinder::attachments::connect;
+    use crate::cinder::records::{Attachment, Volume};
+    use crate::fault::Fault;
+
+    fn volume() -> Volume {
+        serde_json::from_value(json!({
+            "id": Uuid::new_v4(), "project_id": "p", "user_id": "u", "name": null,
+            "description": null, "size_gib": 1, "status": "reserved", "previous_status": null,
+            "attach_status": "reserved", "volume_type_id": Uuid::nil(), "snapshot_id": null,
+            "source_volid": null, "metadata": {}, "bootable": false, "read_only": null,
+            "multiattach": false, "source_length": null, "created_us": 1, "updated_us": null,
+        }))
+        .unwrap()
+    }
+
+    fn reserved(volume: &Volume, mode: Option<&str>) -> Attachment {
+        Attachment {
+            id: Uuid::new_v4(),
+            project_id: "p".to_owned(),
+            volume_id: volume.id,
+            instance_id: None,
+            status: "reserved".to_owned(),
+            mode: mode.map(str::to_owned),
+            connector: None,
+            export: None,
+            mountpoint: None,
+            created_us: 1,
+            attached_us: None,
+        }
+    }
+
+    fn connector(mode: Option<&str>) -> Map<String, Value> {
+        let mut map = Map::new();
+        map.insert("host".to_owned(), json!("h"));
+        map.extend(mode.map(|mode| ("mode".to_owned(), json!(mode))));
+        map
+    }
+
+    #[test]
+    fn a_mode_asked_for_at_the_beginning_stands() {
+        let volume = volume();
+        for (made, told, read_only) in [
+            (Some("ro"), Some("rw"), true),
+            (Some("ro"), None, true),
+            (Some("rw"), Some("ro"), false),
+            (None, Some("ro"), true),
+            (None, None, false),
+        ] {
+            let mut attachment = reserved(&volume, made);
+            connect(&mut attachment, &volume, connector(told)).unwrap();
+            let catalogue = Catalogue::in_memory().unwrap();
+            catalogue
+                .write::<_, Fault>(|writer| Ok(writer.insert(&attachment)?))
+                .unwrap();
+            let export = attachment.export.unwrap();
+            let target = resolve_export(&catalogue, &export).unwrap().unwrap();
+            assert_eq!(target.read_only, read_only, "{made:?} {told:?}");
+            assert!(resolve_export(&catalogue, &export[1..]).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn connecting_again_changes_neither_export_nor_state() {
+        let volume = volume();
+        let mut attachment = reserved(&volume, None);
+        connect(&mut attachment, &volume, connector(None)).unwrap();
+        let export = attachment.export.clone();
+        attachment.status = "attached".to_owned();
+        connect(&mut attachment, &volume, connector(Some("ro"))).unwrap();
+        assert_eq!(
+            (attachment.export, attachment.status.as_str()),
+            (export, "attached")
+        );
+        let mut odd = reserved(&volume, None);
+        assert!(connect(&mut odd, &volume, connector(Some("anything"))).is_err());
+    }
 }

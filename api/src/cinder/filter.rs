@@ -101,7 +101,9 @@ impl Listing {
     ) -> Result<Found<R>, Fault> {
         let query = match caller.project_id() {
             Some(project) if !self.all_projects => Query::by(BY_PROJECT, Key::new().text(project)),
-            _ => Query::by(BY_CREATED, Key::new()),
+            _ if caller.is_admin => Query::by(BY_CREATED, Key::new()),
+            // Without a project there is nothing to see, least of all what others have.
+            _ => return Err(Fault::malformed()),
         };
         if self.filters.is_empty() && self.page.sort.is_empty() {
             return self.run_page(view, &query, unknown_marker);
@@ -206,4 +208,54 @@ fn has_pairs(pairs: &std::collections::BTreeMap<String, String>, text: &str) -> 
     wanted
         .iter()
         .all(|(key, value)| pairs.get(key) == Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use crate::cinder::records::Attachment;
+    use crate::fault::Fault;
+    use crate::testing::{Cloud, PASSWORD};
+
+    fn attachment() -> Attachment {
+        Attachment {
+            id: Uuid::new_v4(),
+            project_id: "somebody".to_owned(),
+            volume_id: Uuid::new_v4(),
+            instance_id: None,
+            status: "attaching".to_owned(),
+            mode: None,
+            connector: None,
+            export: Some("the name of an export".to_owned()),
+            mountpoint: None,
+            created_us: 1,
+            attached_us: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_without_a_project_lists_nothing_of_others() {
+        let cloud = Cloud::new();
+        let catalogue = cloud.services.catalogue();
+        catalogue
+            .write::<_, Fault>(|writer| Ok(writer.insert(&attachment())?))
+            .unwrap();
+        let login = cloud
+            .login("admin", PASSWORD, json!({"unscoped": {}}))
+            .await;
+        let token = login.header("x-subject-token");
+        for query in ["", "?status=attaching", "?all_tenants=1"] {
+            let path = format!("/volume/v3/attachments/detail{query}");
+            let headers = [
+                ("X-Auth-Token", token),
+                ("OpenStack-API-Version", "volume 3.71"),
+            ];
+            let answer = cloud.send("GET", &path, &headers, json!(null)).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.body);
+            assert!(!answer.body.to_string().contains("the name of an export"));
+        }
+    }
 }

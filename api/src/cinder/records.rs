@@ -167,7 +167,7 @@ pub struct Attachment {
     pub instance_id: Option<Uuid>,
     /// `reserved`, `attaching` or `attached`.
     pub status: String,
-    /// `rw` or `ro`; set with the connector.
+    /// `rw` or `ro`; asked for at the beginning, else set with the connector.
     pub mode: Option<String>,
     /// Who connects; there is an export from then on.
     pub connector: Option<serde_json::Map<String, serde_json::Value>>,

@@ -370,11 +370,7 @@ impl Context<'_> {
             Some(attachment) => attachment,
             None => attachments::reserve(self.services, self.writer, &mut volume, None)?,
         };
-        let before = attachment.status.clone();
-        attachments::connect(&mut attachment, &volume, connector, None)?;
-        if before == "attached" {
-            attachment.status = before;
-        }
+        attachments::connect(&mut attachment, &volume, connector)?;
         self.writer.put(&attachment)?;
         let data = attachments::connection_info(self.services, &attachment);
         let info = json!({"driver_volume_type": "nbd", "data": data});

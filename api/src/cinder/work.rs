@@ -112,7 +112,10 @@ impl Handler for CreateVolume {
         now_us: u64,
     ) -> catalogue::Result<()> {
         settle_volume(writer, job, |volume| {
-            volume.status = if result.is_ok() { "available" } else { "error" }.to_owned();
+            // A deletion may be queued behind this job: what waits to go must not be offered.
+            if volume.status == "creating" {
+                volume.status = if result.is_ok() { "available" } else { "error" }.to_owned();
+            }
             volume.updated_us = Some(now_us);
         })
     }
@@ -162,6 +165,10 @@ fn new_size(job: &Job) -> Option<u64> {
 impl Handler for ExtendVolume {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
         let size = new_size(job).ok_or_else(|| JobError("no size".to_owned()))?;
+        // A larger extension may have come first; shrinking would cut off data.
+        if row::<Volume>(services, job)?.size_gib >= size {
+            return Ok(());
+        }
         Ok(services
             .store()
             .resize_volume(VolumeId(object(job)?), size * GIB)?)
@@ -176,16 +183,17 @@ impl Handler for ExtendVolume {
     ) -> catalogue::Result<()> {
         let mut unused = None;
         settle_volume(writer, job, |volume| {
-            let size = new_size(job).unwrap_or(volume.size_gib);
-            if result.is_ok() {
+            let size = new_size(job).unwrap_or(0).max(volume.size_gib);
+            let before = volume.previous_status.take();
+            let status = if result.is_ok() {
                 volume.size_gib = size;
-                volume.status = volume
-                    .previous_status
-                    .take()
-                    .unwrap_or_else(|| "available".to_owned());
+                before.unwrap_or_else(|| "available".to_owned())
             } else {
                 unused = Some((volume.project_id.clone(), size - volume.size_gib));
-                volume.status = "error_extending".to_owned();
+                "error_extending".to_owned()
+            };
+            if volume.status == "extending" {
+                volume.status = status;
             }
             volume.updated_us = Some(now_us);
         })?;
@@ -219,7 +227,9 @@ impl Handler for CreateSnapshot {
     ) -> catalogue::Result<()> {
         settle_snapshot(writer, job, |snapshot| {
             let done = result.is_ok();
-            snapshot.status = if done { "available" } else { "error" }.to_owned();
+            if snapshot.status == "creating" {
+                snapshot.status = if done { "available" } else { "error" }.to_owned();
+            }
             snapshot.progress = if done { "100%" } else { "0%" }.to_owned();
             snapshot.updated_us = Some(now_us);
         })
@@ -257,5 +267,94 @@ impl Handler for DeleteSnapshot {
             release(writer, &snapshot.project_id, freed)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::{CREATE_VOLUME, CreateVolume, EXTEND_VOLUME, ExtendVolume};
+    use crate::catalogue::{Catalogue, View};
+    use crate::cinder::quotas::{Change, reserve, usage_of};
+    use crate::cinder::records::Volume;
+    use crate::fault::Fault;
+    use crate::jobs::{Handler, Job, JobError};
+
+    fn volume(status: &str) -> Volume {
+        serde_json::from_value(json!({
+            "id": Uuid::new_v4(), "project_id": "p", "user_id": "u", "name": null,
+            "description": null, "size_gib": 4, "status": status, "previous_status": "in-use",
+            "attach_status": "detached", "volume_type_id": Uuid::nil(), "snapshot_id": null,
+            "source_volid": null, "metadata": {}, "bootable": false, "read_only": null,
+            "multiattach": false, "source_length": null, "created_us": 1, "updated_us": null,
+        }))
+        .unwrap()
+    }
+
+    /// The volume and the project's GiB after a job is closed; ten GiB were counted before.
+    fn closed(
+        handler: &dyn Handler,
+        kind: &str,
+        status: &str,
+        args: Value,
+        ok: bool,
+    ) -> (Volume, u64) {
+        let (catalogue, volume) = (Catalogue::in_memory().unwrap(), volume(status));
+        let job = Job::new(kind, &volume.id.to_string(), Some("p"), args, 1);
+        let failure = JobError("no".to_owned());
+        let result = if ok { Ok(()) } else { Err(&failure) };
+        catalogue
+            .write::<_, Fault>(|writer| {
+                writer.insert(&volume)?;
+                let ten = Change {
+                    gigabytes: 10,
+                    ..Change::default()
+                };
+                reserve(writer, "p", ten)?;
+                handler.finish(writer, &job, result, 2)?;
+                let after = writer.get::<Volume>(&volume.id)?.unwrap();
+                Ok((after, usage_of(writer, "p")?.gigabytes))
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_volume_that_waits_to_go_is_not_offered_again() {
+        for (status, ok, after) in [
+            ("creating", true, "available"),
+            ("creating", false, "error"),
+            ("deleting", true, "deleting"),
+            ("deleting", false, "deleting"),
+        ] {
+            let (volume, _) = closed(&CreateVolume, CREATE_VOLUME, status, Value::Null, ok);
+            assert_eq!(volume.status, after);
+        }
+        let args = json!({"new_size": 6});
+        let (volume, _) = closed(&ExtendVolume, EXTEND_VOLUME, "deleting", args, true);
+        assert_eq!((volume.status.as_str(), volume.size_gib), ("deleting", 6));
+    }
+
+    #[test]
+    fn a_failed_extension_gives_back_what_it_took_and_none_shrinks() {
+        let extend = |size: u64, ok| {
+            let args = json!({"new_size": size});
+            closed(&ExtendVolume, EXTEND_VOLUME, "extending", args, ok)
+        };
+        let (volume, used) = extend(6, true);
+        assert_eq!(
+            (volume.status.as_str(), volume.size_gib, used),
+            ("in-use", 6, 10)
+        );
+        let (volume, used) = extend(6, false);
+        assert_eq!(
+            (volume.status.as_str(), volume.size_gib, used),
+            ("error_extending", 4, 8)
+        );
+        for ok in [true, false] {
+            let (volume, used) = extend(2, ok);
+            assert_eq!((volume.size_gib, used), (4, 10));
+        }
     }
 }
