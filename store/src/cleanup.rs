@@ -26,7 +26,17 @@ impl Engine {
     /// Does one piece of clean-up; says whether there was any. A checkpoint must just have been
     /// written by the same holder of `maintenance`.
     pub(crate) fn clean_up_step(&self, maintenance: &mut Maintenance) -> Result<bool> {
-        let Some(work) = self.next_work() else {
+        self.clean_up_upto(maintenance, LayerId(u32::MAX))
+    }
+
+    /// [`Self::clean_up_step`] of layers up to `newest`: of these no more come, so repeating it ends
+    /// however fast others are made and deleted.
+    pub(crate) fn clean_up_upto(
+        &self,
+        maintenance: &mut Maintenance,
+        newest: LayerId,
+    ) -> Result<bool> {
+        let Some(work) = self.next_work(newest) else {
             return Ok(false);
         };
         let outcome = match work {
@@ -46,7 +56,7 @@ impl Engine {
     }
 
     /// Candidates must be clean: a dirty layer has records that no checkpoint holds yet.
-    fn next_work(&self) -> Option<Work> {
+    fn next_work(&self, newest: LayerId) -> Option<Work> {
         let state = self.state.read().expect(poisoned!());
         let roles = state.roles();
         let settled = |id: LayerId| !state.dirty.layers.contains(&id);
@@ -54,7 +64,7 @@ impl Engine {
             .layers
             .keys()
             .copied()
-            .filter(|id| settled(*id))
+            .filter(|id| *id <= newest && settled(*id))
             .find_map(|id| match roles.of(id) {
                 LayerState::Dropping => Some(Work::Drop(id)),
                 LayerState::Hidden => match roles.children(id) {

@@ -305,7 +305,8 @@ impl Engine {
         set_aside(&mut blocked, self.journal.roll_now())?;
         self.checkpoint(maintenance)?;
         set_aside(&mut blocked, self.pack_waiting(maintenance))?;
-        while self.clean_up_step(maintenance)? {
+        let newest = LayerId(self.state.read().expect(poisoned!()).last_layer());
+        while self.clean_up_upto(maintenance, newest)? {
             self.checkpoint(maintenance)?;
         }
         self.start_mark(maintenance);

@@ -366,7 +366,7 @@ fn check_clone(spec: VolumeSpec, source_bytes: u64) -> Result<()> {
 }
 
 fn check_depth(layers: usize) -> Result<()> {
-    if layers < DEPTH_MAX {
+    if layers <= DEPTH_MAX {
         return Ok(());
     }
     let context = format!("a volume rests on at most {DEPTH_MAX} snapshots");
