@@ -23,6 +23,8 @@ mod ids;
 mod index;
 mod journal;
 mod layer;
+#[cfg(test)]
+mod load_tests;
 mod maintain;
 mod mark;
 #[cfg(test)]
