@@ -40,6 +40,7 @@ impl Listed for Attachment {
         "status",
         "created_at",
         "attach_status",
+        "attach_mode",
         "instance_uuid",
     ];
     const FILTERS: &'static [&'static str] =
@@ -50,6 +51,7 @@ impl Listed for Attachment {
             "id" => Some(self.id.to_string()),
             "volume_id" => Some(self.volume_id.to_string()),
             "status" | "attach_status" => Some(self.status.clone()),
+            "attach_mode" => self.mode.clone(),
             "instance_id" | "instance_uuid" => self.instance_id.map(|id| id.to_string()),
             "created_at" => Some(volume_time(self.created_us)),
             "project_id" => Some(self.project_id.clone()),
@@ -154,7 +156,7 @@ async fn list(
     shape: fn(&Services, &Attachment) -> Value,
 ) -> Result<Json<Value>, Fault> {
     version.require(27)?;
-    let listing = Listing::parse::<Attachment>(&params, &caller, version)?;
+    let listing = Listing::parse::<Attachment>(&params, &caller, version, services.config())?;
     services
         .blocking(move |services| {
             let found = services

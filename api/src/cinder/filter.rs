@@ -6,7 +6,8 @@ use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, Record, View};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
-use crate::page::{Page, Params};
+use crate::page::{Direction, Page, Params};
+use crate::server::Config;
 
 use super::records::{BY_CREATED, BY_PROJECT};
 
@@ -29,6 +30,11 @@ pub(super) trait Listed: Record {
     /// Filters that everybody may use.
     const FILTERS: &'static [&'static str];
 
+    /// Filters that are ignored below a microversion, each with it.
+    const FILTERS_SINCE: &'static [(&'static str, u16)] = &[];
+    /// Sort keys that are unknown below a microversion, each with it.
+    const SORT_SINCE: &'static [(&'static str, u16)] = &[];
+
     /// The value of a column as text, for filters and order; `None` is null. The outer `None` says
     /// that there is no such column.
     fn column(&self, key: &str) -> Option<Option<String>>;
@@ -48,6 +54,8 @@ pub(super) struct Listing {
     filters: Vec<(String, String)>,
     all_projects: bool,
     with_count: bool,
+    /// A filter that no object passes.
+    nothing: bool,
 }
 
 /// Part of a list, and how many there are in all if that was asked for.
@@ -61,11 +69,21 @@ impl Listing {
         params: &Params,
         caller: &Caller,
         version: Microversion,
+        config: &Config,
     ) -> Result<Self, Fault> {
-        let page = Page::parse(params, R::SORT_KEYS)?;
+        let sort_keys: Vec<&str> = R::SORT_KEYS
+            .iter()
+            .filter(|key| is_known(R::SORT_SINCE, key, version))
+            .copied()
+            .collect();
+        let page = Page::parse(params, &sort_keys)?;
         let all_projects = caller.is_admin && params.flag("all_tenants", false);
         let with_count = version.has(45) && params.flag("with_count", false);
-        let given = params.iter().filter(|(key, _)| !RESERVED.contains(key));
+        // Below 3.45 a count is a filter like others, of a column that there is not.
+        let counts = params.has("with_count") && !version.has(45) && caller.is_admin;
+        let given = params
+            .iter()
+            .filter(|(key, _)| !RESERVED.contains(key) && is_known(R::FILTERS_SINCE, key, version));
         let mut filters: Vec<(String, String)> = given
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
@@ -84,11 +102,37 @@ impl Listing {
             }
             filters.retain(|(key, _)| allowed(key));
         }
+        let mut nothing = counts;
+        // All volumes are in the one zone and on the one host.
+        filters.retain(|(key, value)| {
+            let common = match key.as_str() {
+                "availability_zone" => &config.availability_zone,
+                "host" => &config.backend_host,
+                _ => return true,
+            };
+            nothing |= value != common;
+            false
+        });
+        for (key, value) in &filters {
+            if is_time(key) {
+                times(value)?;
+            }
+            let is_flag = |word: &&str| value.eq_ignore_ascii_case(word);
+            if version.has(2)
+                && key == "bootable"
+                && !["true", "false", "1", "0"].iter().any(is_flag)
+            {
+                return Err(Fault::bad_request(format!(
+                    "Invalid input received: 'bootable = {value}'"
+                )));
+            }
+        }
         Ok(Self {
             page,
             filters,
             all_projects,
             with_count,
+            nothing,
         })
     }
 
@@ -105,6 +149,12 @@ impl Listing {
             // Without a project there is nothing to see, least of all what others have.
             _ => return Err(Fault::malformed()),
         };
+        if self.nothing {
+            return Ok(Found {
+                items: Vec::new(),
+                count: self.with_count.then_some(0),
+            });
+        }
         if self.filters.is_empty() && self.page.sort.is_empty() {
             return self.run_page(view, &query, unknown_marker);
         }
@@ -120,6 +170,11 @@ impl Listing {
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
         if !self.page.sort.is_empty() {
+            // What the keys leave equal is in order of time, in the direction of the first key; the
+            // walk was newest first.
+            if let Some((_, Direction::Ascending)) = self.page.sort.first() {
+                items.reverse();
+            }
             items.sort_by(|a, b| self.order(a, b));
         }
         let count = self.with_count.then_some(items.len());
@@ -181,6 +236,43 @@ impl Listing {
     }
 }
 
+/// Whether a name that came with a microversion is known already.
+fn is_known(since: &[(&str, u16)], key: &str, version: Microversion) -> bool {
+    let found = since.iter().find(|(name, _)| *name == key);
+    found.is_none_or(|(_, minor)| version.has(*minor))
+}
+
+fn is_time(key: &str) -> bool {
+    matches!(key, "created_at" | "updated_at")
+}
+
+/// A comparison with a point in time, as texts of one form compare.
+type Comparison = (fn(Ordering) -> bool, String);
+
+/// Reads `gt:2020-01-01T00:00:00,lt:...`.
+fn times(text: &str) -> Result<Vec<Comparison>, Fault> {
+    let one = |part: &str| {
+        let (word, time) = part.split_once(':').unwrap_or((part, ""));
+        let compares: fn(Ordering) -> bool = match word {
+            "gt" => Ordering::is_gt,
+            "gte" => Ordering::is_ge,
+            "eq" => Ordering::is_eq,
+            "neq" => Ordering::is_ne,
+            "lt" => Ordering::is_lt,
+            "lte" => Ordering::is_le,
+            _ => return Err(Fault::bad_request(format!("Invalid {word} operator"))),
+        };
+        Ok((compares, time.trim_end_matches('Z').replace(' ', "T")))
+    };
+    text.split(',').map(one).collect()
+}
+
+fn is_within(value: &str, wanted: &str) -> bool {
+    // Only as much is compared as was given: seconds, mostly.
+    let compare = |time: &str| value.get(..time.len()).unwrap_or(value).cmp(time);
+    times(wanted).is_ok_and(|all| all.iter().all(|(holds, time)| holds(compare(time))))
+}
+
 fn matches<R: Listed>(record: &R, key: &str, wanted: &str) -> bool {
     if let Some(key) = key.strip_suffix('~') {
         let value = record.column(key).flatten();
@@ -191,8 +283,14 @@ fn matches<R: Listed>(record: &R, key: &str, wanted: &str) -> bool {
     }
     match record.column(key) {
         None => false,
+        Some(value) if is_time(key) => value.is_some_and(|value| is_within(&value, wanted)),
         Some(value) => {
             let value = value.unwrap_or_else(|| "None".to_owned());
+            let wanted = match (key, wanted) {
+                ("bootable", "1") => "true",
+                ("bootable", "0") => "false",
+                _ => wanted,
+            };
             value.eq_ignore_ascii_case(wanted) && (value == wanted || key == "bootable")
         }
     }

@@ -196,7 +196,12 @@ async fn set<T: Tagged>(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, Fault> {
     let new = given(&body, "meta")?;
-    if new.len() != 1 || !new.contains_key(&key) {
+    if new.len() > 1 {
+        let shown = validate::repr(&body["meta"]);
+        let reason = format!("{shown} has too many properties");
+        return Err(validate::invalid("meta", &body["meta"], &reason));
+    }
+    if !new.contains_key(&key) {
         return Err(Fault::bad_request("Request body and URI mismatch"));
     }
     let answer = json!({"meta": new});

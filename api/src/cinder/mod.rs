@@ -14,7 +14,10 @@ mod misc;
 mod quota_calls;
 mod quotas;
 pub mod records;
+mod retype;
 mod snapshots;
+#[cfg(test)]
+mod tests;
 mod type_calls;
 mod type_specs;
 mod types;

@@ -210,7 +210,8 @@ pub(super) fn reserve_of_type(
     reserve(writer, project, change)
 }
 
-fn check_type(
+/// Refuses a change that goes beyond what the project may have of one type (413).
+pub(super) fn check_type(
     view: &impl View,
     project: &str,
     volume_type: Uuid,

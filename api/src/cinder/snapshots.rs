@@ -69,6 +69,9 @@ impl Listed for Snapshot {
         "consumes_quota",
     ];
 
+    const FILTERS_SINCE: &'static [(&'static str, u16)] = &[("metadata", 22)];
+    const SORT_SINCE: &'static [(&'static str, u16)] = &[("name", 30)];
+
     fn column(&self, key: &str) -> Option<Option<String>> {
         Some(match key {
             "id" => Some(self.id.to_string()),
@@ -182,7 +185,7 @@ async fn list(
 ) -> Result<Json<Value>, Fault> {
     let project = caller.project_id().unwrap_or_default();
     caller.check("volume:get_all_snapshots", Policy::Reader, project)?;
-    let listing = Listing::parse::<Snapshot>(&params, &caller, version)?;
+    let listing = Listing::parse::<Snapshot>(&params, &caller, version, services.config())?;
     services
         .blocking(move |services| {
             let found = services

@@ -19,7 +19,7 @@ use crate::auth::{Caller, Policy};
 use crate::body::JsonBody;
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::fault::Fault;
-use crate::page::{Page, Params};
+use crate::page::{Direction, Page, Params};
 use crate::server::{Services, UrlProject};
 
 /// Longest name and description.
@@ -201,7 +201,10 @@ async fn index(
         })
         .await?;
     found.retain(|volume_type| filter.keeps(volume_type));
-    // Stable: what the keys leave equal stays newest first.
+    // Stable: what the keys leave equal is in order of time, in the direction of the first key.
+    if let Some((_, Direction::Ascending)) = page.sort.first() {
+        found.reverse();
+    }
     found.sort_by(|a, b| {
         let orders = page
             .sort

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::quotas::{self, Change};
 use super::records::{Attachment, Volume};
+use super::retype::retype;
 use super::volume_view::attachments_of;
 use super::{attachments, validate, volumes, work};
 use crate::auth::{Caller, Policy};
@@ -98,6 +99,7 @@ impl Context<'_> {
     fn perform(&self, name: &str, volume: Volume) -> Result<Done, Fault> {
         match name {
             "os-extend" => self.extend(volume),
+            "os-retype" => self.save(retype(self.writer, self.caller, volume, self.map()?)?),
             "os-reset_status" => self.reset_status(volume),
             "os-force_delete" => self.force_delete(volume),
             "os-set_bootable" => self.set_bootable(volume),
@@ -138,8 +140,8 @@ impl Context<'_> {
         let online = volume.status == "in-use" && self.version.has(42);
         if volume.status != "available" && !online {
             return Err(Fault::bad_request(format!(
-                "Invalid volume: Volume {} status must be '{}' to extend, currently {}.",
-                volume.id, "available", volume.status
+                "Invalid volume: Volume {} status must be '{{'status': 'available'}}' to extend, currently {}.",
+                volume.id, volume.status
             )));
         }
         if size <= volume.size_gib {

@@ -47,6 +47,13 @@ impl Listed for Volume {
         "consumes_quota",
     ];
 
+    const FILTERS_SINCE: &'static [(&'static str, u16)] = &[
+        ("glance_metadata", 4),
+        ("group_id", 10),
+        ("created_at", 60),
+        ("updated_at", 60),
+    ];
+
     fn column(&self, key: &str) -> Option<Option<String>> {
         Some(match key {
             "id" => Some(self.id.to_string()),
@@ -115,7 +122,7 @@ async fn list(
     form: Form,
 ) -> Result<Json<Value>, Fault> {
     check_reader(&caller)?;
-    let listing = Listing::parse::<Volume>(&params, &caller, version)?;
+    let listing = Listing::parse::<Volume>(&params, &caller, version, services.config())?;
     services
         .blocking(move |services| {
             let viewer = Viewer {

@@ -61,6 +61,7 @@ impl Viewer<'_> {
         let volume = &loaded.volume;
         let admin = self.caller.is_admin;
         let since = |minor: u16| self.version.has(minor);
+        let is_new = volume.status == "creating";
         wire::Volume {
             id: volume.id.to_string(),
             name: volume.name.clone(),
@@ -85,13 +86,24 @@ impl Viewer<'_> {
             migration_status: admin.then_some(None),
             group_id: since(13).then_some(None),
             provider_id: (since(21) && admin).then_some(None),
-            shared_targets: since(48).then(|| (!since(69)).then_some(false)),
-            service_uuid: since(48).then_some(None),
+            // Each volume is an export of its own. Until it is, the real service says otherwise.
+            shared_targets: since(48).then_some(Some(is_new)),
+            service_uuid: since(48).then(|| (!is_new).then(|| self.service_id())),
             cluster_name: (since(61) && admin).then_some(None),
             volume_type_id: since(63).then(|| volume.volume_type_id.to_string()),
             consumes_quota: since(65).then_some(true),
             ..wire::Volume::default()
         }
+    }
+
+    /// The id of the volume service: one for each host, always the same.
+    fn service_id(&self) -> String {
+        let hash = blake3::hash(self.services.config().backend_host.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.as_bytes()[..16]);
+        uuid::Builder::from_random_bytes(bytes)
+            .into_uuid()
+            .to_string()
     }
 
     /// The form of show and detail lists.

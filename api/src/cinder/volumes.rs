@@ -387,8 +387,8 @@ async fn remove(
     Path(id): Path<String>,
     params: Params,
 ) -> Result<StatusCode, Fault> {
-    let cascade = params.flag("cascade", false);
-    let force = version.has(23) && params.flag("force", false);
+    let cascade = strict_flag(&params, "cascade")?;
+    let force = version.has(23) && strict_flag(&params, "force")?;
     services
         .blocking(move |services| {
             services.catalogue().write(|writer| {
@@ -402,6 +402,17 @@ async fn remove(
             Ok(StatusCode::ACCEPTED)
         })
         .await
+}
+
+/// A yes or no; 400 for other words.
+fn strict_flag(params: &Params, key: &str) -> Result<bool, Fault> {
+    let (no, yes) = (params.flag(key, false), params.flag(key, true));
+    match (no == yes, params.get(key)) {
+        (false, Some(text)) => Err(Fault::bad_request(format!(
+            "Value '{text}' for '{key}' is not a boolean."
+        ))),
+        _ => Ok(no),
+    }
 }
 
 const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.";

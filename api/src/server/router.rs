@@ -7,7 +7,7 @@ use axum::routing::{any, get};
 use axum::{Json, Router};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use tracing::Instrument;
@@ -260,7 +260,7 @@ fn v2_entry(base: &str) -> Value {
 async fn versions(State(services): State<Services>) -> Response {
     let mut document = version_document(&services);
     if let Some(versions) = document["versions"].as_array_mut() {
-        versions.insert(0, v2_entry(&services.config().volume_base()));
+        versions.push(v2_entry(&services.config().volume_base()));
     }
     (StatusCode::MULTIPLE_CHOICES, Json(document)).into_response()
 }
@@ -300,15 +300,34 @@ async fn volume_headers(
     request: Request,
     next: Next,
 ) -> Response {
+    let deletes = request.method() == Method::DELETE;
     let mut response = next.run(request).await;
     let unauthenticated = response.extensions().get::<Unauthenticated>().is_some();
     let not_routed = response.extensions().get::<NotRouted>().is_some();
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        // A wrong method is a path that is not there: nothing is said of those that are.
+        response.headers_mut().remove(header::ALLOW);
+    }
+    let untyped = !response.headers().contains_key(header::CONTENT_TYPE);
+    if untyped {
+        // Answers without a body: the real service's own of deletions, its framework's else.
+        let text = if deletes { HTML } else { "application/json" };
+        let value = HeaderValue::from_static(text);
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
     if unauthenticated {
         challenge(&mut response, &services.config().identity_base());
-    } else if !not_routed {
+    } else if !not_routed && !is_html(&response) {
         response.extensions_mut().insert(Inside);
     }
     response
+}
+
+const HTML: &str = "text/html; charset=UTF-8";
+
+fn is_html(response: &Response) -> bool {
+    let value = response.headers().get(header::CONTENT_TYPE);
+    value.is_some_and(|value| value == HTML)
 }
 
 /// Layer: what every Identity answer carries.

@@ -1,0 +1,76 @@
+//! The action `os-retype`: another type for a volume. All types are of the one pool, so no data
+//! moves and the change is done when the call returns.
+
+use serde_json::{Map, Value};
+
+use super::quotas::{self, Change};
+use super::records::{Volume, VolumeType};
+use super::{types, validate};
+use crate::auth::{Caller, Policy};
+use crate::catalogue::Writer;
+use crate::fault::Fault;
+
+/// The volume with the type that `args` name; the caller saves it.
+pub(super) fn retype(
+    writer: &Writer,
+    caller: &Caller,
+    mut volume: Volume,
+    args: &Map<String, Value>,
+) -> Result<Volume, Fault> {
+    let name = parse(args)?;
+    caller.check("volume:retype", Policy::Member, &volume.project_id)?;
+    if !["available", "in-use"].contains(&volume.status.as_str()) {
+        return Err(Fault::bad_request(format!(
+            "Invalid volume: Volume {} status must be 'available' or 'in-use' to retype, but is \
+             {}.",
+            volume.id, volume.status
+        )));
+    }
+    let viewer = (!caller.is_admin).then_some(volume.project_id.as_str());
+    let new = types::find_type(writer, viewer, &name)?;
+    if new.id == volume.volume_type_id {
+        return Err(Fault::bad_request(format!(
+            "Invalid input received: New volume_type same as original: {}.",
+            new.id
+        )));
+    }
+    let multiattach = is_multiattach(&new);
+    if multiattach != volume.multiattach && volume.status != "available" {
+        return Err(Fault::bad_request(
+            "Invalid input received: Changing a volume's multiattach capability requires it to be \
+             available.",
+        ));
+    }
+    let change = Change {
+        volumes: 1,
+        gigabytes: i64::try_from(volume.size_gib).unwrap_or(i64::MAX),
+        snapshots: 0,
+    };
+    quotas::check_type(writer, &volume.project_id, new.id, change)?;
+    volume.volume_type_id = new.id;
+    volume.multiattach = multiattach;
+    Ok(volume)
+}
+
+fn is_multiattach(volume_type: &VolumeType) -> bool {
+    let spec = volume_type.extra_specs.get("multiattach");
+    spec.and_then(Option::as_deref) == Some("<is> True")
+}
+
+/// The type asked for, by name or id.
+fn parse(args: &Map<String, Value>) -> Result<String, Fault> {
+    const POLICIES: [&str; 2] = ["on-demand", "never"];
+    if let Some(policy) = args
+        .get("migration_policy")
+        .filter(|given| !given.is_null())
+        && !POLICIES.iter().any(|known| policy == known)
+    {
+        let shown = validate::repr(policy);
+        let reason = format!("{shown} is not one of ['on-demand', 'never']");
+        return Err(validate::invalid("migration_policy", policy, &reason));
+    }
+    validate::text(args, "new_type")?.ok_or_else(|| {
+        let reason = "'new_type' is a required property";
+        validate::invalid("os-retype", &Value::Object(args.clone()), reason)
+    })
+}
