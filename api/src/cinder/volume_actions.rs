@@ -111,7 +111,7 @@ impl Context<'_> {
             "os-attach" => self.attach(volume),
             "os-detach" | "os-force_detach" => self.detach(name, volume),
             "os-initialize_connection" => self.initialize_connection(volume),
-            "os-terminate_connection" => self.terminate_connection(volume),
+            "os-terminate_connection" => self.terminate_connection(&volume),
             _ => Err(super::no_action(name)),
         }
     }
@@ -293,7 +293,14 @@ impl Context<'_> {
     fn attach(&self, mut volume: Volume) -> Result<Done, Fault> {
         self.member("volume_extension:volume_actions:attach", &volume)?;
         let map = self.map()?;
-        let mode = attachments::mode_of(map)?.unwrap_or_else(|| "rw".to_owned());
+        let pending = attachments_of(self.writer, &volume)?
+            .into_iter()
+            .find(|one| one.status != "attached");
+        // What was reserved for reading stays so unless the caller says otherwise.
+        let reserved = pending.as_ref().and_then(|one| one.mode.clone());
+        let mode = attachments::mode_of(map)?
+            .or(reserved)
+            .unwrap_or_else(|| "rw".to_owned());
         if !["available", "attaching", "reserved"].contains(&volume.status.as_str()) {
             self.require(&volume, "available")?;
         }
@@ -305,9 +312,6 @@ impl Context<'_> {
         }
         let instance = validate::text(map, "instance_uuid")?;
         let instance = instance.and_then(|text| Uuid::parse_str(&text).ok());
-        let pending = attachments_of(self.writer, &volume)?
-            .into_iter()
-            .find(|one| one.status != "attached");
         let mut attachment = match pending {
             Some(attachment) => attachment,
             None => attachments::reserve(self.services, self.writer, &mut volume, instance)?,
@@ -382,14 +386,19 @@ impl Context<'_> {
         })
     }
 
-    fn terminate_connection(&self, volume: Volume) -> Result<Done, Fault> {
+    /// Closes the exports of the host that the connector names; other hosts keep theirs.
+    fn terminate_connection(&self, volume: &Volume) -> Result<Done, Fault> {
         self.member(
             "volume_extension:volume_actions:terminate_connection",
-            &volume,
+            volume,
         )?;
+        let host_of = |connector: &Map<String, Value>| connector.get("host").cloned();
+        let named = self.map()?.get("connector").and_then(Value::as_object);
+        let host = named.and_then(host_of);
         let mut closed = Vec::new();
-        for mut attachment in attachments_of(self.writer, &volume)? {
-            if attachment.export.is_none() {
+        for mut attachment in attachments_of(self.writer, volume)? {
+            let other = host.is_some() && attachment.connector.as_ref().and_then(host_of) != host;
+            if attachment.export.is_none() || other {
                 continue;
             }
             closed.push(attachment.clone());

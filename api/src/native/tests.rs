@@ -102,7 +102,7 @@ impl Fixture {
         self.call(token, method, &path, Value::Null).0
     }
 
-    fn put_length(&self, token: &str, volume: Uuid, length: Value) -> StatusCode {
+    fn put_length(&self, token: &str, volume: Uuid, length: &Value) -> StatusCode {
         let path = format!("/cinderblock/v1/volumes/{volume}/source-length");
         let body = json!({ "source_length_bytes": length });
         self.call(token, "PUT", &path, body).0
@@ -216,21 +216,24 @@ fn the_length_of_an_import_is_its_owners_to_set() {
     );
     let id = fixture.create(&member, "volume", &json!({"size": 1}));
     let path = format!("volumes/{id}/source-length");
-    assert_eq!(fixture.put_length(&member, id, json!(1000)), StatusCode::OK);
+    assert_eq!(
+        fixture.put_length(&member, id, &json!(1000)),
+        StatusCode::OK
+    );
     let read: wire::SourceLength = fixture.native(&reader, &path);
     assert_eq!(read.source_length_bytes, Some(1000));
     assert_eq!(
-        fixture.put_length(&reader, id, json!(1)),
+        fixture.put_length(&reader, id, &json!(1)),
         StatusCode::FORBIDDEN
     );
     for wrong in [json!(-1), json!("1"), json!((1_u64 << 30) + 1)] {
         assert_eq!(
-            fixture.put_length(&member, id, wrong),
+            fixture.put_length(&member, id, &wrong),
             StatusCode::BAD_REQUEST
         );
     }
     assert_eq!(
-        fixture.put_length(&fixture.admin, id, Value::Null),
+        fixture.put_length(&fixture.admin, id, &Value::Null),
         StatusCode::OK
     );
     let read: wire::SourceLength = fixture.native(&member, &path);
@@ -239,7 +242,7 @@ fn the_length_of_an_import_is_its_owners_to_set() {
     let foreign = fixture.create(&fixture.admin, "volume", &json!({"size": 1}));
     let path = format!("volumes/{foreign}/source-length");
     assert_eq!(
-        fixture.put_length(&member, foreign, json!(1)),
+        fixture.put_length(&member, foreign, &json!(1)),
         StatusCode::NOT_FOUND
     );
     for path in [path, format!("volumes/{foreign}/explain")] {
