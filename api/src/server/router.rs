@@ -57,15 +57,12 @@ impl<S: Sync> FromRequestParts<S> for UrlProject {
 
 /// The single listener.
 pub fn router(services: &Services) -> Router {
-    let volume = volume_root(services);
-    Router::new()
-        // Tools look for the versions of Block Storage at the root of its endpoint's host.
-        .route("/", get(versions).with_state(services.clone()))
+    // Tools look for the versions of Block Storage at the root of its endpoint's host.
+    versions_root(services)
         .nest_service("/identity", identity_root(services))
-        .nest_service("/volume", volume)
+        .nest_service("/volume", volume_root(services))
         .nest_service("/image", image(services))
         .nest_service("/cinderblock/v1", native_root(services))
-        .fallback(not_routed)
 }
 
 /// Identity at the bare root, for port 5000.
@@ -78,20 +75,28 @@ pub fn identity_root(services: &Services) -> Router {
 
 /// Block Storage at the bare root, for port 8776.
 pub fn volume_root(services: &Services) -> Router {
-    let negotiate = from_fn_with_state(services.clone(), microversion::negotiate);
-    let root = Router::new()
-        .route("/", get(versions).fallback(malformed))
-        .route_layer(negotiate)
-        .with_state(services.clone());
-    Router::new()
-        .merge(root)
+    let services_below = Router::new()
         .route("/healthcheck", get(async || "OK"))
         .nest_service("/v3", v3(services).map_request(take_project))
         .nest_service("/v2", v2(services).map_request(take_v2_project))
-        .fallback(not_routed)
         .method_not_allowed_fallback(not_routed)
         .layer(from_fn_with_state(services.clone(), volume_headers))
+        .layer(from_fn(request_id));
+    versions_root(services).merge(services_below)
+}
+
+/// The version list of Block Storage, and what no other route takes.
+fn versions_root(services: &Services) -> Router {
+    Router::new()
+        .route("/", get(versions).fallback(malformed))
+        .route_layer(from_fn_with_state(
+            services.clone(),
+            microversion::negotiate,
+        ))
+        .fallback(not_routed)
+        .layer(from_fn_with_state(services.clone(), volume_headers))
         .layer(from_fn(request_id))
+        .with_state(services.clone())
 }
 
 async fn malformed() -> Fault {

@@ -22,11 +22,18 @@ async fn version_documents() {
         );
     }
     let out = [("OpenStack-API-Version", "volume 3.99")];
-    let root = cloud.send("GET", "/volume/", &out, Value::Null).await;
-    assert_eq!(root.status, StatusCode::NOT_ACCEPTABLE);
-    assert_eq!(root.header("openstack-api-version"), "volume 3.99");
-    let post = cloud.send("POST", "/volume/", &[], json!({})).await;
-    assert_eq!(post.status, StatusCode::BAD_REQUEST);
+    for path in ["/volume/", "/"] {
+        let root = cloud.send("GET", path, &out, Value::Null).await;
+        assert_eq!(root.status, StatusCode::NOT_ACCEPTABLE);
+        assert_eq!(root.header("openstack-api-version"), "volume 3.99");
+        let post = cloud.send("POST", path, &[], json!({})).await;
+        assert_eq!(post.status, StatusCode::BAD_REQUEST);
+    }
+    for path in ["/nothing", "/volume/nothing"] {
+        let unknown = cloud.send("GET", path, &[], Value::Null).await;
+        assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+        assert!(unknown.header("x-openstack-request-id").starts_with("req-"));
+    }
     let none = cloud.send("GET", "/volume/v3/", &[], Value::Null).await;
     assert_eq!(none.status, StatusCode::UNAUTHORIZED);
     assert_eq!(
