@@ -3,8 +3,6 @@
 //! An attachment without a connector reserves the volume. The connector makes an export: a name of
 //! 128 random bits that is told only here. The export closes with the attachment.
 
-use std::collections::BTreeMap;
-
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -57,10 +55,6 @@ impl Listed for Attachment {
             "project_id" => Some(self.project_id.clone()),
             _ => return None,
         })
-    }
-
-    fn pairs(&self) -> Option<&BTreeMap<String, String>> {
-        None
     }
 
     fn id_text(&self) -> String {

@@ -71,16 +71,17 @@ impl Listing {
         version: Microversion,
         config: &Config,
     ) -> Result<Self, Fault> {
+        // Below 3.45 a count is a filter like others, of a column that there is not: the list is
+        // empty then, whatever its order.
+        let counts = params.has("with_count") && !version.has(45) && caller.is_admin;
         let sort_keys: Vec<&str> = R::SORT_KEYS
             .iter()
-            .filter(|key| is_known(R::SORT_SINCE, key, version))
+            .filter(|key| counts || is_known(R::SORT_SINCE, key, version))
             .copied()
             .collect();
         let page = Page::parse(params, &sort_keys)?;
         let all_projects = caller.is_admin && params.flag("all_tenants", false);
         let with_count = version.has(45) && params.flag("with_count", false);
-        // Below 3.45 a count is a filter like others, of a column that there is not.
-        let counts = params.has("with_count") && !version.has(45) && caller.is_admin;
         let given = params
             .iter()
             .filter(|(key, _)| !RESERVED.contains(key) && is_known(R::FILTERS_SINCE, key, version));

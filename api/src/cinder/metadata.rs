@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, State};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::records::{Snapshot, Volume};
 use super::{snapshots, validate, volumes};
 use crate::auth::{Caller, Policy};
 use crate::body::JsonBody;
-use crate::catalogue::{Record, Writer};
-use crate::fault::Fault;
+use crate::catalogue::{Record, View};
+use crate::fault::{Fault, FaultKind};
+use crate::microversion::Microversion;
 use crate::server::Services;
 
 type Pairs = BTreeMap<String, String>;
@@ -23,7 +24,7 @@ trait Tagged: Record + Send + 'static {
     /// What policy rules call it.
     const KIND: &'static str;
 
-    fn look_up(writer: &Writer, caller: &Caller, id: &str) -> Result<Self, Fault>;
+    fn look_up(view: &impl View, caller: &Caller, id: &str) -> Result<Self, Fault>;
     fn project(&self) -> &str;
     fn pairs(&mut self) -> &mut Pairs;
     fn touch(&mut self, now_us: u64);
@@ -32,8 +33,8 @@ trait Tagged: Record + Send + 'static {
 impl Tagged for Volume {
     const KIND: &'static str = "volume";
 
-    fn look_up(writer: &Writer, caller: &Caller, id: &str) -> Result<Self, Fault> {
-        volumes::find(writer, caller, id)
+    fn look_up(view: &impl View, caller: &Caller, id: &str) -> Result<Self, Fault> {
+        volumes::find(view, caller, id)
     }
 
     fn project(&self) -> &str {
@@ -52,8 +53,8 @@ impl Tagged for Volume {
 impl Tagged for Snapshot {
     const KIND: &'static str = "snapshot";
 
-    fn look_up(writer: &Writer, caller: &Caller, id: &str) -> Result<Self, Fault> {
-        snapshots::find(writer, caller, id)
+    fn look_up(view: &impl View, caller: &Caller, id: &str) -> Result<Self, Fault> {
+        snapshots::find(view, caller, id)
     }
 
     fn project(&self) -> &str {
@@ -90,28 +91,73 @@ async fn change<T: Tagged>(
     caller: Caller,
     id: String,
     verb: &'static str,
-    change: Option<Change>,
+    change: Change,
 ) -> Result<Pairs, Fault> {
-    let policy = if change.is_some() {
-        Policy::Member
-    } else {
-        Policy::Reader
-    };
     services
         .blocking(move |services| {
             services.catalogue().write(|writer| {
                 let mut object = T::look_up(writer, &caller, &id)?;
                 let rule = format!("volume:{verb}_{}_metadata", T::KIND);
-                caller.check(&rule, policy, object.project())?;
-                if let Some(change) = change {
-                    change(object.pairs())?;
-                    object.touch(services.now_us());
-                    writer.put(&object)?;
-                }
+                caller.check(&rule, Policy::Member, object.project())?;
+                change(object.pairs())?;
+                object.touch(services.now_us());
+                writer.put(&object)?;
                 Ok(std::mem::take(object.pairs()))
             })
         })
         .await
+}
+
+/// The pairs of an object.
+async fn read<T: Tagged>(services: &Services, caller: Caller, id: String) -> Result<Pairs, Fault> {
+    services
+        .blocking(move |services| {
+            services.catalogue().read(|reader| {
+                let mut object = T::look_up(reader, &caller, &id)?;
+                let rule = format!("volume:get_{}_metadata", T::KIND);
+                caller.check(&rule, Policy::Reader, object.project())?;
+                Ok(std::mem::take(object.pairs()))
+            })
+        })
+        .await
+}
+
+/// A text that changes with the pairs; callers take it as it is.
+fn etag(pairs: &Pairs) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for text in pairs.iter().flat_map(|(key, value)| [key, value]) {
+        hasher.update(text.as_bytes());
+        // No text of metadata holds a byte of this value: it is not UTF-8.
+        hasher.update(&[0xff]);
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+/// The microversion that entity tags came with; volumes alone have them.
+fn has_etag<T: Tagged>(version: Microversion) -> bool {
+    T::KIND == "volume" && version.has(15)
+}
+
+/// Makes a change only of the pairs that the caller knows (412).
+fn guarded<T: Tagged>(version: Microversion, headers: &HeaderMap, change: Change) -> Change {
+    let wanted = headers
+        .get(header::IF_MATCH)
+        .filter(|_| has_etag::<T>(version));
+    let Some(wanted) = wanted.map(|value| value.as_bytes().to_vec()) else {
+        return change;
+    };
+    Box::new(move |pairs| {
+        let own = etag(pairs);
+        let listed = wanted.split(|byte| *byte == b',').map(|one| {
+            let text = String::from_utf8_lossy(one);
+            text.trim().trim_matches('"').to_owned()
+        });
+        if listed.into_iter().any(|one| one == own || one == "*") {
+            change(pairs)
+        } else {
+            Err(Fault::new(FaultKind::PreconditionFailed, "If-Match"))
+        }
+    })
 }
 
 fn no_key(kind: &str, id: &str, key: &str) -> Fault {
@@ -126,10 +172,16 @@ fn no_key(kind: &str, id: &str, key: &str) -> Fault {
 async fn index<T: Tagged>(
     State(services): State<Services>,
     caller: Caller,
+    version: Microversion,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Fault> {
-    let pairs = change::<T>(services, caller, id, "get", None).await?;
-    Ok(Json(json!({"metadata": pairs})))
+) -> Result<(HeaderMap, Json<Value>), Fault> {
+    let pairs = read::<T>(&services, caller, id).await?;
+    let mut headers = HeaderMap::new();
+    if has_etag::<T>(version) {
+        let value = format!("\"{}\"", etag(&pairs)).parse();
+        headers.insert(header::ETAG, value.map_err(Fault::internal)?);
+    }
+    Ok((headers, Json(json!({"metadata": pairs}))))
 }
 
 fn given(body: &Value, key: &str) -> Result<Pairs, Fault> {
@@ -158,13 +210,15 @@ async fn merge<T: Tagged>(
         pairs.extend(new);
         Ok(())
     });
-    let pairs = change::<T>(services, caller, id, verb, Some(change_pairs)).await?;
+    let pairs = change::<T>(services, caller, id, verb, change_pairs).await?;
     Ok(Json(json!({"metadata": pairs})))
 }
 
 async fn replace<T: Tagged>(
     State(services): State<Services>,
     caller: Caller,
+    version: Microversion,
+    headers: HeaderMap,
     Path(id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, Fault> {
@@ -173,7 +227,14 @@ async fn replace<T: Tagged>(
         *pairs = new;
         Ok(())
     });
-    let pairs = change::<T>(services, caller, id, "update", Some(change_pairs)).await?;
+    let pairs = change::<T>(
+        services,
+        caller,
+        id,
+        "update",
+        guarded::<T>(version, &headers, change_pairs),
+    )
+    .await?;
     Ok(Json(json!({"metadata": pairs})))
 }
 
@@ -182,7 +243,7 @@ async fn show<T: Tagged>(
     caller: Caller,
     Path((id, key)): Path<(String, String)>,
 ) -> Result<Json<Value>, Fault> {
-    let mut pairs = change::<T>(services, caller, id.clone(), "get", None).await?;
+    let mut pairs = read::<T>(&services, caller, id.clone()).await?;
     let value = pairs
         .remove(&key)
         .ok_or_else(|| no_key(T::KIND, &id, &key))?;
@@ -192,6 +253,8 @@ async fn show<T: Tagged>(
 async fn set<T: Tagged>(
     State(services): State<Services>,
     caller: Caller,
+    version: Microversion,
+    headers: HeaderMap,
     Path((id, key)): Path<(String, String)>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, Fault> {
@@ -209,7 +272,14 @@ async fn set<T: Tagged>(
         pairs.extend(new);
         Ok(())
     });
-    change::<T>(services, caller, id, "update", Some(change_pairs)).await?;
+    change::<T>(
+        services,
+        caller,
+        id,
+        "update",
+        guarded::<T>(version, &headers, change_pairs),
+    )
+    .await?;
     Ok(Json(answer))
 }
 
@@ -220,6 +290,6 @@ async fn remove<T: Tagged>(
 ) -> Result<StatusCode, Fault> {
     let missing = no_key(T::KIND, &id, &key);
     let change_pairs: Change = Box::new(move |pairs| pairs.remove(&key).map(drop).ok_or(missing));
-    change::<T>(services, caller, id, "delete", Some(change_pairs)).await?;
+    change::<T>(services, caller, id, "delete", change_pairs).await?;
     Ok(StatusCode::OK)
 }

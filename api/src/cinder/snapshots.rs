@@ -191,19 +191,16 @@ async fn list(
             let found = services
                 .catalogue()
                 .read(|reader| listing.run::<Snapshot>(reader, &caller, no_snapshot))?;
-            let path = if form == Form::Detail {
-                "/snapshots/detail"
-            } else {
-                "/snapshots"
+            let path = match form {
+                Form::Summary => "/snapshots",
+                Form::Detail => "/snapshots/detail",
             };
             let href = format!("{}{path}", url.base(services));
             let mut answer = Map::new();
             if let Some(links) = listing.links(&params, &href, &found) {
                 answer.insert("snapshots_links".to_owned(), links);
             }
-            if let Some(count) = found.count {
-                answer.insert("count".to_owned(), json!(count));
-            }
+            answer.extend(found.count.map(|count| ("count".to_owned(), json!(count))));
             let shape = |snapshot: &Snapshot| match form {
                 Form::Summary => summary(snapshot),
                 Form::Detail => full(snapshot, version),

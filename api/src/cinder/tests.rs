@@ -290,3 +290,28 @@ async fn version_2_is_version_3_of_old() {
         assert_eq!(v2(&path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
 }
+
+#[tokio::test]
+async fn metadata_is_changed_only_by_those_who_know_it() {
+    let site = Site::new().await;
+    let made = site
+        .create_volume(json!({"size": 1, "metadata": {"a": "1"}}))
+        .await;
+    let id = made.body["volume"]["id"].as_str().unwrap();
+    let path = format!("{BASE}/volumes/{id}/metadata");
+    let tag = site.get(&format!("/volumes/{id}/metadata")).await;
+    let tag = tag.header("etag");
+    assert!(!tag.is_empty());
+    let put = async |tag: &str| {
+        let headers = [
+            ("X-Auth-Token", site.admin.as_str()),
+            ("OpenStack-API-Version", "volume 3.15"),
+            ("If-Match", tag),
+        ];
+        let body = json!({"metadata": {"b": "2"}});
+        site.cloud.send("PUT", &path, &headers, body).await.status
+    };
+    assert_eq!(put("deadbeef").await, StatusCode::PRECONDITION_FAILED);
+    assert_eq!(put(tag).await, StatusCode::OK);
+    assert_eq!(put(tag).await, StatusCode::PRECONDITION_FAILED);
+}

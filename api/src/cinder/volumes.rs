@@ -334,6 +334,10 @@ async fn update(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, Fault> {
     let map = validate::wrapped(&body, "volume")?.clone();
+    if version.has(53) && map.is_empty() {
+        let reason = "{} is not valid under any of the given schemas";
+        return Err(validate::invalid("volume", &body["volume"], reason));
+    }
     services
         .blocking(move |services| {
             let loaded = services.catalogue().write(|writer| {
