@@ -79,15 +79,19 @@ fn by_password(
     password: &str,
     address: &str,
 ) -> Result<Proved, Fault> {
-    let label = format!("{reference:?}");
+    let user = services
+        .catalogue()
+        .read(|reader| find_user(reader, reference))?;
+    // One count for a user, however it is referred to.
+    let label = match &user {
+        Some(user) => user.id.clone(),
+        None => format!("{reference:?}"),
+    };
     let now_us = services.now_us();
     if !services.logins().permits(&label, address, now_us) {
         let message = "Too many failed attempts; try again later.";
         return Err(Fault::new(FaultKind::TooManyRequests, message));
     }
-    let user = services
-        .catalogue()
-        .read(|reader| find_user(reader, reference))?;
     let hash = user.as_ref().and_then(|user| user.password.clone());
     let right = hash.unwrap_or_else(Hash::of_nobody).verify(password)?;
     match user.filter(|user| right && user.enabled && user.password.is_some()) {
