@@ -117,6 +117,7 @@ fn fio_verifies_what_it_wrote() -> Result<()> {
             "--do_verify=1",
             "--verify_fatal=1",
             "--fsync=64",
+            "--verify_state_save=0",
             "--output-format=terse",
         ],
     ))?;
