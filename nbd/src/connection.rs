@@ -54,7 +54,7 @@ pub(crate) fn serve(
     };
     let export = session.opened.log_name.clone();
     let token = session.opened.stop.clone();
-    let Some(_binding) = token.bind(connection.socket.clone()) else {
+    let Some(binding) = token.bind(connection.socket.clone()) else {
         debug!(
             connection = connection.id,
             export, "export withdrawn during the handshake"
@@ -73,6 +73,9 @@ pub(crate) fn serve(
     }
     let operations = connection.stats.reads.load(Ordering::Relaxed)
         + connection.stats.writes.load(Ordering::Relaxed);
+    // Whoever withdraws the export waits for the binding, and then finds nothing of it open.
+    drop(session);
+    drop(binding);
     info!(connection = connection.id, export, operations, %end, "disconnected");
 }
 
