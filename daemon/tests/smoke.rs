@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// For whatever takes no time unless something is wrong.
@@ -61,14 +62,12 @@ impl Daemon {
         serde_json::from_slice(&text).ok()
     }
 
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args([name, &pid]).status().unwrap();
-        assert!(status.success());
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     fn stop(mut self) {
-        self.signal("-TERM");
+        self.signal(Signal::TERM);
         let status = until("the stop", STOP_LIMIT, || self.child.try_wait().unwrap());
         assert!(status.success(), "{status}: {}", log(&self.data));
         assert!(!self.data.join("run.json").exists());
@@ -167,7 +166,7 @@ fn starts_refuses_a_second_survives_a_kill_and_stops() {
     );
 
     let secret = password(&data);
-    daemon.signal("-KILL");
+    daemon.signal(Signal::KILL);
     drop(daemon);
     assert!(data.join("run.json").exists() && data.join("nbd.sock").exists());
     Daemon::start(&data, &[]).stop();
