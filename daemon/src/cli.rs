@@ -10,6 +10,7 @@ mod doctor;
 mod exit;
 mod interrupt;
 mod mount;
+mod output;
 mod serve;
 mod snapshot;
 mod status;
@@ -22,6 +23,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 pub(crate) use exit::Exit;
+pub(crate) use output::complain;
 
 /// Block storage with deduplication: a daemon, its command line and its console.
 #[derive(Debug, Parser)]

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     match cli::run(cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cinderblock: {error:#}");
+            cli::complain(format_args!("{error:#}"));
             cli::Exit::of(&error).into()
         }
     }

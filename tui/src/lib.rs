@@ -1,7 +1,8 @@
 //! The operator's console, over the public REST API only: what it can do, automation can do.
 //!
 //! [`app`] holds the state and decides, without a terminal; `view` draws from that state alone; `net`
-//! asks the daemon on a thread of its own; `terminal` joins them. Nothing here changes the pool.
+//! asks the daemon on a thread of its own; `terminal` joins them, and `watch` ends them when the
+//! terminal does. Nothing here changes the pool.
 
 mod app;
 mod keymap;
@@ -11,6 +12,7 @@ mod terminal;
 mod theme;
 pub mod units;
 mod view;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -42,10 +44,11 @@ impl Options {
     }
 }
 
-/// Runs the console on this process's terminal until it is left.
+/// Runs the console on this process's terminal until it is left. The program is to end after it: a
+/// terminal that was hung up or is not read may keep a thread of the console.
 ///
 /// # Errors
-/// When the terminal cannot be set up, read or drawn on. A daemon that does not answer is no error:
+/// When the terminal cannot be set up, read or drawn on, and when it is gone. A daemon that does not answer is no error:
 /// the console says so and goes on asking.
 pub fn run(client: Client, options: &Options) -> Result<()> {
     terminal::run(client, options)

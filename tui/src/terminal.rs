@@ -1,7 +1,8 @@
 //! The thin edge: the real terminal, its keys, and its restoration however the console ends.
 
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::TryRecvError;
+use std::sync::mpsc::{TryRecvError, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -14,6 +15,7 @@ use crate::app::{App, Effect, Event};
 use crate::net::Net;
 use crate::theme::Theme;
 use crate::view;
+use crate::watch::watch;
 
 /// Longest time an answer or a signal waits to be noticed.
 const KEY_WAIT: Duration = Duration::from_millis(50);
@@ -24,15 +26,30 @@ struct Restore;
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        ratatui::restore();
+        // Of a terminal that is gone there is nothing to restore and nobody to tell.
+        let _ = ratatui::try_restore();
     }
 }
 
+/// Runs the console on a thread of its own, and returns when it ends or must. A thread that is stuck
+/// in a terminal is left behind: the program is to end then.
 pub(crate) fn run(client: Client, options: &Options) -> Result<()> {
+    let (ended, end) = sync_channel(1);
+    let theirs = options.clone();
+    thread::Builder::new()
+        .name("console".to_owned())
+        .spawn(move || {
+            // Nobody listens any more when the watch returned without this thread.
+            let _ = ended.send(console(client, &theirs));
+        })?;
+    watch(&end, &options.stop)
+}
+
+fn console(client: Client, options: &Options) -> Result<()> {
     let mut app = App::new(client.cloud().address().to_owned());
     let net = Net::start(client, options.interval)?;
-    let mut terminal = ratatui::try_init().context("setting up the terminal")?;
     let _restore = Restore;
+    let mut terminal = ratatui::try_init().context("setting up the terminal")?;
     let theme = Theme {
         monochrome: options.monochrome,
     };

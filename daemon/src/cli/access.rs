@@ -1,6 +1,5 @@
 //! What the subcommands that speak to the API share: options, the client, output, exit codes.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +7,8 @@ use anyhow::{Error, Result};
 use api::client::{Client, Cloud, ErrorKind, Source};
 use serde::Serialize;
 
-use super::Exit;
+use super::output::say;
+use super::{Exit, complain};
 
 /// A request may wait for the daemon's storage; nothing takes longer than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -58,15 +58,6 @@ impl Access {
     }
 }
 
-/// Prints; a reader that has gone away (`| head`) has seen enough.
-fn say(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        done => Ok(done?),
-    }
-}
-
 /// The client's error with the exit code of its kind.
 pub(crate) fn failed(error: api::client::Error) -> Error {
     exit_of(error.kind()).because(error)
@@ -94,7 +85,7 @@ pub(crate) fn for_all(names: &[String], mut each: impl FnMut(&str) -> Result<()>
         if let Err(error) = each(name)
             && let Some(earlier) = failure.replace(error)
         {
-            eprintln!("cinderblock: {earlier:#}");
+            complain(format_args!("{earlier:#}"));
         }
     }
     failure.map_or(Ok(()), Err)

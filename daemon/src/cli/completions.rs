@@ -1,10 +1,10 @@
 //! `cinderblock completions`: scripts that teach a shell this command line.
 
-use std::io;
-
 use anyhow::Result;
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
+
+use super::output::say;
 
 /// For which shell.
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "cinderblock",
         &mut script,
     );
-    io::Write::write_all(&mut io::stdout(), &script)?;
-    Ok(())
+    say(&String::from_utf8(script)?)
 }

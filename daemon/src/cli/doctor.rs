@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::Exit;
+use super::output::say;
 use super::serve::SettingArgs;
 use crate::doctor::{self, Finding, Level};
 
@@ -22,24 +23,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let config = args.settings.load()?;
     let findings = doctor::examine(&config);
     let worst = doctor::worst(&findings);
-    if args.json {
-        println!("{:#}", json!({"level": worst, "findings": findings}));
-    } else {
-        print(&findings);
-    }
+    say(&match args.json {
+        true => format!("{:#}\n", json!({"level": worst, "findings": findings})),
+        false => findings.iter().map(line).collect(),
+    })?;
     match worst {
         Level::Ok | Level::Warning => Ok(()),
         Level::Failed => Err(Exit::Unhealthy.because("the daemon would not run well")),
     }
 }
 
-fn print(findings: &[Finding]) {
-    for finding in findings {
-        let level = match finding.level {
-            Level::Ok => "ok",
-            Level::Warning => "warning",
-            Level::Failed => "FAILED",
-        };
-        println!("{level:<8} {:<20} {}", finding.check, finding.message);
-    }
+fn line(finding: &Finding) -> String {
+    let level = match finding.level {
+        Level::Ok => "ok",
+        Level::Warning => "warning",
+        Level::Failed => "FAILED",
+    };
+    format!("{level:<8} {:<20} {}\n", finding.check, finding.message)
 }

@@ -11,8 +11,6 @@ pub(crate) const HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or co
     6 checks found problems";
 
 /// Why the program ends with another code than 0.
-// The codes are a promise to scripts, whether or not a subcommand ends with each of them.
-#[allow(dead_code)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Anything that is none of the others.

@@ -1,4 +1,5 @@
-//! Ctrl-C, SIGTERM and SIGHUP as a flag, for commands that have something to tidy up.
+//! Ctrl-C, SIGTERM and SIGHUP as a flag, for commands that have something to tidy up. A second one
+//! ends the program at once: tidying up may itself wait for what does not answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,17 +30,20 @@ impl Interrupt {
                 signal(SignalKind::hangup())?,
             )
         };
+        let mut next = async move || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+        };
         thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        _ = interrupt.recv() => {}
-                        _ = terminate.recv() => {}
-                        _ = hangup.recv() => {}
-                    }
-                });
+                runtime.block_on(next());
                 theirs.store(true, Ordering::Relaxed);
+                runtime.block_on(next());
+                std::process::exit(Exit::Failure as i32);
             })?;
         Ok(Self(flag))
     }

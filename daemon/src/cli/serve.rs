@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::Exit;
+use super::output::say;
 use crate::config::{self, Config, Flag};
 use crate::serve;
 
@@ -86,8 +87,7 @@ impl SettingArgs {
 /// Runs the daemon until it is told to stop.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.print_config {
-        print!("{}", config::documentation());
-        return Ok(());
+        return say(&config::documentation());
     }
     serve::run(&args.settings.load()?)
 }

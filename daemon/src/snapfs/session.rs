@@ -42,11 +42,12 @@ impl Watch {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (mut terminate, mut interrupt) = {
+        let (mut terminate, mut interrupt, mut hangup) = {
             let _inside = runtime.enter();
             (
                 signal(SignalKind::terminate())?,
                 signal(SignalKind::interrupt())?,
+                signal(SignalKind::hangup())?,
             )
         };
         let signals = sender.clone();
@@ -57,6 +58,7 @@ impl Watch {
                     tokio::select! {
                         _ = terminate.recv() => {}
                         _ = interrupt.recv() => {}
+                        _ = hangup.recv() => {}
                     }
                 });
                 // Nobody listens when the mount has ended already; so below.

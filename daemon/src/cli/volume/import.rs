@@ -22,10 +22,10 @@ use super::lease::Lease;
 use super::progress::Progress;
 use super::qemu;
 use super::sparse::{DataRanges, worthwhile};
-use crate::cli::Exit;
 use crate::cli::access::{Access, failed};
 use crate::cli::attachment::Mode;
 use crate::cli::interrupt::Interrupt;
+use crate::cli::{Exit, complain};
 
 const GIB: u64 = 1 << 30;
 /// Largest disk there is.
@@ -74,7 +74,7 @@ pub(super) fn run(access: &Access, client: &Client, args: &Args) -> Result<()> {
     let filled = fill(client, &volume, &file, length, &interrupt);
     if let Err(error) = filled {
         if let Err(also) = client.delete_volume(&volume.id, false) {
-            eprintln!("cinderblock: volume {} remains: {also}", volume.id);
+            complain(format_args!("volume {} remains: {also}", volume.id));
         }
         return Err(error.context(format!("importing {name}")));
     }

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use api::client::Client;
 
-use crate::cli::Exit;
 use crate::cli::access::failed;
 use crate::cli::attachment::{Mode, connection, hostname, open};
+use crate::cli::{Exit, complain};
 
 /// An attachment of this host and a connection through it. Dropping it detaches as well, but cannot
 /// tell of a failure.
@@ -54,7 +54,7 @@ impl<'a> Lease<'a> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.release() {
-            eprintln!("cinderblock: detaching: {error}");
+            complain(format_args!("detaching: {error}"));
         }
     }
 }
