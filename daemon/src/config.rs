@@ -79,7 +79,6 @@ pub(crate) struct LogConfig {
 
 /// All settings; `config/keys.rs` says what each means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // Each field is the setting of its name, documented in the table of keys.
 pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) public_url: Option<String>,

@@ -1,7 +1,9 @@
 //! The program itself: starts, says where it is, refuses a second start, survives a kill, stops.
 
-// Helpers outside #[test] functions are test code all the same.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed unwrap fails its test, also outside of #[test] functions"
+)]
 
 use std::fs;
 use std::io::{Read, Write};
