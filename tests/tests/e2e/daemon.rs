@@ -165,10 +165,7 @@ impl Daemon {
     /// Asks it to stop, and fails unless it does in time and says so by its status.
     pub(crate) fn stop(&mut self) -> Result<()> {
         let mut child = self.child.take().context("not running")?;
-        tool::run(&mut tool::command(
-            "kill",
-            &["-TERM", &child.id().to_string()],
-        ))?;
+        tool::terminate(&child)?;
         let status = tool::wait(&mut child, STOP_LIMIT).with_context(|| self.log())?;
         ensure!(status.success(), "stopped with {status}\n{}", self.log());
         ensure!(!self.log().contains("panicked"), "{}", self.log());

@@ -35,10 +35,7 @@ impl Mount {
     }
 
     fn stop(&mut self) -> Result<()> {
-        tool::run(&mut tool::command(
-            "kill",
-            &["-TERM", &self.0.id().to_string()],
-        ))?;
+        tool::terminate(&self.0)?;
         let status = tool::wait(&mut self.0, tool::PATIENCE)?;
         ensure!(status.success(), "mount ended with {status}");
         Ok(())
@@ -48,11 +45,10 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         // Only after a failure, which is what is reported.
-        let _ = tool::run(&mut tool::command(
-            "kill",
-            &["-TERM", &self.0.id().to_string()],
-        ));
-        let _ = tool::wait(&mut self.0, tool::PATIENCE);
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = tool::terminate(&self.0);
+            let _ = tool::wait(&mut self.0, tool::PATIENCE);
+        }
     }
 }
 

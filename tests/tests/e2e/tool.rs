@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,6 +28,11 @@ pub(crate) fn until<T>(
         }
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Asks a process to stop.
+pub(crate) fn terminate(child: &Child) -> Result<()> {
+    kill_process(Pid::from_child(child), Signal::TERM).context("SIGTERM")
 }
 
 /// Waits for a process, and kills it when it takes longer than `limit`.
