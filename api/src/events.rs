@@ -19,8 +19,23 @@ pub struct Event {
     pub kind: String,
     /// Id of the object it happened to.
     pub object: String,
+    /// Project of the object, if it has one.
+    pub project: Option<String>,
     /// One line for people.
     pub message: String,
+    /// The request that caused it, if one did.
+    pub request_id: Option<String>,
+}
+
+/// An event that has no id yet; the fields are those of [`Event`].
+#[derive(Debug)]
+pub(crate) struct NewEvent<'a> {
+    pub(crate) at_us: u64,
+    pub(crate) kind: &'a str,
+    pub(crate) object: &'a str,
+    pub(crate) project: Option<&'a str>,
+    pub(crate) message: String,
+    pub(crate) request_id: Option<String>,
 }
 
 /// The ring. Cheap to record into: one short lock.
@@ -47,17 +62,19 @@ impl Events {
     }
 
     /// Adds an event, dropping the oldest when the ring is full.
-    pub fn record(&self, at_us: u64, kind: &str, object: &str, message: String) {
+    pub(crate) fn record(&self, new: NewEvent<'_>) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.ring.len() == EVENTS_MAX {
             inner.ring.pop_front();
         }
         let event = Event {
             id: inner.next_id,
-            at_us,
-            kind: kind.to_owned(),
-            object: object.to_owned(),
-            message,
+            at_us: new.at_us,
+            kind: new.kind.to_owned(),
+            object: new.object.to_owned(),
+            project: new.project.map(str::to_owned),
+            message: new.message,
+            request_id: new.request_id,
         };
         inner.next_id += 1;
         inner.ring.push_back(event);
@@ -77,13 +94,20 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
-    use super::{EVENTS_MAX, Events};
+    use super::{EVENTS_MAX, Events, NewEvent};
 
     #[test]
     fn polling_sees_each_event_once_and_the_ring_is_bounded() {
         let events = Events::new(100);
         for _ in 0..EVENTS_MAX + 5 {
-            events.record(1, "volume.created", "v", String::new());
+            events.record(NewEvent {
+                at_us: 1,
+                kind: "volume.created",
+                object: "v",
+                project: None,
+                message: String::new(),
+                request_id: None,
+            });
         }
         assert_eq!(events.list(Some(0), usize::MAX).len(), EVENTS_MAX);
         let newest = events.list(None, 2);

@@ -11,7 +11,9 @@
 //!
 //! [`Handler::run`] may therefore run more than once and must be idempotent. Jobs of one object run
 //! one after another in the order they were queued; others run side by side on a bounded pool of
-//! plain threads.
+//! plain threads. A job may also read a second object, as a clone does its source: jobs of that
+//! object which are older run before it and those which are younger after it, so that a source
+//! deleted meanwhile goes when its clones are there.
 
 mod record;
 mod runner;
@@ -21,8 +23,8 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::catalogue::{self, View, Writer};
-use crate::server::Services;
+use crate::catalogue::{self, Key, Query, View, Writer};
+use crate::server::{Services, request};
 
 pub use record::{BY_CREATED, Job, JobState, OF_OBJECT};
 pub use runner::{Runner, run_pending};
@@ -82,13 +84,19 @@ impl Registry {
     }
 }
 
-/// Queues a job in the caller's transaction; workers are woken when it commits.
+/// Queues a job in the caller's transaction; workers are woken when it commits. It is younger than
+/// all others, whatever the clock says: the order of jobs is that of their times.
 ///
 /// # Errors
 /// Those of the catalogue.
-pub fn enqueue(writer: &Writer, job: &Job) -> catalogue::Result<()> {
+pub fn enqueue(writer: &Writer, mut job: Job) -> catalogue::Result<()> {
     writer.touch_jobs();
-    writer.insert(job)
+    let newest = Query::by(BY_CREATED, Key::new());
+    if let Some(newest) = writer.first::<Job>(&newest)? {
+        job.created_us = job.created_us.max(newest.created_us.saturating_add(1));
+    }
+    job.request_id = job.request_id.or_else(request::current);
+    writer.insert(&job)
 }
 
 /// The unfinished jobs of an object, the oldest first.
@@ -96,6 +104,6 @@ pub fn enqueue(writer: &Writer, job: &Job) -> catalogue::Result<()> {
 /// # Errors
 /// Those of the catalogue.
 pub fn unfinished_of(view: &impl View, object: &str) -> catalogue::Result<Vec<Job>> {
-    let key = catalogue::Key::new().text(object).flag(false);
-    view.list(&catalogue::Query::by(OF_OBJECT, key))
+    let key = Key::new().text(object).flag(false);
+    view.list(&Query::by(OF_OBJECT, key))
 }

@@ -8,6 +8,7 @@
 //! path and method (404), version header (400, 406), project of the URL (400), handler.
 
 mod config;
+pub(crate) mod request;
 mod router;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
-use crate::events::Events;
+use crate::events::{Events, NewEvent};
 use crate::fault::Fault;
 use crate::jobs::{Registry, Runner};
 use crate::keystone::LoginLimiter;
@@ -156,9 +157,17 @@ impl Services {
         &self.0.events
     }
 
-    /// Records an event now.
-    pub fn event(&self, kind: &str, object: &str, message: String) {
-        self.0.events.record(self.now_us(), kind, object, message);
+    /// Records an event of an object, and of its project if it has one, now and on behalf of the
+    /// present request.
+    pub fn event(&self, kind: &str, project: Option<&str>, object: &str, message: String) {
+        self.0.events.record(NewEvent {
+            at_us: self.now_us(),
+            kind,
+            object,
+            project,
+            message,
+            request_id: request::current(),
+        });
     }
 
     /// Microseconds since 1970.
@@ -215,10 +224,10 @@ impl Services {
     ) -> Result<T, Fault> {
         let permit = pool.acquire_owned().await.map_err(Fault::internal)?;
         let services = self.clone();
-        let span = tracing::Span::current();
+        let (span, request) = (tracing::Span::current(), request::current());
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            span.in_scope(|| work(&services))
+            span.in_scope(|| request::within(request.as_deref(), || work(&services)))
         })
         .await
         .map_err(Fault::internal)?

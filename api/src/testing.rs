@@ -153,6 +153,27 @@ impl Cloud {
         answer.header("x-subject-token").to_owned()
     }
 
+    /// A token of a new member of a new project.
+    pub(crate) async fn token_of_another_project(&self, admin: &str) -> String {
+        let make = async |kind: &str, wanted: Value| {
+            let path = format!("/identity/v3/{kind}s");
+            let made = self
+                .call(admin, "POST", &path, json!({ kind: wanted }))
+                .await;
+            assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+            made.body[kind]["id"].as_str().unwrap().to_owned()
+        };
+        let project = make("project", json!({"name": "another"})).await;
+        let user = make("user", json!({"name": "somebody", "password": PASSWORD})).await;
+        let roles = self
+            .call(admin, "GET", "/identity/v3/roles?name=member", Value::Null)
+            .await;
+        let role = roles.body["roles"][0]["id"].as_str().unwrap();
+        let grant = format!("/identity/v3/projects/{project}/users/{user}/roles/{role}");
+        self.call(admin, "PUT", &grant, Value::Null).await;
+        self.token("somebody", PASSWORD, "another").await
+    }
+
     /// A token of admin on the project admin.
     pub(crate) async fn admin(&self) -> String {
         self.token("admin", PASSWORD, "admin").await

@@ -54,8 +54,19 @@ impl Query {
         }
     }
 
-    /// Starts after the record with this id, which should be part of the list (an unknown one
-    /// leaves it whole; check for it first).
+    /// Whether a record is part of the list, whatever its limits.
+    pub fn covers<R: Record>(&self, record: &R) -> bool {
+        let Some(index) = self.index else {
+            return true;
+        };
+        let keys = record.index_keys();
+        let prefix = self.prefix.as_bytes();
+        keys.iter()
+            .any(|(name, key)| *name == index && key.as_bytes().starts_with(prefix))
+    }
+
+    /// Starts after the record with this id, which should be part of the list (one that is not
+    /// leaves it whole; see [`Query::covers`]).
     #[must_use]
     pub fn after<I: RecordId + ?Sized>(mut self, id: &I) -> Self {
         self.after = Some(id.to_key());

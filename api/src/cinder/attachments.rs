@@ -10,6 +10,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::attaching::{announce, close, connect, connection_info, mode_of, refresh, reserve};
 use super::filter::{Listed, Listing};
 use super::records::{Attachment, Volume};
 use super::volume_view::attachments_of;
@@ -60,6 +61,14 @@ impl Listed for Attachment {
     fn id_text(&self) -> String {
         self.id.to_string()
     }
+
+    fn project(&self) -> &str {
+        &self.project_id
+    }
+
+    fn created_us(&self) -> u64 {
+        self.created_us
+    }
 }
 
 fn no_attachment(id: &str) -> Fault {
@@ -92,33 +101,6 @@ fn full(services: &Services, attachment: &Attachment) -> Value {
     view["attach_mode"] = json!(attachment.mode.as_deref().unwrap_or("null"));
     view["connection_info"] = connection_info(services, attachment).unwrap_or_else(|| json!({}));
     view
-}
-
-/// How a host reaches the volume, flat as attachments have it; `None` without a connector.
-pub(super) fn connection_info(services: &Services, attachment: &Attachment) -> Option<Value> {
-    let export = attachment.export.as_ref()?;
-    let config = services.config();
-    let (host, port) = (&config.nbd_host, config.nbd_port);
-    // An IPv6 address needs brackets in a URI.
-    let in_uri = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.clone()
-    };
-    Some(json!({
-        "driver_volume_type": "nbd",
-        "host": host,
-        "port": port,
-        "export": export,
-        "uri": format!("nbd://{in_uri}:{port}/{export}"),
-        "access_mode": attachment.mode.as_deref().unwrap_or("rw"),
-        "volume_id": attachment.volume_id,
-        "attachment_id": attachment.id,
-        "encrypted": false,
-        "qos_specs": null,
-        "cacheable": false,
-        "enforce_multipath": false,
-    }))
 }
 
 async fn index(
@@ -236,18 +218,6 @@ fn connector_of(map: &Map<String, Value>) -> Result<Option<Map<String, Value>>, 
     }
 }
 
-/// `rw` or `ro` under `mode`.
-pub(super) fn mode_of(map: &Map<String, Value>) -> Result<Option<String>, Fault> {
-    match map.get("mode") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(mode)) if mode == "rw" || mode == "ro" => Ok(Some(mode.clone())),
-        Some(other) => {
-            let reason = format!("{} is not one of ['rw', 'ro']", validate::repr(other));
-            Err(validate::invalid("mode", other, &reason))
-        }
-    }
-}
-
 async fn create(
     State(services): State<Services>,
     caller: Caller,
@@ -261,6 +231,7 @@ async fn create(
             let attachment = services
                 .catalogue()
                 .write(|writer| add(services, writer, &caller, wanted))?;
+            announce(services, "attachment.created", &attachment);
             Ok(Json(json!({"attachment": full(services, &attachment)})))
         })
         .await
@@ -272,14 +243,14 @@ fn add(
     caller: &Caller,
     wanted: Wanted,
 ) -> Result<Attachment, Fault> {
-    let mut volume = volumes::find(writer, caller, &wanted.volume_id)?;
+    let volume = volumes::find(writer, caller, &wanted.volume_id)?;
     caller.check(
         "volume:attachment_create",
         Policy::Member,
         &volume.project_id,
     )?;
     check_attachable(writer, &volume, wanted.instance_id)?;
-    let mut attachment = reserve(services, writer, &mut volume, wanted.instance_id)?;
+    let mut attachment = reserve(services, writer, &volume, wanted.instance_id)?;
     attachment.mode = wanted.mode;
     if let Some(connector) = wanted.connector {
         connect(&mut attachment, &volume, connector)?;
@@ -304,91 +275,6 @@ fn check_attachable(
         "Invalid volume: Volume {} status must be available or downloading to reserve, but the current status is {}.",
         volume.id, volume.status
     )))
-}
-
-/// Adds a reserved attachment; the volume's status follows by [`refresh`].
-pub(super) fn reserve(
-    services: &Services,
-    writer: &Writer,
-    volume: &mut Volume,
-    instance_id: Option<Uuid>,
-) -> Result<Attachment, Fault> {
-    let attachment = Attachment {
-        id: Uuid::new_v4(),
-        project_id: volume.project_id.clone(),
-        volume_id: volume.id,
-        instance_id,
-        status: "reserved".to_owned(),
-        mode: None,
-        connector: None,
-        export: None,
-        mountpoint: None,
-        created_us: services.now_us(),
-        attached_us: None,
-    };
-    writer.insert(&attachment)?;
-    Ok(attachment)
-}
-
-/// Takes the connector: from here on there is an export. The mode the attachment was made with
-/// stands, whatever the connector says.
-pub(super) fn connect(
-    attachment: &mut Attachment,
-    volume: &Volume,
-    connector: Map<String, Value>,
-) -> Result<(), Fault> {
-    let told = mode_of(&connector)?;
-    let read_only = volume.read_only == Some(true);
-    let mode = (attachment.mode.clone())
-        .or(told)
-        .unwrap_or_else(|| if read_only { "ro" } else { "rw" }.to_owned());
-    if read_only && mode != "ro" {
-        return Err(Fault::bad_request(format!(
-            "Invalid volume attachment mode rw for the read-only volume {}.",
-            volume.id
-        )));
-    }
-    if attachment.export.is_none() {
-        let mut token = [0; 16];
-        getrandom::fill(&mut token).map_err(Fault::internal)?;
-        attachment.export = Some(token.iter().map(|byte| format!("{byte:02x}")).collect());
-    }
-    attachment.mode = Some(mode);
-    attachment.mountpoint = connector
-        .get("mountpoint")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
-    attachment.connector = Some(connector);
-    if attachment.status != "attached" {
-        attachment.status = "attaching".to_owned();
-    }
-    Ok(())
-}
-
-/// Gives a volume the status that follows from its attachments.
-pub(super) fn refresh(
-    services: &Services,
-    writer: &Writer,
-    mut volume: Volume,
-) -> Result<Volume, Fault> {
-    let left = attachments_of(writer, &volume)?;
-    let any = |status: &str| left.iter().any(|one| one.status == status);
-    let (status, attach_status) = if any("attached") {
-        ("in-use", "attached")
-    } else if any("attaching") {
-        ("attaching", "attaching")
-    } else if any("detaching") {
-        ("detaching", "detaching")
-    } else if any("reserved") {
-        ("reserved", "reserved")
-    } else {
-        ("available", "detached")
-    };
-    volume.status = status.to_owned();
-    volume.attach_status = attach_status.to_owned();
-    volume.updated_us = Some(services.now_us());
-    writer.put(&volume)?;
-    Ok(volume)
 }
 
 async fn update(
@@ -451,18 +337,6 @@ async fn remove(
             Ok(Json(json!({"attachments": left})))
         })
         .await
-}
-
-/// Ends the connections of an attachment whose row is gone: no new one can be made any more.
-pub(super) fn close(services: &Services, gone: &Attachment) {
-    if let Some(export) = &gone.export {
-        services.exports().close_export(export);
-    }
-    services.event(
-        "attachment.deleted",
-        &gone.volume_id.to_string(),
-        String::new(),
-    );
 }
 
 async fn action(

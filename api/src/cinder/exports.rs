@@ -58,7 +58,7 @@ mod tests {
 
     use super::resolve_export;
     use crate::catalogue::Catalogue;
-    use crate::cinder::attachments::connect;
+    use crate::cinder::attaching::connect;
     use crate::cinder::records::{Attachment, Volume};
     use crate::fault::Fault;
 

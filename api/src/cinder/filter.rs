@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use serde_json::{Map, Value, json};
+
 use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, Record, View};
 use crate::fault::Fault;
@@ -46,10 +48,34 @@ pub(super) trait Listed: Record {
 
     /// The id as text.
     fn id_text(&self) -> String;
+
+    /// Owner.
+    fn project(&self) -> &str;
+
+    /// When it was made, which lists are in the order of.
+    fn created_us(&self) -> u64;
+}
+
+/// Which form the objects of a list have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Summary,
+    Detail,
+}
+
+impl Form {
+    /// What the form adds to the path of the list.
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::Summary => "",
+            Self::Detail => "/detail",
+        }
+    }
 }
 
 /// A list as asked for.
 pub(super) struct Listing {
+    /// The page; its marker is looked up here.
     page: Page,
     filters: Vec<(String, String)>,
     all_projects: bool,
@@ -156,8 +182,13 @@ impl Listing {
                 count: self.with_count.then_some(0),
             });
         }
-        if self.filters.is_empty() && self.page.sort.is_empty() {
-            return self.run_page(view, &query, unknown_marker);
+        let marker = self.marker::<R>(view, caller, unknown_marker)?;
+        let in_list = |marker: &R| query.covers(marker);
+        if self.filters.is_empty()
+            && self.page.sort.is_empty()
+            && marker.as_ref().is_none_or(in_list)
+        {
+            return self.run_page(view, &query, marker.as_ref());
         }
         let mut items = Vec::new();
         view.walk::<R>(&query, |record| {
@@ -170,24 +201,38 @@ impl Listing {
             }
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
-        if !self.page.sort.is_empty() {
-            // What the keys leave equal is in order of time, in the direction of the first key; the
-            // walk was newest first.
-            if let Some((_, Direction::Ascending)) = self.page.sort.first() {
-                items.reverse();
-            }
-            items.sort_by(|a, b| self.order(a, b));
-        }
+        items.sort_by(|a, b| self.order(a, b));
         let count = self.with_count.then_some(items.len());
-        let items = self.page.cut(items, R::id_text, unknown_marker)?;
+        // The marker need not be in the list any more: the page is what comes behind its place.
+        let start = marker.map_or(0, |marker| {
+            items.partition_point(|item| self.order(item, &marker).is_le())
+        });
+        let rest = items.into_iter().skip(start).skip(self.page.offset);
+        let items = rest.take(self.page.limit).collect();
         Ok(Found { items, count })
+    }
+
+    /// The object that the page comes behind, if the caller may know of it.
+    fn marker<R: Listed<Id = uuid::Uuid>>(
+        &self,
+        view: &impl View,
+        caller: &Caller,
+        unknown: impl FnOnce(&str) -> Fault,
+    ) -> Result<Option<R>, Fault> {
+        let Some(text) = &self.page.marker else {
+            return Ok(None);
+        };
+        let id = uuid::Uuid::parse_str(text).ok();
+        let found = id.map(|id| view.get::<R>(&id)).transpose()?.flatten();
+        let found = found.filter(|found| caller.sees(found.project()));
+        found.map(Some).ok_or_else(|| unknown(text))
     }
 
     fn run_page<R: Listed<Id = uuid::Uuid>>(
         &self,
         view: &impl View,
         query: &Query,
-        unknown_marker: impl FnOnce(&str) -> Fault,
+        marker: Option<&R>,
     ) -> Result<Found<R>, Fault> {
         let count = if self.with_count {
             Some(view.count::<R>(query)? as usize)
@@ -197,20 +242,17 @@ impl Listing {
         let mut wanted = query
             .clone()
             .limit(self.page.offset.saturating_add(self.page.limit));
-        if let Some(marker) = &self.page.marker {
-            let id = uuid::Uuid::parse_str(marker).ok();
-            let known = id.map(|id| view.get::<R>(&id)).transpose()?.flatten();
-            let Some(known) = known else {
-                return Err(unknown_marker(marker));
-            };
-            wanted = wanted.after(known.id());
+        if let Some(marker) = marker {
+            wanted = wanted.after(marker.id());
         }
         let items: catalogue::Result<Vec<R>> = view.list(&wanted);
         let items = items?.into_iter().skip(self.page.offset).collect();
         Ok(Found { items, count })
     }
 
-    fn order<R: Listed>(&self, a: &R, b: &R) -> Ordering {
+    /// The order of the list: that of the keys, then that of time in the direction of the first
+    /// key, the newest first without one.
+    fn order<R: Listed<Id = uuid::Uuid>>(&self, a: &R, b: &R) -> Ordering {
         let mut ordering = Ordering::Equal;
         for (key, direction) in &self.page.sort {
             let (left, right) = (a.column(key).flatten(), b.column(key).flatten());
@@ -221,19 +263,31 @@ impl Listing {
             };
             ordering = ordering.then(direction.apply(one));
         }
-        ordering
+        let direction = self.page.sort.first().map(|(_, direction)| *direction);
+        let by_time = (a.created_us(), a.id()).cmp(&(b.created_us(), b.id()));
+        ordering.then(direction.unwrap_or(Direction::Descending).apply(by_time))
     }
 
-    /// The link to the next page.
-    pub(super) fn links<R: Listed>(
+    /// The body of an answer: the objects as `shape` has them, the count if it was asked for, and
+    /// the link to the next page of `href` if there is one.
+    pub(super) fn body<R: Listed, E>(
         &self,
         params: &Params,
+        key: &str,
         href: &str,
-        found: &Found<R>,
-    ) -> Option<serde_json::Value> {
+        found: Found<R>,
+        shape: impl FnMut(R) -> Result<Value, E>,
+    ) -> Result<Value, E> {
+        let mut body = Map::new();
         let last = found.items.last().map(R::id_text);
-        self.page
-            .links(params, href, found.items.len(), last.as_deref())
+        let shown = found.items.len();
+        if let Some(links) = self.page.links(params, href, shown, last.as_deref()) {
+            body.insert(format!("{key}_links"), links);
+        }
+        body.extend(found.count.map(|count| ("count".to_owned(), json!(count))));
+        let items: Result<Vec<Value>, E> = found.items.into_iter().map(shape).collect();
+        body.insert(key.to_owned(), Value::Array(items?));
+        Ok(Value::Object(body))
     }
 }
 

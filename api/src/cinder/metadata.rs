@@ -8,65 +8,31 @@ use axum::{Json, Router};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use super::records::{Snapshot, Volume};
+use super::records::{Object, Snapshot, Volume};
 use super::{snapshots, validate, volumes};
 use crate::auth::{Caller, Policy};
 use crate::body::JsonBody;
-use crate::catalogue::{Record, View};
+use crate::catalogue::View;
 use crate::fault::{Fault, FaultKind};
 use crate::microversion::Microversion;
 use crate::server::Services;
 
 type Pairs = BTreeMap<String, String>;
 
-/// A record with user metadata.
-trait Tagged: Record + Send + 'static {
-    /// What policy rules call it.
-    const KIND: &'static str;
-
+/// An object whose metadata has calls of its own.
+trait Tagged: Object + Send + 'static {
     fn look_up(view: &impl View, caller: &Caller, id: &str) -> Result<Self, Fault>;
-    fn project(&self) -> &str;
-    fn pairs(&mut self) -> &mut Pairs;
-    fn touch(&mut self, now_us: u64);
 }
 
 impl Tagged for Volume {
-    const KIND: &'static str = "volume";
-
     fn look_up(view: &impl View, caller: &Caller, id: &str) -> Result<Self, Fault> {
         volumes::find(view, caller, id)
-    }
-
-    fn project(&self) -> &str {
-        &self.project_id
-    }
-
-    fn pairs(&mut self) -> &mut Pairs {
-        &mut self.metadata
-    }
-
-    fn touch(&mut self, now_us: u64) {
-        self.updated_us = Some(now_us);
     }
 }
 
 impl Tagged for Snapshot {
-    const KIND: &'static str = "snapshot";
-
     fn look_up(view: &impl View, caller: &Caller, id: &str) -> Result<Self, Fault> {
         snapshots::find(view, caller, id)
-    }
-
-    fn project(&self) -> &str {
-        &self.project_id
-    }
-
-    fn pairs(&mut self) -> &mut Pairs {
-        &mut self.metadata
-    }
-
-    fn touch(&mut self, now_us: u64) {
-        self.updated_us = Some(now_us);
     }
 }
 

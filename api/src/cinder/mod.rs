@@ -4,6 +4,7 @@
 //! (see [`crate::server`]); [`crate::auth::Caller`] and [`crate::microversion::Microversion`] are
 //! extractors.
 
+mod attaching;
 mod attachments;
 mod default_types;
 mod exports;
@@ -11,6 +12,8 @@ mod filter;
 mod limits;
 mod metadata;
 mod misc;
+#[cfg(test)]
+mod object_tests;
 mod quota_calls;
 mod quotas;
 pub mod records;

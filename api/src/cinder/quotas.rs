@@ -34,6 +34,28 @@ pub(super) struct Change {
     pub(super) snapshots: i64,
 }
 
+impl Change {
+    /// So many GiB more and nothing else.
+    pub(super) fn of_gib(size_gib: u64) -> Self {
+        Self {
+            gigabytes: i64::try_from(size_gib).unwrap_or(i64::MAX),
+            ..Self::default()
+        }
+    }
+}
+
+impl std::ops::Neg for Change {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self {
+            volumes: -self.volumes,
+            gigabytes: -self.gigabytes,
+            snapshots: -self.snapshots,
+        }
+    }
+}
+
 /// The id of the record that holds the limits of a class; ids of projects have no colon.
 pub(super) fn class_id(name: &str) -> String {
     format!("class:{name}")
@@ -71,10 +93,9 @@ pub(super) fn usage_of(view: &impl View, project: &str) -> catalogue::Result<Usa
     }))
 }
 
-/// Counts a change in the caller's transaction. What grows must stay within the limits (413);
-/// giving back never fails.
+/// Counts a change in the caller's transaction. What grows must stay within the limits (413).
 pub(super) fn reserve(writer: &Writer, project: &str, change: Change) -> Result<(), Fault> {
-    let mut usage = usage_of(writer, project)?;
+    let usage = usage_of(writer, project)?;
     let limits = limits_of(writer, project)?;
     // The real service complains of size before number.
     if let Some(limit) = exceeded(&limits, "gigabytes", usage.gigabytes, change.gigabytes) {
@@ -94,10 +115,19 @@ pub(super) fn reserve(writer: &Writer, project: &str, change: Change) -> Result<
             return Err(too_many(kind, name, name, limit));
         }
     }
+    Ok(count(writer, usage, change)?)
+}
+
+/// Gives back what was counted; never below zero, whatever an admin has done to the numbers.
+pub(super) fn release(writer: &Writer, project: &str, counted: Change) -> catalogue::Result<()> {
+    count(writer, usage_of(writer, project)?, -counted)
+}
+
+fn count(writer: &Writer, mut usage: Usage, change: Change) -> catalogue::Result<()> {
     usage.volumes = usage.volumes.saturating_add_signed(change.volumes);
     usage.gigabytes = usage.gigabytes.saturating_add_signed(change.gigabytes);
     usage.snapshots = usage.snapshots.saturating_add_signed(change.snapshots);
-    Ok(writer.put(&usage)?)
+    writer.put(&usage)
 }
 
 fn no_space(quota: &str, more: i64, limit: i64, used: u64) -> Fault {
@@ -246,7 +276,7 @@ pub(super) fn check_type(
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Change, check_volume_size, reserve, usage_of};
+    use super::{Change, check_volume_size, release, reserve, usage_of};
     use crate::catalogue::Catalogue;
     use crate::cinder::records::QuotaLimits;
     use crate::fault::Fault;
@@ -286,12 +316,9 @@ mod tests {
             "VolumeLimitExceeded: Maximum number of volumes allowed (2) exceeded for quota \
              'volumes'."
         );
-        let back = Change {
-            volumes: -1,
-            gigabytes: -4,
-            snapshots: 0,
-        };
-        take(back).unwrap();
+        catalogue
+            .write(|writer| release(writer, "p", volume(4)))
+            .unwrap();
         let (used, fault) = catalogue
             .read(|reader| {
                 let fault = check_volume_size(reader, "p", 3).unwrap_err();
@@ -309,13 +336,8 @@ mod tests {
     #[test]
     fn giving_back_never_fails() {
         let catalogue = Catalogue::in_memory().unwrap();
-        let back = Change {
-            volumes: -3,
-            gigabytes: -3,
-            snapshots: -3,
-        };
         catalogue
-            .write(|writer| reserve(writer, "p", back))
+            .write(|writer| release(writer, "p", volume(3)))
             .unwrap();
         let used = catalogue
             .read::<_, Fault>(|reader| Ok(usage_of(reader, "p")?))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::quotas::Change;
 use crate::catalogue::{Index, Key, Record};
 
 /// All objects of a table, the newest first.
@@ -23,6 +24,44 @@ pub const BY_EXPORT: Index = Index("export");
 /// The newest first, ids as a tie-break in the same direction.
 fn newest(key: Key, created_us: u64, id: Uuid) -> Key {
     key.number_desc(created_us).uuid_desc(id)
+}
+
+/// The keys of lists: all objects and those of a project, the newest first.
+fn list_keys(project_id: &str, created_us: u64, id: Uuid) -> Vec<(Index, Key)> {
+    let of_project = Key::new().text(project_id);
+    vec![
+        (BY_CREATED, newest(Key::new(), created_us, id)),
+        (BY_PROJECT, newest(of_project, created_us, id)),
+    ]
+}
+
+fn name_key(name: Option<&str>) -> (Index, Key) {
+    (BY_NAME, Key::new().text(name.unwrap_or_default()))
+}
+
+/// The key of snapshots and attachments in the list of their volume.
+fn volume_key(volume_id: Uuid, created_us: u64, id: Uuid) -> (Index, Key) {
+    (
+        BY_VOLUME,
+        newest(Key::new().uuid(volume_id), created_us, id),
+    )
+}
+
+/// What volumes and snapshots have in common.
+pub(super) trait Object: Record<Id = Uuid> {
+    /// What policy rules call it.
+    const KIND: &'static str;
+
+    /// Its owner.
+    fn project(&self) -> &str;
+    /// What it counts for in its project's use.
+    fn counts(&self) -> Change;
+    /// Its status.
+    fn status(&mut self) -> &mut String;
+    /// User metadata.
+    fn pairs(&mut self) -> &mut BTreeMap<String, String>;
+    /// Notes when it changed.
+    fn touch(&mut self, now_us: u64);
 }
 
 /// A volume. Its id is also the engine's.
@@ -77,20 +116,38 @@ impl Record for Volume {
     }
 
     fn index_keys(&self) -> Vec<(Index, Key)> {
-        let mut keys = vec![
-            (BY_CREATED, newest(Key::new(), self.created_us, self.id)),
-            (
-                BY_PROJECT,
-                newest(Key::new().text(&self.project_id), self.created_us, self.id),
-            ),
-            (
-                BY_NAME,
-                Key::new().text(self.name.as_deref().unwrap_or_default()),
-            ),
-        ];
+        let mut keys = list_keys(&self.project_id, self.created_us, self.id);
+        keys.push(name_key(self.name.as_deref()));
         let source = self.snapshot_id.or(self.source_volid);
         keys.extend(source.map(|source| (BY_SOURCE, Key::new().uuid(source))));
         keys
+    }
+}
+
+impl Object for Volume {
+    const KIND: &'static str = "volume";
+
+    fn project(&self) -> &str {
+        &self.project_id
+    }
+
+    fn counts(&self) -> Change {
+        Change {
+            volumes: 1,
+            ..Change::of_gib(self.size_gib)
+        }
+    }
+
+    fn status(&mut self) -> &mut String {
+        &mut self.status
+    }
+
+    fn pairs(&mut self) -> &mut BTreeMap<String, String> {
+        &mut self.metadata
+    }
+
+    fn touch(&mut self, now_us: u64) {
+        self.updated_us = Some(now_us);
     }
 }
 
@@ -136,21 +193,37 @@ impl Record for Snapshot {
     }
 
     fn index_keys(&self) -> Vec<(Index, Key)> {
-        vec![
-            (BY_CREATED, newest(Key::new(), self.created_us, self.id)),
-            (
-                BY_PROJECT,
-                newest(Key::new().text(&self.project_id), self.created_us, self.id),
-            ),
-            (
-                BY_VOLUME,
-                newest(Key::new().uuid(self.volume_id), self.created_us, self.id),
-            ),
-            (
-                BY_NAME,
-                Key::new().text(self.name.as_deref().unwrap_or_default()),
-            ),
-        ]
+        let mut keys = list_keys(&self.project_id, self.created_us, self.id);
+        keys.push(volume_key(self.volume_id, self.created_us, self.id));
+        keys.push(name_key(self.name.as_deref()));
+        keys
+    }
+}
+
+impl Object for Snapshot {
+    const KIND: &'static str = "snapshot";
+
+    fn project(&self) -> &str {
+        &self.project_id
+    }
+
+    fn counts(&self) -> Change {
+        Change {
+            snapshots: 1,
+            ..Change::of_gib(self.size_gib)
+        }
+    }
+
+    fn status(&mut self) -> &mut String {
+        &mut self.status
+    }
+
+    fn pairs(&mut self) -> &mut BTreeMap<String, String> {
+        &mut self.metadata
+    }
+
+    fn touch(&mut self, now_us: u64) {
+        self.updated_us = Some(now_us);
     }
 }
 
@@ -201,17 +274,8 @@ impl Record for Attachment {
     }
 
     fn index_keys(&self) -> Vec<(Index, Key)> {
-        let mut keys = vec![
-            (BY_CREATED, newest(Key::new(), self.created_us, self.id)),
-            (
-                BY_PROJECT,
-                newest(Key::new().text(&self.project_id), self.created_us, self.id),
-            ),
-            (
-                BY_VOLUME,
-                newest(Key::new().uuid(self.volume_id), self.created_us, self.id),
-            ),
-        ];
+        let mut keys = list_keys(&self.project_id, self.created_us, self.id);
+        keys.push(volume_key(self.volume_id, self.created_us, self.id));
         keys.extend(
             self.export
                 .as_ref()

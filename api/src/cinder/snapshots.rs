@@ -6,10 +6,10 @@ use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::filter::{Listed, Listing};
+use super::filter::{Form, Listed, Listing};
 use super::quotas::{self, Change};
 use super::records::Snapshot;
 use super::{validate, volumes, work};
@@ -97,6 +97,14 @@ impl Listed for Snapshot {
     fn id_text(&self) -> String {
         self.id.to_string()
     }
+
+    fn project(&self) -> &str {
+        &self.project_id
+    }
+
+    fn created_us(&self) -> u64 {
+        self.created_us
+    }
 }
 
 /// 404 of a snapshot.
@@ -148,13 +156,6 @@ fn full(snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
     }
 }
 
-/// Which form a list has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Summary,
-    Detail,
-}
-
 async fn index(
     State(services): State<Services>,
     url: UrlProject,
@@ -191,23 +192,15 @@ async fn list(
             let found = services
                 .catalogue()
                 .read(|reader| listing.run::<Snapshot>(reader, &caller, no_snapshot))?;
-            let path = match form {
-                Form::Summary => "/snapshots",
-                Form::Detail => "/snapshots/detail",
+            let href = format!("{}/snapshots{}", url.base(services), form.suffix());
+            let shape = |snapshot: Snapshot| {
+                Ok::<_, Fault>(match form {
+                    Form::Summary => json!(summary(&snapshot)),
+                    Form::Detail => json!(full(&snapshot, version)),
+                })
             };
-            let href = format!("{}{path}", url.base(services));
-            let mut answer = Map::new();
-            if let Some(links) = listing.links(&params, &href, &found) {
-                answer.insert("snapshots_links".to_owned(), links);
-            }
-            answer.extend(found.count.map(|count| ("count".to_owned(), json!(count))));
-            let shape = |snapshot: &Snapshot| match form {
-                Form::Summary => summary(snapshot),
-                Form::Detail => full(snapshot, version),
-            };
-            let snapshots: Vec<_> = found.items.iter().map(shape).collect();
-            answer.insert("snapshots".to_owned(), json!(snapshots));
-            Ok(Json(Value::Object(answer)))
+            let body = listing.body(&params, "snapshots", &href, found, shape)?;
+            Ok(Json(body))
         })
         .await
 }
@@ -270,7 +263,8 @@ async fn create(
             let snapshot = services
                 .catalogue()
                 .write(|writer| add(services, writer, &caller, &wanted))?;
-            services.event("snapshot.creating", &snapshot.id.to_string(), String::new());
+            let (id, project) = (snapshot.id.to_string(), Some(snapshot.project_id.as_str()));
+            services.event("snapshot.creating", project, &id, String::new());
             Ok((
                 StatusCode::ACCEPTED,
                 Json(json!({"snapshot": brief(&snapshot, version)})),
@@ -299,9 +293,8 @@ fn add(
         &volume.project_id,
         volume.volume_type_id,
         Change {
-            volumes: 0,
-            gigabytes: volume.size_gib as i64,
             snapshots: 1,
+            ..Change::of_gib(volume.size_gib)
         },
     )?;
     let snapshot = Snapshot {
@@ -325,6 +318,7 @@ fn add(
     Ok(snapshot)
 }
 
+/// Queues a job for a snapshot, whose volume must stay until it is done.
 fn enqueue(
     services: &Services,
     writer: &Writer,
@@ -332,11 +326,8 @@ fn enqueue(
     snapshot: &Snapshot,
 ) -> Result<(), Fault> {
     let (id, project) = (snapshot.id.to_string(), Some(snapshot.project_id.as_str()));
-    jobs::enqueue(
-        writer,
-        &Job::new(kind, &id, project, Value::Null, services.now_us()),
-    )?;
-    Ok(())
+    let job = Job::new(kind, &id, project, Value::Null, services.now_us());
+    Ok(jobs::enqueue(writer, job.reading(snapshot.volume_id))?)
 }
 
 async fn show(
@@ -411,25 +402,26 @@ async fn remove(
                     Policy::Member,
                     &snapshot.project_id,
                 )?;
-                delete(services, writer, snapshot, false)
+                if !["available", "error"].contains(&snapshot.status.as_str()) {
+                    return Err(Fault::bad_request(NOT_DELETABLE));
+                }
+                queue_deletion(services, writer, snapshot)
             })?;
             Ok(StatusCode::ACCEPTED)
         })
         .await
 }
 
-/// Gives a snapshot the status deleting and queues the work.
-pub(super) fn delete(
+const NOT_DELETABLE: &str =
+    "Invalid snapshot: Snapshot status must be available or error and must not be part of a group.";
+
+/// Gives a snapshot the status deleting and queues the work; whether it may go is the caller's to
+/// say.
+pub(super) fn queue_deletion(
     services: &Services,
     writer: &Writer,
     mut snapshot: Snapshot,
-    force: bool,
 ) -> Result<(), Fault> {
-    if !force && !["available", "error"].contains(&snapshot.status.as_str()) {
-        return Err(Fault::bad_request(
-            "Invalid snapshot: Snapshot status must be one of available error, and snapshot must not be part of a group snapshot.",
-        ));
-    }
     snapshot.status = "deleting".to_owned();
     snapshot.updated_us = Some(services.now_us());
     writer.put(&snapshot)?;
@@ -452,7 +444,7 @@ async fn action(
                     "os-force_delete" => {
                         let rule = "volume_extension:snapshot_admin_actions:force_delete";
                         caller.check_admin(rule)?;
-                        delete(services, writer, snapshot, true)
+                        queue_deletion(services, writer, snapshot)
                     }
                     _ => Err(super::no_action(&name)),
                 }

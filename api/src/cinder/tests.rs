@@ -10,14 +10,14 @@ use crate::testing::{Answer, Cloud, PASSWORD};
 const BASE: &str = "/volume/v3";
 
 /// A cloud with an admin's token.
-struct Site {
-    cloud: Cloud,
-    admin: String,
-    project: String,
+pub(super) struct Site {
+    pub(super) cloud: Cloud,
+    pub(super) admin: String,
+    pub(super) project: String,
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let cloud = Cloud::new();
         let scope = json!({"project": {"name": "admin", "domain": {"id": "default"}}});
         let login = cloud.login("admin", PASSWORD, scope).await;
@@ -31,7 +31,7 @@ impl Site {
         }
     }
 
-    async fn call(&self, method: &str, path: &str, body: Value) -> Answer {
+    pub(super) async fn call(&self, method: &str, path: &str, body: Value) -> Answer {
         let headers = [
             ("X-Auth-Token", self.admin.as_str()),
             ("OpenStack-API-Version", "volume 3.71"),
@@ -40,7 +40,7 @@ impl Site {
         self.cloud.send(method, &path, &headers, body).await
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         self.call("GET", path, Value::Null).await
     }
 
@@ -54,7 +54,7 @@ impl Site {
         made.body["volume_type"]["id"].as_str().unwrap().to_owned()
     }
 
-    fn run_jobs(&self) {
+    pub(super) fn run_jobs(&self) {
         run_pending(&self.cloud.services, &job_registry()).unwrap();
     }
 
@@ -67,7 +67,13 @@ impl Site {
     }
 }
 
-fn message(answer: &Answer) -> &str {
+/// The id of what a call made.
+pub(super) fn id_of(answer: &Answer) -> String {
+    let made = answer.body.as_object().unwrap().values().next().unwrap();
+    made["id"].as_str().unwrap().to_owned()
+}
+
+pub(super) fn message(answer: &Answer) -> &str {
     let fault = answer.body.as_object().unwrap().values().next().unwrap();
     fault["message"].as_str().unwrap()
 }

@@ -133,6 +133,24 @@ pub(super) fn reference(
     }
 }
 
+/// A UUID or null under `key`.
+pub(super) fn id(map: &Map<String, Value>, key: &str) -> Result<Option<Uuid>, Fault> {
+    let value = match map.get(key) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(value) => value,
+    };
+    match value.as_str().map(Uuid::parse_str) {
+        Some(Ok(id)) => Ok(Some(id)),
+        Some(Err(_)) | None => {
+            let reason = format!(
+                "{} is not valid under any of the given schemas",
+                repr(value)
+            );
+            Err(invalid(key, value, &reason))
+        }
+    }
+}
+
 /// A size in GiB: a number or a text of digits, at least 1.
 pub(super) fn size(map: &Map<String, Value>, key: &str) -> Result<Option<u64>, Fault> {
     let Some(value) = map.get(key) else {

@@ -11,10 +11,10 @@ use super::quotas::{self, Change};
 use super::records::{Attachment, Volume};
 use super::retype::retype;
 use super::volume_view::attachments_of;
-use super::{attachments, validate, volumes, work};
+use super::{attaching, validate, volumes, work};
 use crate::auth::{Caller, Policy};
 use crate::body::JsonBody;
-use crate::catalogue::Writer;
+use crate::catalogue::{View, Writer};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::server::Services;
@@ -57,6 +57,7 @@ struct Context<'a> {
 /// What is left to do and to answer once the transaction is through.
 #[derive(Default)]
 struct Done {
+    opened: Option<Attachment>,
     closed: Vec<Attachment>,
     answer: Option<Value>,
     ok: bool,
@@ -83,8 +84,11 @@ pub(super) async fn action(
                 };
                 context.perform(&name, volume)
             })?;
+            if let Some(new) = &done.opened {
+                attaching::announce(services, "attachment.created", new);
+            }
             for gone in &done.closed {
-                attachments::close(services, gone);
+                attaching::close(services, gone);
             }
             Ok(match (done.answer, done.ok) {
                 (Some(answer), _) => Json(answer).into_response(),
@@ -93,6 +97,13 @@ pub(super) async fn action(
             })
         })
         .await
+}
+
+/// 409 of a detachment that names no attachment there is: the real service takes it for one that a
+/// server still uses.
+fn unknown_attachment() -> Fault {
+    let message = "ConflictNovaUsingAttachment: Detach volume from instance  using the Compute API";
+    Fault::conflict(message)
 }
 
 impl Context<'_> {
@@ -110,7 +121,7 @@ impl Context<'_> {
             "os-roll_detaching" => self.roll_detaching(volume),
             "os-attach" => self.attach(volume),
             "os-detach" | "os-force_detach" => self.detach(name, volume),
-            "os-initialize_connection" => self.initialize_connection(volume),
+            "os-initialize_connection" => self.initialize_connection(&volume),
             "os-terminate_connection" => self.terminate_connection(&volume),
             _ => Err(super::no_action(name)),
         }
@@ -150,20 +161,16 @@ impl Context<'_> {
                 volume.size_gib
             )));
         }
-        let gigabytes = (size - volume.size_gib) as i64;
+        let reserved = size - volume.size_gib;
         quotas::check_volume_size(self.writer, &volume.project_id, size)?;
         quotas::reserve_of_type(
             self.writer,
             &volume.project_id,
             volume.volume_type_id,
-            Change {
-                volumes: 0,
-                gigabytes,
-                snapshots: 0,
-            },
+            Change::of_gib(reserved),
         )?;
         volume.previous_status = Some(std::mem::replace(&mut volume.status, "extending".into()));
-        let args = json!({"new_size": size});
+        let args = json!({"new_size": size, "reserved": reserved});
         volumes::enqueue(
             self.services,
             self.writer,
@@ -269,7 +276,7 @@ impl Context<'_> {
     fn unreserve(&self, volume: Volume) -> Result<Done, Fault> {
         self.member("volume_extension:volume_actions:unreserve", &volume)?;
         if volume.status == "attaching" {
-            attachments::refresh(self.services, self.writer, volume)?;
+            attaching::refresh(self.services, self.writer, volume)?;
         }
         Ok(Done::default())
     }
@@ -290,7 +297,7 @@ impl Context<'_> {
         self.save(volume)
     }
 
-    fn attach(&self, mut volume: Volume) -> Result<Done, Fault> {
+    fn attach(&self, volume: Volume) -> Result<Done, Fault> {
         self.member("volume_extension:volume_actions:attach", &volume)?;
         let map = self.map()?;
         let pending = attachments_of(self.writer, &volume)?
@@ -298,7 +305,7 @@ impl Context<'_> {
             .find(|one| one.status != "attached");
         // What was reserved for reading stays so unless the caller says otherwise.
         let reserved = pending.as_ref().and_then(|one| one.mode.clone());
-        let mode = attachments::mode_of(map)?
+        let mode = attaching::mode_of(map)?
             .or(reserved)
             .unwrap_or_else(|| "rw".to_owned());
         if !["available", "attaching", "reserved"].contains(&volume.status.as_str()) {
@@ -312,9 +319,10 @@ impl Context<'_> {
         }
         let instance = validate::text(map, "instance_uuid")?;
         let instance = instance.and_then(|text| Uuid::parse_str(&text).ok());
+        let is_new = pending.is_none();
         let mut attachment = match pending {
             Some(attachment) => attachment,
-            None => attachments::reserve(self.services, self.writer, &mut volume, instance)?,
+            None => attaching::reserve(self.services, self.writer, &volume, instance)?,
         };
         attachment.instance_id = instance.or(attachment.instance_id);
         attachment.mountpoint = validate::text(map, "mountpoint")?;
@@ -322,8 +330,11 @@ impl Context<'_> {
         attachment.status = "attached".to_owned();
         attachment.attached_us = Some(self.services.now_us());
         self.writer.put(&attachment)?;
-        attachments::refresh(self.services, self.writer, volume)?;
-        Ok(Done::default())
+        attaching::refresh(self.services, self.writer, volume)?;
+        Ok(Done {
+            opened: is_new.then_some(attachment),
+            ..Done::default()
+        })
     }
 
     fn detach(&self, name: &str, volume: Volume) -> Result<Done, Fault> {
@@ -333,34 +344,43 @@ impl Context<'_> {
         } else {
             self.member("volume_extension:volume_actions:detach", &volume)?;
         }
-        let wanted = self.map()?.get("attachment_id").and_then(Value::as_str);
-        let all = attachments_of(self.writer, &volume)?;
-        let gone: Vec<Attachment> = match wanted {
-            Some(id) => all
-                .into_iter()
-                .filter(|one| one.id.to_string() == id)
-                .collect(),
-            None if all.len() > 1 && name == "os-detach" => {
-                return Err(Fault::bad_request(
-                    "Invalid volume: Detach volume failed: More than one attachment, but no attachment_id provided.",
-                ));
-            }
-            None => all,
-        };
-        for attachment in &gone {
+        let gone = self.attachment_to_end(&volume)?;
+        if let Some(attachment) = &gone {
             self.writer.delete::<Attachment>(&attachment.id)?;
         }
-        attachments::refresh(self.services, self.writer, volume)?;
+        attaching::refresh(self.services, self.writer, volume)?;
         Ok(Done {
-            closed: gone,
+            closed: gone.into_iter().collect(),
             ..Done::default()
         })
     }
 
-    fn initialize_connection(&self, mut volume: Volume) -> Result<Done, Fault> {
+    /// The attachment that a detachment names, or the only one; none when there are none.
+    fn attachment_to_end(&self, volume: &Volume) -> Result<Option<Attachment>, Fault> {
+        let Some(id) = validate::id(self.map()?, "attachment_id")? else {
+            let mut all = attachments_of(self.writer, volume)?;
+            // Which one is meant, only the service that attached it could tell.
+            return if all.len() > 1 {
+                Err(unknown_attachment())
+            } else {
+                Ok(all.pop())
+            };
+        };
+        match self.writer.get::<Attachment>(&id)? {
+            None => Err(unknown_attachment()),
+            Some(found) if found.volume_id == volume.id => Ok(Some(found)),
+            // What others have attached is not told of.
+            Some(found) if !self.caller.sees(&found.project_id) => Err(unknown_attachment()),
+            Some(_) => Err(Fault::bad_request(
+                "Invalid input received: Mismatched volume and attachment",
+            )),
+        }
+    }
+
+    fn initialize_connection(&self, volume: &Volume) -> Result<Done, Fault> {
         self.member(
             "volume_extension:volume_actions:initialize_connection",
-            &volume,
+            volume,
         )?;
         let connector = self
             .map()?
@@ -371,17 +391,19 @@ impl Context<'_> {
             let reason = "'connector' is a required property";
             validate::invalid("os-initialize_connection", self.args, reason)
         })?;
-        let pending = attachments_of(self.writer, &volume)?.into_iter().next();
+        let pending = attachments_of(self.writer, volume)?.into_iter().next();
+        let is_new = pending.is_none();
         let mut attachment = match pending {
             Some(attachment) => attachment,
-            None => attachments::reserve(self.services, self.writer, &mut volume, None)?,
+            None => attaching::reserve(self.services, self.writer, volume, None)?,
         };
-        attachments::connect(&mut attachment, &volume, connector)?;
+        attaching::connect(&mut attachment, volume, connector)?;
         self.writer.put(&attachment)?;
-        let data = attachments::connection_info(self.services, &attachment);
+        let data = attaching::connection_info(self.services, &attachment);
         let info = json!({"driver_volume_type": "nbd", "data": data});
         Ok(Done {
             answer: Some(json!({"connection_info": info})),
+            opened: is_new.then_some(attachment),
             ..Done::default()
         })
     }

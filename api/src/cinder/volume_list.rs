@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::filter::{Listed, Listing};
+use super::filter::{Form, Listed, Listing};
 use super::records::{BY_CREATED, BY_PROJECT, Volume};
 use super::volume_view::{Viewer, load, no_volume};
 use crate::auth::{Caller, Policy};
@@ -84,13 +84,14 @@ impl Listed for Volume {
     fn id_text(&self) -> String {
         self.id.to_string()
     }
-}
 
-/// Which form a list has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Summary,
-    Detail,
+    fn project(&self) -> &str {
+        &self.project_id
+    }
+
+    fn created_us(&self) -> u64 {
+        self.created_us
+    }
 }
 
 pub(super) async fn index(
@@ -133,28 +134,15 @@ async fn list(
             };
             services.catalogue().read(|reader| {
                 let found = listing.run::<Volume>(reader, &caller, no_volume)?;
-                let path = if form == Form::Detail {
-                    "/volumes/detail"
-                } else {
-                    "/volumes"
-                };
-                let href = format!("{}{path}", url.base(services));
-                let mut answer = Map::new();
-                if let Some(links) = listing.links(&params, &href, &found) {
-                    answer.insert("volumes_links".to_owned(), links);
-                }
-                if let Some(count) = found.count {
-                    answer.insert("count".to_owned(), json!(count));
-                }
-                let mut volumes = Vec::with_capacity(found.items.len());
-                for volume in found.items {
-                    volumes.push(match form {
+                let href = format!("{}/volumes{}", url.base(services), form.suffix());
+                let shape = |volume: Volume| {
+                    Ok::<_, Fault>(match form {
                         Form::Summary => viewer.summary(&volume),
                         Form::Detail => json!(viewer.detail(&load(reader, volume)?)),
-                    });
-                }
-                answer.insert("volumes".to_owned(), Value::Array(volumes));
-                Ok(Json(Value::Object(answer)))
+                    })
+                };
+                let body = listing.body(&params, "volumes", &href, found, shape)?;
+                Ok(Json(body))
             })
         })
         .await

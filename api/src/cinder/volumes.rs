@@ -149,11 +149,8 @@ pub(super) async fn create(
                 let volume = add(services, writer, &caller, &project, &wanted)?;
                 Ok::<_, Fault>(load(writer, volume)?)
             })?;
-            services.event(
-                "volume.creating",
-                &loaded.volume.id.to_string(),
-                String::new(),
-            );
+            let id = loaded.volume.id.to_string();
+            services.event("volume.creating", Some(&project), &id, String::new());
             let viewer = Viewer {
                 services,
                 url: &url,
@@ -199,8 +196,7 @@ fn add(
         volume_type.id,
         Change {
             volumes: 1,
-            gigabytes: size_gib as i64,
-            snapshots: 0,
+            ..Change::of_gib(size_gib)
         },
     )?;
     let multiattach = volume_type
@@ -222,7 +218,7 @@ fn add(
         snapshot_id: wanted.snapshot_id,
         source_volid: wanted.source_volid,
         metadata: wanted.metadata.clone(),
-        bootable: source.as_ref().is_some_and(|source| source.bootable),
+        bootable: is_bootable(writer, snapshot.as_ref(), source.as_ref())?,
         read_only: None,
         multiattach: multiattach.as_deref() == Some("<is> True"),
         source_length: snapshot
@@ -232,8 +228,26 @@ fn add(
         updated_us: None,
     };
     writer.insert(&volume)?;
-    enqueue(services, writer, work::CREATE_VOLUME, &volume, Value::Null)?;
+    let mut job = job_of(services, work::CREATE_VOLUME, &volume, Value::Null);
+    // A source that is deleted from now on waits for this volume.
+    if let Some(source) = wanted.snapshot_id.or(wanted.source_volid) {
+        job = job.reading(source);
+    }
+    jobs::enqueue(writer, job)?;
     Ok(volume)
+}
+
+/// Whether a guest can start from what the new volume will hold: a snapshot is as its volume is now.
+fn is_bootable(
+    view: &impl View,
+    snapshot: Option<&Snapshot>,
+    source: Option<&Volume>,
+) -> Result<bool, Fault> {
+    let Some(snapshot) = snapshot else {
+        return Ok(source.is_some_and(|source| source.bootable));
+    };
+    let origin = view.get::<Volume>(&snapshot.volume_id)?;
+    Ok(origin.is_some_and(|origin| origin.bootable))
 }
 
 /// The least size and the type that a source implies.
@@ -292,12 +306,12 @@ pub(super) fn enqueue(
     volume: &Volume,
     args: Value,
 ) -> Result<(), Fault> {
+    Ok(jobs::enqueue(writer, job_of(services, kind, volume, args))?)
+}
+
+fn job_of(services: &Services, kind: &str, volume: &Volume, args: Value) -> Job {
     let (id, project) = (volume.id.to_string(), Some(volume.project_id.as_str()));
-    jobs::enqueue(
-        writer,
-        &Job::new(kind, &id, project, args, services.now_us()),
-    )?;
-    Ok(())
+    Job::new(kind, &id, project, args, services.now_us())
 }
 
 pub(super) async fn show(
@@ -439,14 +453,19 @@ pub(super) fn delete(
     let query = Query::by(BY_VOLUME, Key::new().uuid(volume.id));
     let snapshots: Vec<Snapshot> = writer.list(&query)?;
     let attached = !attachments_of(writer, &volume)?.is_empty();
+    let deletable = |snapshot: &Snapshot| {
+        force || ["available", "error", "deleting"].contains(&snapshot.status.as_str())
+    };
     if (!force && !allowed.contains(&volume.status.as_str()))
         || attached
         || (!cascade && !snapshots.is_empty())
+        || !snapshots.iter().all(deletable)
     {
         return Err(Fault::bad_request(NOT_DELETABLE));
     }
     for snapshot in snapshots {
-        snapshots::delete(services, writer, snapshot, force)?;
+        // One that is going already may be so by an admin's word alone: twice does no harm.
+        snapshots::queue_deletion(services, writer, snapshot)?;
     }
     volume.status = "deleting".to_owned();
     volume.updated_us = Some(services.now_us());

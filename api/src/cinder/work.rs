@@ -8,8 +8,8 @@ use store::{DomainId, Packing, SnapshotId, VolumeId, VolumeSpec};
 use uuid::Uuid;
 
 use super::quotas::{self, Change};
-use super::records::{Snapshot, Volume};
-use crate::catalogue::{self, View, Writer};
+use super::records::{BY_VOLUME, Object, Snapshot, Volume};
+use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::jobs::{Handler, Job, JobError, Registry};
 use crate::server::Services;
 
@@ -41,29 +41,48 @@ fn row<R: catalogue::Record<Id = Uuid>>(services: &Services, job: &Job) -> Resul
     found.ok_or_else(|| JobError("the object is gone".to_owned()))
 }
 
-/// Changes the job's volume if it is still there.
-fn settle_volume(
+/// Changes the job's object if it is still there.
+fn settle<R: Object>(
     writer: &Writer,
     job: &Job,
-    change: impl FnOnce(&mut Volume),
+    now_us: u64,
+    change: impl FnOnce(&mut R),
 ) -> catalogue::Result<()> {
     let id = Uuid::parse_str(&job.object).unwrap_or_default();
-    if writer.get::<Volume>(&id)?.is_some() {
-        writer.update::<Volume>(&id, change)?;
+    if let Some(mut object) = writer.get::<R>(&id)? {
+        change(&mut object);
+        object.touch(now_us);
+        writer.put(&object)?;
     }
     Ok(())
 }
 
-fn settle_snapshot(
+/// Gives an object that was being made its status. A deletion may be queued behind this job: what
+/// waits to go must not be offered.
+fn made<R: Object>(object: &mut R, result: Outcome<'_>) {
+    if object.status() == "creating" {
+        let status = if result.is_ok() { "available" } else { "error" };
+        status.clone_into(object.status());
+    }
+}
+
+/// Removes the row of an object whose bytes are gone and gives its quota back.
+fn removed<R: Object>(
     writer: &Writer,
     job: &Job,
-    change: impl FnOnce(&mut Snapshot),
+    result: Outcome<'_>,
+    now_us: u64,
 ) -> catalogue::Result<()> {
-    let id = Uuid::parse_str(&job.object).unwrap_or_default();
-    if writer.get::<Snapshot>(&id)?.is_some() {
-        writer.update::<Snapshot>(&id, change)?;
+    if result.is_err() {
+        return settle::<R>(writer, job, now_us, |object| {
+            "error_deleting".clone_into(object.status());
+        });
     }
-    Ok(())
+    let id = Uuid::parse_str(&job.object).unwrap_or_default();
+    match writer.delete::<R>(&id)? {
+        Some(gone) => quotas::release(writer, gone.project(), gone.counts()),
+        None => Ok(()),
+    }
 }
 
 /// The domain within which a project's equal chunks are shared.
@@ -74,15 +93,6 @@ fn domain(services: &Services, project: &str) -> DomainId {
         project
     };
     DomainId(Uuid::new_v5(&Uuid::NAMESPACE_OID, scope.as_bytes()))
-}
-
-/// Gives quota back; never below zero, whatever an admin has done to the numbers.
-fn release(writer: &Writer, project: &str, change: Change) -> catalogue::Result<()> {
-    let mut usage = quotas::usage_of(writer, project)?;
-    usage.volumes = usage.volumes.saturating_add_signed(change.volumes);
-    usage.gigabytes = usage.gigabytes.saturating_add_signed(change.gigabytes);
-    usage.snapshots = usage.snapshots.saturating_add_signed(change.snapshots);
-    writer.put(&usage)
 }
 
 struct CreateVolume;
@@ -111,21 +121,24 @@ impl Handler for CreateVolume {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
-        settle_volume(writer, job, |volume| {
-            // A deletion may be queued behind this job: what waits to go must not be offered.
-            if volume.status == "creating" {
-                volume.status = if result.is_ok() { "available" } else { "error" }.to_owned();
-            }
-            volume.updated_us = Some(now_us);
-        })
+        settle::<Volume>(writer, job, now_us, |volume| made(volume, result))
     }
 }
 
-struct DeleteVolume;
+pub(super) struct DeleteVolume;
 
 impl Handler for DeleteVolume {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
-        Ok(services.store().delete_volume(VolumeId(object(job)?))?)
+        let id = object(job)?;
+        let snapshots = Query::by(BY_VOLUME, Key::new().uuid(id));
+        let left = services
+            .catalogue()
+            .read(|reader| reader.first::<Snapshot>(&snapshots))?;
+        // Those that were to go with it went before it; what is left could not be removed.
+        if let Some(snapshot) = left {
+            return Err(JobError(format!("snapshot {} is left", snapshot.id)));
+        }
+        Ok(services.store().delete_volume(VolumeId(id))?)
     }
 
     fn finish(
@@ -135,36 +148,20 @@ impl Handler for DeleteVolume {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
-        if result.is_err() {
-            return settle_volume(writer, job, |volume| {
-                volume.status = "error_deleting".to_owned();
-                volume.updated_us = Some(now_us);
-            });
-        }
-        let id = Uuid::parse_str(&job.object).unwrap_or_default();
-        if let Some(volume) = writer.delete::<Volume>(&id)? {
-            let gigabytes = -(volume.size_gib as i64);
-            let freed = Change {
-                volumes: -1,
-                gigabytes,
-                snapshots: 0,
-            };
-            release(writer, &volume.project_id, freed)?;
-        }
-        Ok(())
+        removed::<Volume>(writer, job, result, now_us)
     }
 }
 
 struct ExtendVolume;
 
-/// The size an extension goes to.
-fn new_size(job: &Job) -> Option<u64> {
-    job.args.get("new_size")?.as_u64()
+/// What an extension was told: the size it goes to, the GiB reserved for it.
+fn number(job: &Job, key: &str) -> Option<u64> {
+    job.args.get(key)?.as_u64()
 }
 
 impl Handler for ExtendVolume {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
-        let size = new_size(job).ok_or_else(|| JobError("no size".to_owned()))?;
+        let size = number(job, "new_size").ok_or_else(|| JobError("no size".to_owned()))?;
         // A larger extension may have come first; shrinking would cut off data.
         if row::<Volume>(services, job)?.size_gib >= size {
             return Ok(());
@@ -182,30 +179,28 @@ impl Handler for ExtendVolume {
         now_us: u64,
     ) -> catalogue::Result<()> {
         let mut unused = None;
-        settle_volume(writer, job, |volume| {
-            let size = new_size(job).unwrap_or(0).max(volume.size_gib);
+        settle::<Volume>(writer, job, now_us, |volume| {
+            let reserved = number(job, "reserved").unwrap_or(0);
             let before = volume.previous_status.take();
+            let mut grown = 0;
             let status = if result.is_ok() {
+                let size = number(job, "new_size").unwrap_or(0).max(volume.size_gib);
+                grown = size - volume.size_gib;
                 volume.size_gib = size;
                 before.unwrap_or_else(|| "available".to_owned())
             } else {
-                unused = Some((volume.project_id.clone(), size - volume.size_gib));
                 "error_extending".to_owned()
             };
+            unused = Some((volume.project_id.clone(), reserved.saturating_sub(grown)));
             if volume.status == "extending" {
                 volume.status = status;
             }
-            volume.updated_us = Some(now_us);
         })?;
-        if let Some((project, size)) = unused {
-            let back = Change {
-                volumes: 0,
-                gigabytes: -(size as i64),
-                snapshots: 0,
-            };
-            release(writer, &project, back)?;
+        // An extension that failed, or that another overtook, gives back what it did not need.
+        match unused {
+            Some((project, size)) => quotas::release(writer, &project, Change::of_gib(size)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -225,13 +220,10 @@ impl Handler for CreateSnapshot {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
-        settle_snapshot(writer, job, |snapshot| {
-            let done = result.is_ok();
-            if snapshot.status == "creating" {
-                snapshot.status = if done { "available" } else { "error" }.to_owned();
-            }
-            snapshot.progress = if done { "100%" } else { "0%" }.to_owned();
-            snapshot.updated_us = Some(now_us);
+        settle::<Snapshot>(writer, job, now_us, |snapshot| {
+            made(snapshot, result);
+            let progress = if result.is_ok() { "100%" } else { "0%" };
+            progress.clone_into(&mut snapshot.progress);
         })
     }
 }
@@ -250,23 +242,7 @@ impl Handler for DeleteSnapshot {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
-        if result.is_err() {
-            return settle_snapshot(writer, job, |snapshot| {
-                snapshot.status = "error_deleting".to_owned();
-                snapshot.updated_us = Some(now_us);
-            });
-        }
-        let id = Uuid::parse_str(&job.object).unwrap_or_default();
-        if let Some(snapshot) = writer.delete::<Snapshot>(&id)? {
-            let gigabytes = -(snapshot.size_gib as i64);
-            let freed = Change {
-                volumes: 0,
-                gigabytes,
-                snapshots: -1,
-            };
-            release(writer, &snapshot.project_id, freed)?;
-        }
-        Ok(())
+        removed::<Snapshot>(writer, job, result, now_us)
     }
 }
 
@@ -331,15 +307,49 @@ mod tests {
             let (volume, _) = closed(&CreateVolume, CREATE_VOLUME, status, Value::Null, ok);
             assert_eq!(volume.status, after);
         }
-        let args = json!({"new_size": 6});
+        let args = json!({"new_size": 6, "reserved": 2});
         let (volume, _) = closed(&ExtendVolume, EXTEND_VOLUME, "deleting", args, true);
         assert_eq!((volume.status.as_str(), volume.size_gib), ("deleting", 6));
     }
 
     #[test]
+    fn extensions_that_overtake_each_other_leave_no_reservation() {
+        // An admin may reset a volume that is being extended, and its owner extend it again.
+        for (first, second, first_ok, second_ok, size) in [
+            (6, 9, true, true, 9),
+            (9, 6, true, true, 9),
+            (6, 9, false, true, 9),
+            (6, 9, true, false, 6),
+            (6, 9, false, false, 4),
+        ] {
+            let catalogue = Catalogue::in_memory().unwrap();
+            let volume = volume("available");
+            let failure = JobError("no".to_owned());
+            let used = catalogue.write::<_, Fault>(|writer| {
+                writer.insert(&volume)?;
+                let of = |gib: u64| Change::of_gib(gib);
+                reserve(writer, "p", of(4))?;
+                reserve(writer, "p", of(first - 4))?;
+                reserve(writer, "p", of(second - 4))?;
+                for (to, ok) in [(first, first_ok), (second, second_ok)] {
+                    let args = json!({"new_size": to, "reserved": to - 4});
+                    let id = volume.id.to_string();
+                    let job = Job::new(EXTEND_VOLUME, &id, Some("p"), args, 1);
+                    let result = if ok { Ok(()) } else { Err(&failure) };
+                    ExtendVolume.finish(writer, &job, result, 2)?;
+                }
+                let after = writer.get::<Volume>(&volume.id)?.unwrap();
+                Ok((after.size_gib, usage_of(writer, "p")?.gigabytes))
+            });
+            assert_eq!(used.unwrap(), (size, size), "{first} {second}");
+        }
+    }
+
+    #[test]
     fn a_failed_extension_gives_back_what_it_took_and_none_shrinks() {
         let extend = |size: u64, ok| {
-            let args = json!({"new_size": size});
+            let reserved = size.saturating_sub(4);
+            let args = json!({"new_size": size, "reserved": reserved});
             closed(&ExtendVolume, EXTEND_VOLUME, "extending", args, ok)
         };
         let (volume, used) = extend(6, true);

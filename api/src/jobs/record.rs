@@ -45,8 +45,14 @@ pub struct Job {
     pub kind: String,
     /// Id of the object; jobs of one object run in order.
     pub object: String,
+    /// Id of an object that the work reads: it must neither change nor go before the work is done.
+    #[serde(default)]
+    pub reads: Option<String>,
     /// Project of the object, if it has one.
     pub project: Option<String>,
+    /// The request that queued it, if one did.
+    #[serde(default)]
+    pub request_id: Option<String>,
     /// What else the handler needs.
     pub args: Value,
     /// Where it is.
@@ -68,7 +74,9 @@ impl Job {
             id: Uuid::new_v4(),
             kind: kind.to_owned(),
             object: object.to_owned(),
+            reads: None,
             project: project.map(str::to_owned),
+            request_id: None,
             args,
             state: JobState::Queued,
             progress: 0,
@@ -76,6 +84,13 @@ impl Job {
             updated_us: now_us,
             error: None,
         }
+    }
+
+    /// The same job, which reads another object.
+    #[must_use]
+    pub fn reading(mut self, object: Uuid) -> Self {
+        self.reads = Some(object.to_string());
+        self
     }
 }
 

@@ -1,6 +1,6 @@
 //! The workers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::record::{FINISHED, QUEUE};
 use super::{Job, JobError, JobState, Registry};
 use crate::catalogue::{self, Catalogue, Query, View};
-use crate::server::Services;
+use crate::server::{Services, request};
 
 /// How far into the queue a worker looks for a job whose object is free.
 const LOOKAHEAD: usize = 256;
@@ -22,30 +22,69 @@ const PURGE_STEP: usize = 4;
 /// A worker looks again after this long at the latest, in case an earlier attempt failed.
 const IDLE_WAIT: Duration = Duration::from_secs(5);
 
-/// Objects whose jobs are running now. Held only to pick a job, never while one runs.
+/// The objects that some jobs work on, and those that they read.
+#[derive(Clone, Default)]
+struct Objects {
+    own: HashSet<String>,
+    read: HashMap<String, usize>,
+}
+
+impl Objects {
+    /// Whether a job may run beside these: readers of one object may, and nothing else that shares.
+    fn admit(&self, job: &Job) -> bool {
+        let owned = |object: &String| self.own.contains(object);
+        !owned(&job.object)
+            && !self.read.contains_key(&job.object)
+            && !job.reads.as_ref().is_some_and(owned)
+    }
+
+    fn add(&mut self, job: &Job) {
+        self.own.insert(job.object.clone());
+        if let Some(object) = &job.reads {
+            *self.read.entry(object.clone()).or_default() += 1;
+        }
+    }
+
+    /// Takes out a job that was admitted and added.
+    fn remove(&mut self, job: &Job) {
+        self.own.remove(&job.object);
+        if let Some(object) = &job.reads
+            && let Some(readers) = self.read.get_mut(object)
+        {
+            *readers -= 1;
+            if *readers == 0 {
+                self.read.remove(object);
+            }
+        }
+    }
+}
+
+/// What the running jobs hold. Locked only to pick a job, never while one runs.
 #[derive(Default)]
-struct Claims(Mutex<HashSet<String>>);
+struct Claims(Mutex<Objects>);
 
 impl Claims {
-    /// The oldest job whose object has no running and no older waiting job.
+    /// The oldest job that neither a running nor an older waiting job stands in the way of.
     fn next(&self, catalogue: &Catalogue) -> catalogue::Result<Option<Job>> {
         let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = catalogue.read(|reader| {
             reader.list::<Job>(&Query::by(QUEUE, catalogue::Key::new()).limit(LOOKAHEAD))
         })?;
-        let mut busy = claimed.clone();
-        let next = waiting
-            .into_iter()
-            .find(|job| busy.insert(job.object.clone()));
+        let mut before = claimed.clone();
+        let next = waiting.into_iter().find(|job| {
+            let free = before.admit(job);
+            before.add(job);
+            free
+        });
         if let Some(job) = &next {
-            claimed.insert(job.object.clone());
+            claimed.add(job);
         }
         Ok(next)
     }
 
-    fn release(&self, object: &str) {
+    fn release(&self, job: &Job) {
         let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        claimed.remove(object);
+        claimed.remove(job);
     }
 }
 
@@ -112,7 +151,7 @@ fn work(services: &Services, registry: &Registry, claims: &Claims, stop: &Atomic
         let ran = match claims.next(services.catalogue()) {
             Ok(Some(job)) => {
                 let ran = run_one(services, registry, &job);
-                claims.release(&job.object);
+                claims.release(&job);
                 ran
             }
             Ok(None) => false,
@@ -137,7 +176,7 @@ pub fn run_pending(services: &Services, registry: &Registry) -> catalogue::Resul
     let claims = Claims::default();
     while let Some(job) = claims.next(services.catalogue())? {
         let ran = run_one(services, registry, &job);
-        claims.release(&job.object);
+        claims.release(&job);
         if !ran {
             let context = format!("job {} could not be closed", job.id);
             return Err(catalogue::Error::new(catalogue::ErrorKind::Failed, context));
@@ -146,10 +185,21 @@ pub fn run_pending(services: &Services, registry: &Registry) -> catalogue::Resul
     Ok(())
 }
 
-/// Runs and closes one job; false when it could not be closed and stays queued.
+/// Runs and closes one job on behalf of the request that queued it; false when it could not be
+/// closed and stays queued.
 fn run_one(services: &Services, registry: &Registry, job: &Job) -> bool {
-    let _span =
-        tracing::info_span!("job", id = %job.id, kind = job.kind, object = job.object).entered();
+    let span = tracing::info_span!(
+        "job",
+        id = %job.id,
+        kind = job.kind,
+        object = job.object,
+        request = job.request_id
+    );
+    let run = || run_here(services, registry, job);
+    span.in_scope(|| request::within(job.request_id.as_deref(), run))
+}
+
+fn run_here(services: &Services, registry: &Registry, job: &Job) -> bool {
     let result = attempt(services, registry, job);
     if let Err(error) = &result {
         tracing::warn!(%error, "job failed");
@@ -225,5 +275,6 @@ fn announce(services: &Services, job: &Job, result: &Result<(), JobError>) {
         Ok(()) => ("done", String::new()),
         Err(error) => ("failed", error.to_string()),
     };
-    services.event(&format!("{}.{suffix}", job.kind), &job.object, message);
+    let kind = format!("{}.{suffix}", job.kind);
+    services.event(&kind, job.project.as_deref(), &job.object, message);
 }

@@ -58,12 +58,16 @@ fn registry(notes: &Notes) -> Registry {
 }
 
 fn queue(services: &Services, object: &str, args: Value, now_us: u64) -> Uuid {
-    let job = Job::new("test.note", object, None, args, now_us);
+    queue_job(services, Job::new("test.note", object, None, args, now_us))
+}
+
+fn queue_job(services: &Services, job: Job) -> Uuid {
+    let id = job.id;
     services
         .catalogue()
-        .write(|writer| enqueue(writer, &job))
+        .write(|writer| enqueue(writer, job))
         .unwrap();
-    job.id
+    id
 }
 
 fn job(services: &Services, id: Uuid) -> Job {
@@ -126,6 +130,101 @@ fn a_job_cut_short_by_a_crash_is_run_again() {
     assert_eq!(job(&cloud.services, id).progress, 100);
     let unfinished = catalogue.read(|reader| unfinished_of(reader, "a")).unwrap();
     assert!(unfinished.is_empty());
+}
+
+/// A handler that holds jobs named `slow` until they may end.
+#[derive(Clone, Default)]
+struct Gate {
+    notes: Notes,
+    open: Arc<(Mutex<bool>, std::sync::Condvar)>,
+}
+
+impl Handler for Gate {
+    fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
+        self.notes.run(services, job)?;
+        if job.args["name"] == "slow" {
+            let (open, changed) = &*self.open;
+            let limit = Duration::from_secs(30);
+            let closed = open.lock().unwrap();
+            drop(changed.wait_timeout_while(closed, limit, |open| !*open));
+        }
+        Ok(())
+    }
+
+    fn finish(
+        &self,
+        writer: &Writer,
+        job: &Job,
+        result: Result<(), &JobError>,
+        now_us: u64,
+    ) -> catalogue::Result<()> {
+        self.notes.finish(writer, job, result, now_us)
+    }
+}
+
+#[test]
+fn what_a_job_reads_waits_for_it_and_other_readers_do_not() {
+    let cloud = Cloud::new();
+    let gate = Gate::default();
+    let source = Uuid::new_v4();
+    let reader = |object: &str, name: &str| {
+        let args = json!({"name": name});
+        Job::new("test.note", object, None, args, 7).reading(source)
+    };
+    queue_job(&cloud.services, reader("clone-1", "slow"));
+    queue(
+        &cloud.services,
+        &source.to_string(),
+        json!({"name": "deletion"}),
+        7,
+    );
+    queue_job(&cloud.services, reader("clone-2", "late"));
+    queue(&cloud.services, "other", json!({"name": "other"}), 7);
+    let mut registry = Registry::default();
+    registry.add("test.note", gate.clone());
+    let runner = Runner::start(&cloud.services, &registry, 4).unwrap();
+    let wait_for = |count: usize| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while gate.notes.all().len() < count {
+            assert!(Instant::now() < deadline, "{:?}", gate.notes.all());
+            std::thread::yield_now();
+        }
+    };
+    // The first clone runs and the other object is done: the rest waits.
+    wait_for(3);
+    let begun = gate.notes.all();
+    let ran = |notes: &[String], name: &str| notes.contains(&format!("run {name}"));
+    assert!(ran(&begun, "slow") && ran(&begun, "other"), "{begun:?}");
+    *gate.open.0.lock().unwrap() = true;
+    gate.open.1.notify_all();
+    wait_for(8);
+    runner.stop();
+    let notes = gate.notes.all();
+    let at = |note: &str| notes.iter().position(|one| one == note).unwrap();
+    assert!(at("finish slow true") < at("run deletion"), "{notes:?}");
+    assert!(at("finish deletion true") < at("run late"), "{notes:?}");
+}
+
+#[test]
+fn readers_of_one_object_run_side_by_side() {
+    let cloud = Cloud::new();
+    let gate = Gate::default();
+    let source = Uuid::new_v4();
+    for (object, name) in [("a", "slow"), ("b", "quick")] {
+        let job = Job::new("test.note", object, None, json!({"name": name}), 7);
+        queue_job(&cloud.services, job.reading(source));
+    }
+    let mut registry = Registry::default();
+    registry.add("test.note", gate.clone());
+    let runner = Runner::start(&cloud.services, &registry, 2).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !gate.notes.all().contains(&"finish quick true".to_owned()) {
+        assert!(Instant::now() < deadline, "{:?}", gate.notes.all());
+        std::thread::yield_now();
+    }
+    *gate.open.0.lock().unwrap() = true;
+    gate.open.1.notify_all();
+    runner.stop();
 }
 
 #[test]

@@ -25,8 +25,9 @@ fn event(event: Event) -> wire::Event {
         at_us: event.at_us,
         kind: event.kind,
         object: event.object,
+        project: event.project,
         message,
-        ..wire::Event::default()
+        request_id: event.request_id,
     }
 }
 

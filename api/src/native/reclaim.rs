@@ -19,7 +19,7 @@ pub(super) async fn run(
         .reclaiming(|services| match services.store().reclaim_now() {
             Ok(reclaimed_bytes) => {
                 let message = format!("{reclaimed_bytes} bytes given back");
-                services.event("pool.reclaimed", "pool", message);
+                services.event("pool.reclaimed", None, "pool", message);
                 Ok(Json(wire::ReclaimResult { reclaimed_bytes }))
             }
             Err(error) if error.kind() == store::ErrorKind::NoSpace => {

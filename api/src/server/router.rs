@@ -281,7 +281,8 @@ async fn request_id(request: Request, next: Next) -> Response {
     // The path has ids, never secrets; a query may hold names of tenants.
     let path = request.uri().path().to_owned();
     let span = tracing::info_span!("request", %id, %method, path);
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let handled = super::request::handle(id.clone(), next.run(request));
+    let mut response = handled.instrument(span.clone()).await;
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
     if let Ok(value) = HeaderValue::from_str(&id) {
         let seen = response.extensions();

@@ -1,0 +1,256 @@
+//! Volumes, snapshots and attachments through the router: what depends on what.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::records::Snapshot;
+use super::tests::{Site, id_of, message};
+use crate::catalogue::View;
+use crate::jobs::{Registry, run_pending};
+use crate::testing::Answer;
+
+impl Site {
+    async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call("POST", path, body).await
+    }
+
+    async fn make(&self, kind: &str, wanted: Value) -> String {
+        let made = self
+            .post(&format!("/{kind}s"), json!({ kind: wanted }))
+            .await;
+        assert!(made.status.is_success(), "{:?}", made.body);
+        id_of(&made)
+    }
+
+    async fn shown(&self, kind: &str, id: &str) -> Value {
+        let shown = self.get(&format!("/{kind}s/{id}")).await;
+        shown.body[kind].clone()
+    }
+
+    async fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path, Value::Null).await
+    }
+}
+
+#[tokio::test]
+async fn a_source_deleted_while_its_clone_is_queued_is_there_for_it() {
+    let site = Site::new().await;
+    let volume = site.make("volume", json!({"size": 1})).await;
+    site.run_jobs();
+    let snapshot = site.make("snapshot", json!({"volume_id": volume})).await;
+    site.run_jobs();
+    let of_snapshot = site.make("volume", json!({"snapshot_id": snapshot})).await;
+    let deleted = site.delete(&format!("/snapshots/{snapshot}")).await;
+    assert_eq!(deleted.status, StatusCode::ACCEPTED);
+    site.run_jobs();
+    let of_volume = site.make("volume", json!({"source_volid": volume})).await;
+    let deleted = site.delete(&format!("/volumes/{volume}")).await;
+    assert_eq!(deleted.status, StatusCode::ACCEPTED, "{:?}", deleted.body);
+    site.run_jobs();
+    for clone in [of_snapshot, of_volume] {
+        assert_eq!(site.shown("volume", &clone).await["status"], "available");
+    }
+    for gone in [
+        format!("/volumes/{volume}"),
+        format!("/snapshots/{snapshot}"),
+    ] {
+        assert_eq!(site.get(&gone).await.status, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
+async fn a_cascade_takes_snapshots_that_are_going_already() {
+    let site = Site::new().await;
+    let volume = site.make("volume", json!({"size": 1})).await;
+    site.run_jobs();
+    let snapshot = site.make("snapshot", json!({"volume_id": volume})).await;
+    let cascade = format!("/volumes/{volume}?cascade=true");
+    let busy = site.delete(&cascade).await;
+    assert_eq!(busy.status, StatusCode::BAD_REQUEST);
+    site.run_jobs();
+    site.delete(&format!("/snapshots/{snapshot}")).await;
+    assert_eq!(
+        site.shown("snapshot", &snapshot).await["status"],
+        "deleting"
+    );
+    let deleted = site.delete(&cascade).await;
+    assert_eq!(deleted.status, StatusCode::ACCEPTED, "{:?}", deleted.body);
+    site.run_jobs();
+    for gone in [
+        format!("/volumes/{volume}"),
+        format!("/snapshots/{snapshot}"),
+    ] {
+        assert_eq!(site.get(&gone).await.status, StatusCode::NOT_FOUND);
+    }
+    let quotas = format!("/os-quota-sets/{}?usage=true", site.project);
+    let used = site.get(&quotas).await.body["quota_set"].clone();
+    for name in ["volumes", "snapshots", "gigabytes"] {
+        assert_eq!(used[name]["in_use"], 0, "{used}");
+    }
+}
+
+#[tokio::test]
+async fn a_volume_stays_while_one_of_its_snapshots_could_not_go() {
+    let site = Site::new().await;
+    let volume = site.make("volume", json!({"size": 1})).await;
+    site.run_jobs();
+    let snapshot = site.make("snapshot", json!({"volume_id": volume})).await;
+    site.run_jobs();
+    site.delete(&format!("/volumes/{volume}?cascade=true"))
+        .await;
+    // Without a handler the deletion of the snapshot fails, and its row stays.
+    let mut only_volumes = Registry::default();
+    only_volumes.add(super::work::DELETE_VOLUME, super::work::DeleteVolume);
+    run_pending(&site.cloud.services, &only_volumes).unwrap();
+    assert_eq!(
+        site.shown("volume", &volume).await["status"],
+        "error_deleting"
+    );
+    let id = Uuid::parse_str(&snapshot).unwrap();
+    let left = site
+        .cloud
+        .services
+        .catalogue()
+        .read(|reader| reader.get::<Snapshot>(&id));
+    assert!(left.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_a_volume_is_made_of_says_whether_it_is_bootable() {
+    let site = Site::new().await;
+    let volume = site.make("volume", json!({"size": 1})).await;
+    site.run_jobs();
+    let flag = json!({"os-set_bootable": {"bootable": true}});
+    site.post(&format!("/volumes/{volume}/action"), flag).await;
+    let snapshot = site.make("snapshot", json!({"volume_id": volume})).await;
+    site.run_jobs();
+    for source in [
+        json!({"snapshot_id": snapshot}),
+        json!({"source_volid": volume}),
+    ] {
+        let made = site.make("volume", source).await;
+        assert_eq!(site.shown("volume", &made).await["bootable"], "true");
+    }
+    let plain = site.make("volume", json!({"size": 1})).await;
+    assert_eq!(site.shown("volume", &plain).await["bootable"], "false");
+}
+
+#[tokio::test]
+async fn a_detachment_names_an_attachment_there_is() {
+    let site = Site::new().await;
+    let volume = site.make("volume", json!({"size": 1})).await;
+    let other = site.make("volume", json!({"size": 1})).await;
+    site.run_jobs();
+    let action = format!("/volumes/{volume}/action");
+    for id in [&volume, &other] {
+        let attach =
+            json!({"os-attach": {"instance_uuid": Uuid::new_v4(), "mountpoint": "/dev/vdb"}});
+        let done = site.post(&format!("/volumes/{id}/action"), attach).await;
+        assert_eq!(done.status, StatusCode::ACCEPTED, "{:?}", done.body);
+    }
+    let elsewhere = site.shown("volume", &other).await["attachments"][0]["attachment_id"].clone();
+    for (id, status) in [
+        (json!(Uuid::new_v4()), StatusCode::CONFLICT),
+        (elsewhere, StatusCode::BAD_REQUEST),
+        (json!("x"), StatusCode::BAD_REQUEST),
+    ] {
+        for name in ["os-detach", "os-force_detach"] {
+            let body = json!({ name: {"attachment_id": id} });
+            let refused = site.post(&action, body).await;
+            assert_eq!(refused.status, status, "{id} {:?}", refused.body);
+        }
+    }
+    assert_eq!(site.shown("volume", &volume).await["status"], "in-use");
+    let own = site.shown("volume", &volume).await["attachments"][0]["attachment_id"].clone();
+    let done = site
+        .post(&action, json!({"os-detach": {"attachment_id": own}}))
+        .await;
+    assert_eq!(done.status, StatusCode::ACCEPTED);
+    assert_eq!(site.shown("volume", &volume).await["status"], "available");
+}
+
+#[tokio::test]
+async fn events_name_project_and_request() {
+    let site = Site::new().await;
+    let made = site.post("/volumes", json!({"volume": {"size": 1}})).await;
+    let (volume, request) = (id_of(&made), made.header("x-openstack-request-id"));
+    site.run_jobs();
+    let body = json!({"attachment": {"volume_uuid": volume}});
+    let attached = site.post("/attachments", body).await;
+    let attachment = id_of(&attached);
+    site.delete(&format!("/attachments/{attachment}")).await;
+    let events = site
+        .cloud
+        .call(&site.admin, "GET", "/cinderblock/v1/events", Value::Null)
+        .await;
+    let events = events.body["events"].as_array().unwrap().clone();
+    let about: Vec<(&str, &str)> = events
+        .iter()
+        .filter(|event| event["object"] == json!(volume) && event["project"] == json!(site.project))
+        .map(|event| {
+            let text = |key: &str| event[key].as_str().unwrap();
+            (text("kind"), text("request_id"))
+        })
+        .collect();
+    let kinds: Vec<&str> = about.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            "volume.creating",
+            "volume.create.done",
+            "attachment.created",
+            "attachment.deleted"
+        ]
+    );
+    // The work is done on behalf of the request that asked for it.
+    assert_eq!((about[0].1, about[1].1), (request, request));
+    assert_eq!(about[2].1, attached.header("x-openstack-request-id"));
+    assert!(events.iter().any(|event| {
+        let text = event["message"].as_str().unwrap();
+        event["kind"] == "attachment.created" && text.contains(&attachment)
+    }));
+}
+
+#[tokio::test]
+async fn a_marker_is_an_object_that_the_caller_sees() {
+    let site = Site::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(site.make("volume", json!({"size": 1})).await);
+        site.cloud.advance_s(1);
+    }
+    site.run_jobs();
+    let member = site.cloud.token_of_another_project(&site.admin).await;
+    for query in ["", "&status=available", "&sort=size:asc"] {
+        for path in ["volumes", "volumes/detail"] {
+            let path = format!("/volume/v3/{path}?marker={}{query}", ids[0]);
+            let answer = site.cloud.call(&member, "GET", &path, Value::Null).await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+            assert_eq!(
+                message(&answer),
+                format!("Volume {} could not be found.", ids[0])
+            );
+        }
+    }
+    let names = async |query: String| {
+        let list = site.get(&format!("/volumes?{query}")).await;
+        let items = list.body["volumes"].as_array().unwrap().clone();
+        items
+            .iter()
+            .map(|item| item["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(format!("marker={}", ids[2])).await,
+        [&*ids[1], &*ids[0]]
+    );
+    // One that has left the list keeps its place in it.
+    let reset = json!({"os-reset_status": {"status": "error"}});
+    site.post(&format!("/volumes/{}/action", ids[1]), reset)
+        .await;
+    let query = format!("status=available&marker={}", ids[1]);
+    assert_eq!(names(query).await, [&*ids[0]]);
+    let query = format!("sort=created_at:asc&marker={}", ids[1]);
+    assert_eq!(names(query).await, [&*ids[2]]);
+}
