@@ -1,6 +1,6 @@
 //! The operator's console, over the public REST API only: what it can do, automation can do.
 //!
-//! [`app`] holds the state and decides, without a terminal; `view` draws from that state alone; `net`
+//! `app` holds the state and decides, without a terminal; `view` draws from that state alone; `net`
 //! asks the daemon on a thread of its own; `terminal` joins them, and `watch` ends them when the
 //! terminal does. Nothing here changes the pool.
 
