@@ -8,6 +8,7 @@ mod app;
 mod keymap;
 mod net;
 mod rates;
+mod screen;
 mod terminal;
 mod theme;
 pub mod units;

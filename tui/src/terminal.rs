@@ -1,4 +1,4 @@
-//! The thin edge: the real terminal, its keys, and its restoration however the console ends.
+//! The thin edge: events from the real terminal and from the daemon, to the state and onto the screen.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{TryRecvError, sync_channel};
@@ -8,28 +8,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use api::client::Client;
 use crossterm::event::{self, KeyEventKind};
-use ratatui::DefaultTerminal;
 
 use crate::Options;
 use crate::app::{App, Effect, Event};
 use crate::net::Net;
+use crate::screen::Screen;
 use crate::theme::Theme;
 use crate::view;
 use crate::watch::watch;
 
 /// Longest time an answer or a signal waits to be noticed.
 const KEY_WAIT: Duration = Duration::from_millis(50);
-
-/// Gives the terminal back when dropped. A panic is covered by the hook that `try_init` sets, so
-/// that its message is not lost on the other screen.
-struct Restore;
-
-impl Drop for Restore {
-    fn drop(&mut self) {
-        // Of a terminal that is gone there is nothing to restore and nobody to tell.
-        let _ = ratatui::try_restore();
-    }
-}
 
 /// Runs the console on a thread of its own, and returns when it ends or must. A thread that is stuck
 /// in a terminal is left behind: the program is to end then.
@@ -48,15 +37,15 @@ pub(crate) fn run(client: Client, options: &Options) -> Result<()> {
 fn console(client: Client, options: &Options) -> Result<()> {
     let mut app = App::new(client.cloud().address().to_owned());
     let net = Net::start(client, options.interval)?;
-    let _restore = Restore;
-    let mut terminal = ratatui::try_init().context("setting up the terminal")?;
+    let mut screen = Screen::take().context("setting up the terminal")?;
     let theme = Theme {
         monochrome: options.monochrome,
     };
     let mut stale = true;
     while !options.stop.load(Ordering::Relaxed) {
         if stale {
-            draw(&mut terminal, &app, theme)?;
+            let drawn = screen.draw(|frame| view::draw(frame, &app, theme));
+            drawn.context("drawing")?;
         }
         let mut events = answers(&net)?;
         events.extend(key()?);
@@ -68,13 +57,6 @@ fn console(client: Client, options: &Options) -> Result<()> {
             }
         }
     }
-    Ok(())
-}
-
-fn draw(terminal: &mut DefaultTerminal, app: &App, theme: Theme) -> Result<()> {
-    terminal
-        .draw(|frame| view::draw(frame, app, theme))
-        .context("drawing")?;
     Ok(())
 }
 
