@@ -47,7 +47,7 @@ pub(crate) struct MountOptions {
 /// What keeps it from mounting or unmounting.
 pub(crate) fn run(options: MountOptions) -> Result<End> {
     let watch = Watch::start(options.while_stdin_open)?;
-    let disks = Arc::new(Disks::new(options.socket));
+    let disks = Arc::new(Disks::new(options.socket, disks::TIMEOUTS));
     let keeper = Keeper::start(Box::new(ApiNames::new(options.source)))?;
     let owner = Owner {
         uid: rustix::process::geteuid().as_raw(),

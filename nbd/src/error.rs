@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::export::DeviceError;
 
@@ -61,6 +62,15 @@ pub enum Error {
     /// The connection ended, and the requests on it are lost.
     #[error("the connection ended: {0}")]
     Disconnected(String),
+    /// The server did not answer in time. The connection is of no more use: an answer that comes
+    /// after all would be taken for another's.
+    #[error("the server does not answer: {operation} took longer than {limit:?}")]
+    TimedOut {
+        /// What was waited for.
+        operation: &'static str,
+        /// For how long.
+        limit: Duration,
+    },
     /// The socket failed.
     #[error("socket")]
     Socket(#[from] io::Error),

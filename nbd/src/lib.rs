@@ -16,7 +16,7 @@ mod server;
 mod stop;
 mod transmission;
 
-pub use client::{Address, Client, Pending, Uri};
+pub use client::{Address, Client, Pending, Timeouts, Uri};
 pub use connections::{ConnectionInfo, Connections, Counts};
 pub use error::Error;
 pub use export::{

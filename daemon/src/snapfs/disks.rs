@@ -1,8 +1,9 @@
 //! The bytes of snapshots, read as an NBD client of the operators' socket.
 //!
 //! One connection a snapshot, shared by all readers, opened when first needed and closed when idle.
-//! A connection that broke is replaced once per request; after that the reader gets an error. What
-//! a snapshot's holes are is asked once: a snapshot never changes.
+//! A connection that broke is replaced once per request; after that the reader gets an error. One
+//! whose server does not answer is an error at once, and the next reader's request makes a new one.
+//! What a snapshot's holes are is asked once: a snapshot never changes.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use nbd::{Address, Client, Uri};
+use nbd::{Address, Client, Timeouts, Uri};
 use uuid::Uuid;
 
 use super::datamap::DataMap;
@@ -19,6 +20,11 @@ use super::datamap::DataMap;
 const OPEN_MAX: usize = 64;
 /// A connection without requests is closed after this long.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
+/// How long a reader waits for a daemon that hangs; it cannot be interrupted before.
+pub(super) const TIMEOUTS: Timeouts = Timeouts {
+    handshake: Duration::from_secs(5),
+    request: Duration::from_secs(30),
+};
 /// Maps kept; each takes at most 4 MiB and mostly a few KiB.
 const MAPS_MAX: usize = 1024;
 
@@ -34,6 +40,7 @@ type SharedMap = Arc<OnceLock<Arc<DataMap>>>;
 /// All snapshots that are in use.
 pub(crate) struct Disks {
     socket: PathBuf,
+    timeouts: Timeouts,
     open: Mutex<HashMap<Uuid, Disk>>,
     maps: Mutex<HashMap<Uuid, SharedMap>>,
 }
@@ -43,20 +50,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn failed(error: &nbd::Error) -> io::Error {
-    io::Error::other(error.to_string())
-}
-
-/// Whether a new connection may do better.
+/// Whether a new connection may do better at once.
 fn is_lost(error: &nbd::Error) -> bool {
     matches!(error, nbd::Error::Disconnected(_) | nbd::Error::Socket(_))
 }
 
+/// Whether the connection is of no more use.
+fn is_over(error: &nbd::Error) -> bool {
+    is_lost(error) || matches!(error, nbd::Error::TimedOut { .. })
+}
+
 impl Disks {
     /// Snapshots behind the operators' socket at `socket`.
-    pub(crate) fn new(socket: PathBuf) -> Self {
+    pub(crate) fn new(socket: PathBuf, timeouts: Timeouts) -> Self {
         Self {
             socket,
+            timeouts,
             open: Mutex::default(),
             maps: Mutex::default(),
         }
@@ -98,17 +107,28 @@ impl Disks {
         id: Uuid,
         mut work: impl FnMut(&Client) -> Result<T, nbd::Error>,
     ) -> io::Result<T> {
-        let client = self.client(id)?;
-        match work(&client) {
-            Err(error) if is_lost(&error) => {
-                self.forget(id, &client);
-                work(&*self.client(id)?).map_err(|error| failed(&error))
-            }
-            done => done.map_err(|error| failed(&error)),
+        let first = self.attempt(id, &mut work);
+        match first {
+            Err(error) if is_lost(&error) => self.attempt(id, &mut work),
+            done => done,
         }
+        .map_err(|error| io::Error::other(error.to_string()))
     }
 
-    fn client(&self, id: Uuid) -> io::Result<Arc<Client>> {
+    fn attempt<T>(
+        &self,
+        id: Uuid,
+        work: &mut impl FnMut(&Client) -> Result<T, nbd::Error>,
+    ) -> Result<T, nbd::Error> {
+        let client = self.client(id)?;
+        work(&client).inspect_err(|error| {
+            if is_over(error) {
+                self.forget(id, &client);
+            }
+        })
+    }
+
+    fn client(&self, id: Uuid) -> Result<Arc<Client>, nbd::Error> {
         if let Some(disk) = lock(&self.open).get_mut(&id) {
             disk.used = Instant::now();
             return Ok(disk.client.clone());
@@ -117,9 +137,9 @@ impl Disks {
             address: Address::Unix(self.socket.clone()),
             export: id.to_string(),
         };
-        let client = Arc::new(Client::open(&uri).map_err(|error| failed(&error))?);
+        let client = Arc::new(Client::open_with(&uri, self.timeouts)?);
         if !client.read_only() {
-            return Err(io::Error::other("the snapshot's export is writable"));
+            return Err(nbd::Error::Usage("the snapshot's export is writable"));
         }
         let mut open = lock(&self.open);
         if open.len() >= OPEN_MAX {

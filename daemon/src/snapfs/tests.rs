@@ -4,17 +4,17 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use nbd::{
     Device, DeviceError, Errno, ExportEntry, Exports, Extent, Fua, OpenError, Opened, Principal,
-    Server, ServerOptions, StopToken, ZeroFlags,
+    Server, ServerOptions, StopToken, Timeouts, ZeroFlags,
 };
 use rustix::fs::SeekFrom;
 use uuid::Uuid;
 
-use super::disks::Disks;
+use super::disks::{Disks, TIMEOUTS};
 use super::fuse::{Owner, SnapshotFs};
 use super::names::{Keeper, NameSource, News};
 use super::session::Mounted;
@@ -34,7 +34,29 @@ fn byte(at: u64) -> u8 {
     }
 }
 
-struct Disk;
+/// Whether the server answers reads; where it does not, they wait.
+#[derive(Default)]
+struct Gate {
+    shut: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn set(&self, shut: bool) {
+        *self.shut.lock().unwrap() = shut;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let shut = self.shut.lock().unwrap();
+        let waited = self
+            .changed
+            .wait_timeout_while(shut, PATIENCE, |shut| *shut);
+        drop(waited.unwrap());
+    }
+}
+
+struct Disk(Arc<Gate>);
 
 impl Device for Disk {
     fn size_bytes(&self) -> u64 {
@@ -47,6 +69,7 @@ impl Device for Disk {
         true
     }
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
+        self.0.pass();
         for (slot, at) in buffer.iter_mut().zip(offset..) {
             *slot = byte(at);
         }
@@ -85,7 +108,7 @@ impl Device for Disk {
 }
 
 /// Knows the snapshot `ID` alone.
-struct OneDisk;
+struct OneDisk(Arc<Gate>);
 
 const ID: Uuid = Uuid::from_u128(0x1234);
 
@@ -95,7 +118,7 @@ impl Exports for OneDisk {
             return Err(OpenError::Unknown);
         }
         Ok(Opened {
-            device: Arc::new(Disk),
+            device: Arc::new(Disk(self.0.clone())),
             description: String::new(),
             log_name: name.to_owned(),
             stop: StopToken::new(),
@@ -108,7 +131,11 @@ impl Exports for OneDisk {
 }
 
 fn server(socket: &Path) -> Server {
-    let mut server = Server::new(Arc::new(OneDisk), ServerOptions::default());
+    server_behind(Arc::default(), socket)
+}
+
+fn server_behind(gate: Arc<Gate>, socket: &Path) -> Server {
+    let mut server = Server::new(Arc::new(OneDisk(gate)), ServerOptions::default());
     server.listen_unix(socket, 0o600).unwrap();
     server
 }
@@ -152,13 +179,17 @@ struct Fixture {
 }
 
 fn mount() -> Fixture {
+    mount_within(TIMEOUTS)
+}
+
+fn mount_within(timeouts: Timeouts) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().join("mnt");
     fs::create_dir(&at).unwrap();
     let socket = dir.path().join("s");
     let volumes: Shared = Arc::new(Mutex::new(vec![volume(&[(ID, "mon")])]));
     let keeper = Keeper::start(Box::new(Source(volumes.clone()))).unwrap();
-    let disks = Arc::new(Disks::new(socket.clone()));
+    let disks = Arc::new(Disks::new(socket.clone(), timeouts));
     let owner = Owner {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
@@ -250,7 +281,7 @@ fn snapshots_read_as_sparse_files_by_many_and_change_nothing() {
     let again = Mounted::new(
         SnapshotFs::new(
             Arc::default(),
-            Arc::new(Disks::new("/s".into())),
+            Arc::new(Disks::new("/s".into(), TIMEOUTS)),
             Owner {
                 uid: 0,
                 gid: 0,
@@ -301,6 +332,33 @@ fn names_come_and_go_and_a_server_that_is_away_is_an_error() {
     assert!(names(&dir).contains(&"tue".to_owned()));
     end(fixture);
     second.shutdown(PATIENCE);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_an_error_until_it_does() {
+    let limit = Duration::from_millis(200);
+    let fixture = mount_within(Timeouts {
+        handshake: limit,
+        request: limit,
+    });
+    let gate = Arc::<Gate>::default();
+    let hangs = server_behind(gate.clone(), &fixture.socket);
+    let file = File::open(fixture.at.join("volumes/vol/mon/disk.raw")).unwrap();
+    let mut page = [0; 4096];
+    gate.set(true);
+    let began = Instant::now();
+    let late = file.read_at(&mut page, DATA.start).unwrap_err();
+    assert_eq!(
+        late.raw_os_error(),
+        Some(rustix::io::Errno::IO.raw_os_error())
+    );
+    assert!(began.elapsed() < PATIENCE);
+    gate.set(false);
+    file.read_at(&mut page, DATA.start).unwrap();
+    assert_eq!(page[0], byte(DATA.start));
+    drop(file);
+    end(fixture);
+    hangs.shutdown(PATIENCE);
 }
 
 /// Unmounts and sees that nothing is left.

@@ -1,11 +1,12 @@
 //! The client's side of the handshake: from a fresh socket to an export's properties.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
+use super::deadline::{Deadline, Timed};
 use super::uri::Address;
 use crate::error::Error;
 use crate::export::{BlockSizes, ExportEntry};
@@ -18,8 +19,6 @@ use crate::proto::{
     OptionReply, OptionReplyHeader, OptionRequest, decode_greeting,
 };
 
-/// For each step of connecting and of the handshake.
-const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a silent server is trusted before the kernel asks whether it is there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 /// How many replies one option may have: long listings, and an end to endless ones.
@@ -39,20 +38,19 @@ pub(crate) struct Properties {
 }
 
 /// Connects and greets.
-pub(crate) fn connect(address: &Address) -> Result<Socket, Error> {
+pub(crate) fn connect(address: &Address, deadline: Deadline) -> Result<Timed, Error> {
     let failed = |source| Error::Connect {
         address: address.to_string(),
         source,
     };
     let socket = match address {
-        Address::Unix(path) => unix(path),
-        Address::Tcp { host, port } => tcp(host, *port),
+        Address::Unix(path) => unix(path, deadline),
+        Address::Tcp { host, port } => tcp(host, *port, deadline),
     }
     .map_err(failed)?;
-    socket.set_read_timeout(Some(STEP_TIMEOUT))?;
-    socket.set_write_timeout(Some(STEP_TIMEOUT))?;
+    let timed = Timed { socket, deadline };
     let mut greeting = [0; GREETING_LENGTH];
-    (&mut &socket).read_exact(&mut greeting)?;
+    (&timed).read_exact(&mut greeting)?;
     let flags = decode_greeting(&greeting).ok_or(Error::Protocol("no newstyle greeting"))?;
     if flags & NBD_FLAG_FIXED_NEWSTYLE == 0 {
         return Err(Error::Protocol("the server does not speak fixed newstyle"));
@@ -61,21 +59,24 @@ pub(crate) fn connect(address: &Address) -> Result<Socket, Error> {
     if flags & NBD_FLAG_NO_ZEROES != 0 {
         answer |= NBD_FLAG_C_NO_ZEROES;
     }
-    (&mut &socket).write_all(&answer.to_be_bytes())?;
-    Ok(socket)
+    (&timed).write_all(&answer.to_be_bytes())?;
+    Ok(timed)
 }
 
-fn unix(path: &std::path::Path) -> std::io::Result<Socket> {
+fn unix(path: &std::path::Path, deadline: Deadline) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A server that takes no connections lets them queue, and then the kernel waits for a place.
+    socket.set_write_timeout(deadline.left())?;
     socket.connect(&SockAddr::unix(path)?)?;
     Ok(socket)
 }
 
-fn tcp(host: &str, port: u16) -> std::io::Result<Socket> {
+fn tcp(host: &str, port: u16, deadline: Deadline) -> io::Result<Socket> {
     let mut failure = None;
     for address in (host, port).to_socket_addrs()? {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        match socket.connect_timeout(&address.into(), STEP_TIMEOUT) {
+        let left = deadline.left().ok_or(io::ErrorKind::TimedOut)?;
+        match socket.connect_timeout(&address.into(), left) {
             Ok(()) => {
                 socket.set_tcp_nodelay(true)?;
                 socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))?;
@@ -84,11 +85,11 @@ fn tcp(host: &str, port: u16) -> std::io::Result<Socket> {
             Err(error) => failure = Some(error),
         }
     }
-    Err(failure.unwrap_or_else(|| std::io::ErrorKind::NotFound.into()))
+    Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
 }
 
 /// Enters the transmission phase with an export.
-pub(crate) fn go(socket: &Socket, export: &str) -> Result<Properties, Error> {
+pub(crate) fn go(socket: &Timed, export: &str) -> Result<Properties, Error> {
     let structured = accepted(ask(socket, &OptionRequest::StructuredReply, |_| {}))?;
     let mut properties = Properties {
         structured,
@@ -141,13 +142,11 @@ pub(crate) fn go(socket: &Socket, export: &str) -> Result<Properties, Error> {
     if !sizes.minimum.is_power_of_two() || sizes.maximum < sizes.minimum {
         return Err(Error::Protocol("the block sizes make no sense"));
     }
-    socket.set_read_timeout(None)?;
-    socket.set_write_timeout(None)?;
     Ok(properties)
 }
 
 /// Lists exports and leaves.
-pub(crate) fn list(socket: &Socket) -> Result<Vec<ExportEntry>, Error> {
+pub(crate) fn list(socket: &Timed) -> Result<Vec<ExportEntry>, Error> {
     let mut entries = Vec::new();
     ask(socket, &OptionRequest::List, |reply| {
         if let OptionReply::Server { name, description } = reply {
@@ -170,7 +169,7 @@ fn accepted(result: Result<(), Error>) -> Result<bool, Error> {
 
 /// Sends an option and hands out its replies up to the final one.
 fn ask(
-    socket: &Socket,
+    socket: &Timed,
     request: &OptionRequest,
     mut on_reply: impl FnMut(OptionReply),
 ) -> Result<(), Error> {

@@ -3,19 +3,23 @@
 //! All methods take `&self`. Requests are sent by the calling thread; one thread of the client
 //! takes in the replies and gives each to its caller, so that readers do not wait for one another.
 //! [`Client::start_read`] and [`Client::start_write`] keep many requests in flight from a single
-//! thread. It does not reconnect: after [`Error::Disconnected`] whoever uses it makes a new one.
+//! thread. No wait is without end: see [`Timeouts`]. It does not reconnect: after
+//! [`Error::Disconnected`] or [`Error::TimedOut`] whoever uses it makes a new one.
 
+mod deadline;
 mod handshake;
 mod replies;
 mod uri;
 
 use std::io::{self, IoSlice, Write};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 pub use uri::{Address, Uri};
 
+use self::deadline::{Deadline, is_timeout};
 use self::handshake::Properties;
 use self::replies::{Answer, Shared, Waiting};
 use crate::error::Error;
@@ -32,10 +36,32 @@ use crate::proto::{REQUEST_LENGTH, Request};
 /// Ranges of requests without a payload are cut into pieces of this size.
 const RANGE_PIECE: u64 = 1 << 30;
 
+/// How long a client waits for its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the connection and the whole handshake.
+    pub handshake: Duration,
+    /// For the answer to a request, from the moment it is made.
+    pub request: Duration,
+}
+
+impl Default for Timeouts {
+    /// Requests may wait for a server's disks, which may be slow and busy; two minutes are more than
+    /// the kernel grants a disk of its own.
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            request: Duration::from_secs(120),
+        }
+    }
+}
+
 /// A connection to an export.
 pub struct Client {
     shared: Arc<Shared>,
     properties: Properties,
+    /// For one request.
+    limit: Duration,
     /// Held while a request is sent, so that requests do not mingle.
     sending: Mutex<()>,
     reader: Option<JoinHandle<()>>,
@@ -50,8 +76,19 @@ impl Client {
 
     /// Connects to an export.
     pub fn open(uri: &Uri) -> Result<Client, Error> {
-        let socket = handshake::connect(&uri.address)?;
-        let properties = handshake::go(&socket, &uri.export)?;
+        Client::open_with(uri, Timeouts::default())
+    }
+
+    /// As [`Client::open`], with other limits.
+    pub fn open_with(uri: &Uri, timeouts: Timeouts) -> Result<Client, Error> {
+        let (socket, properties) = within(timeouts.handshake, |deadline| {
+            let timed = handshake::connect(&uri.address, deadline)?;
+            let properties = handshake::go(&timed, &uri.export)?;
+            Ok((timed.socket, properties))
+        })?;
+        // Replies may be long in coming where nothing was asked for.
+        socket.set_read_timeout(None)?;
+        socket.set_write_timeout(Deadline::after(timeouts.request).left())?;
         let shared = Arc::new(Shared::new(socket));
         let (theirs, structured, context) = (
             Arc::clone(&shared),
@@ -64,6 +101,7 @@ impl Client {
         Ok(Client {
             shared,
             properties,
+            limit: timeouts.request,
             sending: Mutex::new(()),
             reader: Some(reader),
         })
@@ -71,7 +109,9 @@ impl Client {
 
     /// Lists a server's exports.
     pub fn list(address: &Address) -> Result<Vec<ExportEntry>, Error> {
-        handshake::list(&handshake::connect(address)?)
+        within(Timeouts::default().handshake, |deadline| {
+            handshake::list(&handshake::connect(address, deadline)?)
+        })
     }
 
     /// The export's size.
@@ -308,15 +348,24 @@ impl Client {
             failure: None,
             to,
         };
-        request.cookie = self.shared.register(waiting)?;
+        let deadline = Deadline::after(self.limit);
+        request.cookie = self.shared.register(waiting, deadline)?;
         let header = request
             .encode()
             .ok_or(Error::Usage("a range beyond 4 GiB"))?;
         if let Err(error) = self.transmit(&header, payload) {
             // Half a request may be on the wire: nothing can follow it.
             self.shared.end(&error.to_string());
+            if is_timeout(&error) {
+                return Err(deadline.passed(operation));
+            }
         }
-        Ok(Pending { reply })
+        Ok(Pending {
+            reply,
+            shared: Arc::clone(&self.shared),
+            operation,
+            deadline,
+        })
     }
 
     fn transmit(&self, header: &[u8; REQUEST_LENGTH], payload: &[u8]) -> io::Result<()> {
@@ -353,6 +402,9 @@ impl Drop for Client {
 #[must_use = "an unanswered request may have failed"]
 pub struct Pending {
     reply: Receiver<Result<Answer, Error>>,
+    shared: Arc<Shared>,
+    operation: &'static str,
+    deadline: Deadline,
 }
 
 impl Pending {
@@ -365,9 +417,25 @@ impl Pending {
     }
 
     fn answer(self) -> Result<Answer, Error> {
-        let lost = |_| Err(Error::Disconnected("the request was lost".to_owned()));
-        self.reply.recv().unwrap_or_else(lost)
+        let left = self.deadline.left().unwrap_or_default();
+        match self.reply.recv_timeout(left) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) => {
+                let error = self.deadline.passed(self.operation);
+                self.shared.end(&error.to_string());
+                Err(error)
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(Error::Disconnected("the request was lost".to_owned()))
+            }
+        }
     }
+}
+
+/// Runs a handshake which must be over in time.
+fn within<T>(limit: Duration, work: impl FnOnce(Deadline) -> Result<T, Error>) -> Result<T, Error> {
+    let deadline = Deadline::after(limit);
+    work(deadline).map_err(|error| deadline.judge("the handshake", error))
 }
 
 fn request(command: u16, flags: u16, offset: u64, length: u64) -> Request {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use socket2::Socket;
 
+use super::deadline::Deadline;
 use crate::buffer::ReceiveBuffer;
 use crate::error::Error;
 use crate::export::{DeviceError, Errno, Extent};
@@ -100,7 +101,7 @@ impl Shared {
     }
 
     /// Registers a request, once there is room for it; its cookie.
-    pub(crate) fn register(&self, waiting: Waiting) -> Result<u64, Error> {
+    pub(crate) fn register(&self, waiting: Waiting, deadline: Deadline) -> Result<u64, Error> {
         let mut state = self.lock();
         loop {
             if let Some(why) = &state.ended {
@@ -109,10 +110,14 @@ impl Shared {
             if state.in_flight < MAX_IN_FLIGHT {
                 break;
             }
-            state = self
-                .room
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            let Some(left) = deadline.left() else {
+                drop(state);
+                let error = deadline.passed(waiting.operation);
+                self.end(&error.to_string());
+                return Err(error);
+            };
+            let waited = self.room.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let cookie = state.next_cookie;
         state.next_cookie = cookie.wrapping_add(1);
@@ -145,8 +150,14 @@ impl Shared {
             return;
         }
         state.in_flight -= 1;
+        let ended = state.ended.clone();
         drop(state);
-        waiting.finish();
+        match ended {
+            Some(why) if !done => {
+                let _ = waiting.to.try_send(Err(Error::Disconnected(why)));
+            }
+            _ => waiting.finish(),
+        }
         self.room.notify_one();
     }
 

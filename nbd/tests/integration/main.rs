@@ -7,5 +7,7 @@
 
 mod client;
 mod fixture;
+mod gated;
 mod hostile;
 mod lifecycle;
+mod silence;
