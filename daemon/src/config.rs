@@ -1,15 +1,17 @@
 //! Settings: built-in values, then a TOML file, then the environment, then flags.
 //!
 //! What wins is what was said last in that order. A setting that cannot be read, and every unknown
-//! key of the file, is an error that names the place. [`Config::load`] also checks what settings
+//! key of the file or the environment, is an error that names the place. [`Config::load`] also checks what settings
 //! mean together (addresses, encryption), so that a loaded configuration can be served. It opens
 //! nothing.
 
 mod check;
+mod env;
 mod file;
 mod keys;
 mod value;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -140,25 +142,20 @@ struct Given {
 pub(crate) type Flag = (&'static str, String, &'static str);
 
 impl Config {
-    /// Reads all sources. `env` looks up environment variables; `flags` are settings by key.
+    /// Reads all sources. `variables` are the environment's; `flags` are settings by key.
     ///
     /// # Errors
     /// The first setting that does not do, with its place.
     pub(crate) fn load(
         file: Option<&Path>,
-        env: impl Fn(&str) -> Option<String>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
         flags: &[Flag],
     ) -> Result<Self, ConfigError> {
         let mut given = match file {
             Some(path) => file::read(path)?,
             None => Vec::new(),
         };
-        given.extend(KEYS.iter().filter_map(|key| {
-            let name = key.env();
-            let text = env(&name)?;
-            let source = Source::Env(name);
-            Some(Given { key, text, source })
-        }));
+        given.extend(env::read(variables)?);
         for (name, text, flag) in flags {
             let source = Source::Flag((*flag).to_owned());
             let key = keys::find(name).ok_or_else(|| ConfigError {

@@ -87,7 +87,7 @@ mod tests {
             .iter()
             .map(|(key, text)| (*key, text.clone(), "--f"))
             .collect();
-        Config::load(None, |_| None, &flags).unwrap()
+        Config::load(None, [], &flags).unwrap()
     }
 
     #[test]

@@ -60,8 +60,8 @@ pub(crate) struct SettingArgs {
 impl SettingArgs {
     /// The configuration that these flags, the file and the environment make.
     pub(crate) fn load(&self) -> Result<Config> {
-        let env = |name: &str| std::env::var(name).ok();
-        Config::load(self.config.as_deref(), env, &self.flags()).map_err(Exit::Usage.wrap())
+        let variables = std::env::vars_os();
+        Config::load(self.config.as_deref(), variables, &self.flags()).map_err(Exit::Usage.wrap())
     }
 
     fn flags(&self) -> Vec<Flag> {

@@ -3,6 +3,7 @@
 //! The file's keys, the environment's names, the documentation and the defaults all follow from this
 //! table, so that none of them can be forgotten.
 
+use super::env::PREFIX;
 use super::value::{self, Parsed};
 use super::{Config, DedupDomain, LogFormat};
 
@@ -22,7 +23,7 @@ impl Key {
     /// Its name in the environment: `CINDERBLOCK_NBD_LISTEN`.
     pub(super) fn env(&self) -> String {
         let name = self.name.replace('.', "_").to_uppercase();
-        format!("CINDERBLOCK_{name}")
+        format!("{PREFIX}{name}")
     }
 }
 

@@ -1,11 +1,14 @@
 //! Precedence, places of errors and the rules between settings.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use super::{Config, DedupDomain, Flag, KEYS, documentation, file};
 
-fn no_env(_: &str) -> Option<String> {
-    None
+fn env(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    let pair = |(name, value): &(&str, &str)| (name.into(), value.into());
+    pairs.iter().map(pair).collect()
 }
 
 fn flags(pairs: &[(&'static str, &str)]) -> Vec<Flag> {
@@ -14,7 +17,7 @@ fn flags(pairs: &[(&'static str, &str)]) -> Vec<Flag> {
 }
 
 fn load(pairs: &[(&'static str, &str)]) -> Result<Config, String> {
-    Config::load(None, no_env, &flags(pairs)).map_err(|error| error.to_string())
+    Config::load(None, env(&[]), &flags(pairs)).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -23,12 +26,11 @@ fn flags_win_over_environment_over_file_over_defaults() {
     let path = dir.path().join("c.toml");
     let text = "data = '/a'\nregion = 'file'\nmemory = '2GiB'\ndedup_domain = 'pool'\n";
     std::fs::write(&path, text).unwrap();
-    let env = |name: &str| match name {
-        "CINDERBLOCK_REGION" => Some("env".to_owned()),
-        "CINDERBLOCK_MEMORY" => Some("3GiB".to_owned()),
-        _ => None,
-    };
-    let config = Config::load(Some(&path), env, &flags(&[("memory", "4GiB")])).unwrap();
+    let said = env(&[
+        ("CINDERBLOCK_REGION", "env"),
+        ("CINDERBLOCK_MEMORY", "3GiB"),
+    ]);
+    let config = Config::load(Some(&path), said, &flags(&[("memory", "4GiB")])).unwrap();
     assert_eq!(config.data, Path::new("/a"));
     assert_eq!(config.region, "env");
     assert_eq!(config.memory_bytes, 4 << 30);
@@ -42,24 +44,46 @@ fn errors_name_their_place() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("c.toml");
     std::fs::write(&path, "data = '/a'\n\nmemory = 'much'\n").unwrap();
-    let error = Config::load(Some(&path), no_env, &[])
+    let error = Config::load(Some(&path), env(&[]), &[])
         .unwrap_err()
         .to_string();
     assert!(error.contains("c.toml:3: memory: `much`"), "{error}");
-    let env = |name: &str| (name == "CINDERBLOCK_LOG_FORMAT").then(|| "xml".to_owned());
-    let error = Config::load(None, env, &[]).unwrap_err().to_string();
+    let said = env(&[("CINDERBLOCK_LOG_FORMAT", "xml")]);
+    let error = Config::load(None, said, &[]).unwrap_err().to_string();
     assert!(
         error.starts_with("CINDERBLOCK_LOG_FORMAT: log.format:"),
         "{error}"
     );
     assert!(load(&[]).unwrap_err().contains("--data"));
-    let missing = Config::load(Some(&dir.path().join("none")), no_env, &[]);
+    let missing = Config::load(Some(&dir.path().join("none")), env(&[]), &[]);
     assert!(
         missing
             .unwrap_err()
             .to_string()
             .contains("none: No such file")
     );
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_an_error() {
+    let load = |pairs| Config::load(None, env(pairs), &flags(&[("data", "/d")]));
+    let error = load(&[("PATH", "/"), ("CINDERBLOCK_NBD_LISTNE", "x")]).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.starts_with("CINDERBLOCK_NBD_LISTNE: no setting"),
+        "{error}"
+    );
+    let config = load(&[
+        ("CINDERBLOCK_ADMIN_PASSWORD", "secret"),
+        ("CINDERBLOCK_KILL_ROUNDS", "50"),
+        ("CINDERBLOCK_PORT_8700_TCP_ADDR", "10.0.0.1"),
+        ("CINDERBLOCK_SERVICE_HOST", "10.0.0.1"),
+        ("CINDERBLOCKS", "other"),
+    ]);
+    config.unwrap();
+    let odd = OsString::from_vec(vec![0xff]);
+    let error = Config::load(None, [("CINDERBLOCK_REGION".into(), odd)], &[]).unwrap_err();
+    assert_eq!(error.to_string(), "CINDERBLOCK_REGION: not UTF-8");
 }
 
 #[test]

@@ -73,7 +73,7 @@ mod tests {
     fn addresses_come_from_settings_then_from_what_is_bound() {
         let flag = |key, text: &str| (key, text.to_owned(), "--f");
         let mut flags = vec![flag("data", "/d")];
-        let load = |flags: &[_]| Config::load(None, |_| None, flags).unwrap();
+        let load = |flags: &[_]| Config::load(None, [], flags).unwrap();
         let http = "127.0.0.1:4000".parse().unwrap();
         let nbd = "127.0.0.1:5000".parse().unwrap();
         let made = api_config(&load(&flags), http, nbd);
