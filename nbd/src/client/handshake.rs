@@ -23,6 +23,10 @@ use crate::proto::{
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 /// How many replies one option may have: long listings, and an end to endless ones.
 const MAX_REPLIES: usize = 100_000;
+/// Their bytes together; a listing of all that our own server lists is far smaller.
+const MAX_REPLY_BYTES: usize = 64 << 20;
+/// The specification's limit for the minimum block size.
+const MINIMUM_MAX: u32 = 64 << 10;
 const BASE_ALLOCATION: &str = "base:allocation";
 
 /// What the server told of an export.
@@ -139,7 +143,10 @@ pub(crate) fn go(socket: &Timed, export: &str) -> Result<Properties, Error> {
         ));
     }
     let sizes = properties.block_sizes;
-    if !sizes.minimum.is_power_of_two() || sizes.maximum < sizes.minimum {
+    if !sizes.minimum.is_power_of_two()
+        || sizes.minimum > MINIMUM_MAX
+        || sizes.maximum < sizes.minimum
+    {
         return Err(Error::Protocol("the block sizes make no sense"));
     }
     Ok(properties)
@@ -174,16 +181,19 @@ fn ask(
     mut on_reply: impl FnMut(OptionReply),
 ) -> Result<(), Error> {
     (&mut &*socket).write_all(&request.encode())?;
+    let mut room = MAX_REPLY_BYTES;
     for _ in 0..MAX_REPLIES {
         let mut header = [0; OPTION_REPLY_HEADER_LENGTH];
         (&mut &*socket).read_exact(&mut header)?;
         let header = OptionReplyHeader::decode(&header)
             .filter(|header| header.option == request.number())
             .ok_or(Error::Protocol("a reply to an option that was not sent"))?;
-        if header.length as usize > MAX_OPTION_LENGTH {
+        let length = header.length as usize;
+        if length > MAX_OPTION_LENGTH.min(room) {
             return Err(Error::Protocol("an option reply of excessive length"));
         }
-        let mut payload = vec![0; header.length as usize];
+        room -= length;
+        let mut payload = vec![0; length];
         (&mut &*socket).read_exact(&mut payload)?;
         match OptionReply::decode(header.kind, &payload) {
             None => return Err(Error::Protocol("a malformed option reply")),

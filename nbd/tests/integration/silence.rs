@@ -1,13 +1,15 @@
-//! The client before servers that do not answer.
+//! The client before servers that do not answer, or that answer what makes no sense.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nbd::{Address, Client, Error, Fua, ServerOptions, Timeouts, Uri};
+use nbd::proto::OptionReply;
+use nbd::proto::constants::{NBD_OPT_GO, NBD_OPT_STRUCTURED_REPLY, NBD_REP_ERR_UNSUP};
+use nbd::{Address, BlockSizes, Client, Error, Fua, ServerOptions, Timeouts, Uri};
 
-use crate::fixture::{Fixture, PATIENCE, eventually};
+use crate::fixture::{Fixture, PATIENCE, drain, eventually};
 use crate::gated::Gated;
 
 /// Long enough for an answer that is on its way.
@@ -64,7 +66,7 @@ fn a_server_that_takes_nothing_in_ends_the_connection() {
 }
 
 /// A server of `talk`, and what the client makes of it.
-fn open(talk: impl FnOnce(UnixStream) + Send + 'static) -> Option<Error> {
+fn open(timeouts: Timeouts, talk: impl FnOnce(UnixStream) + Send + 'static) -> Option<Error> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
@@ -74,7 +76,7 @@ fn open(talk: impl FnOnce(UnixStream) + Send + 'static) -> Option<Error> {
         export: String::new(),
     };
     let began = Instant::now();
-    let error = Client::open_with(&uri, SHORT).err();
+    let error = Client::open_with(&uri, timeouts).err();
     assert!(began.elapsed() < PATIENCE);
     server.join().unwrap();
     error
@@ -86,7 +88,7 @@ fn a_handshake_is_over_in_time() {
         // Until the client hangs up.
         let _ = stream.read(&mut [0]);
     };
-    assert_eq!(late(open(silent)), "the handshake");
+    assert_eq!(late(open(SHORT, silent)), "the handshake");
     let endless = |mut stream: UnixStream| {
         let greeting = b"NBDMAGICIHAVEOPT\0\x03";
         stream.write_all(greeting).unwrap();
@@ -100,7 +102,48 @@ fn a_handshake_is_over_in_time() {
             let _ = stream.read(&mut [0; 64]);
         }
     };
-    assert_eq!(late(open(endless)), "the handshake");
+    assert_eq!(late(open(SHORT, endless)), "the handshake");
+}
+
+/// Speaks up to the answer to GO, with `answer` as all of it.
+fn greeted(mut stream: UnixStream, answer: &[OptionReply]) {
+    let mut bytes = b"NBDMAGICIHAVEOPT\0\x03".to_vec();
+    // Structured replies are refused, so GO is next.
+    let refusal = OptionReply::Error {
+        code: NBD_REP_ERR_UNSUP,
+        text: String::new(),
+    };
+    refusal.encode(NBD_OPT_STRUCTURED_REPLY, &mut bytes);
+    for reply in answer {
+        reply.encode(NBD_OPT_GO, &mut bytes);
+    }
+    // The client may have had enough.
+    let _ = stream.write_all(&bytes);
+    drain(&mut stream);
+}
+
+#[test]
+fn block_sizes_that_fit_no_request_are_refused() {
+    let sizes = BlockSizes {
+        minimum: 64 << 20,
+        preferred: 64 << 20,
+        maximum: 128 << 20,
+    };
+    let export = OptionReply::Export {
+        size_bytes: 1 << 30,
+        flags: 1,
+    };
+    let answer = [export, OptionReply::BlockSize(sizes), OptionReply::Ack];
+    let error = open(Timeouts::default(), move |stream| greeted(stream, &answer));
+    assert!(matches!(error, Some(Error::Protocol(_))), "{error:?}");
+}
+
+#[test]
+fn an_answer_without_end_is_not_kept() {
+    let text = "x".repeat(60_000);
+    let answer = vec![OptionReply::Description(text); 1200];
+    let error = open(Timeouts::default(), move |stream| greeted(stream, &answer));
+    assert!(matches!(error, Some(Error::Protocol(_))), "{error:?}");
 }
 
 #[test]
