@@ -12,6 +12,7 @@ mod exports;
 mod log;
 mod metrics;
 mod serve;
+mod signals;
 mod snapfs;
 mod systemd;
 

@@ -35,6 +35,7 @@ use crate::config::Config;
 use crate::datadir::{DataDir, RunInfo};
 use crate::directory::CatalogueDirectory;
 use crate::exports::VolumeExports;
+use crate::signals::EndSignals;
 use crate::{log, systemd};
 use credentials::Start;
 use http::{Door, HttpServer};
@@ -87,10 +88,14 @@ pub(crate) fn run(config: &Config) -> Result<()> {
         .thread_name("http")
         .enable_all()
         .build()?;
-    let signals = stop::Signals::listen(&runtime)?;
+    let signals = {
+        let _inside = runtime.enter();
+        EndSignals::listen()?
+    };
     let daemon = Daemon::start(config, data, &runtime)?;
     let store = daemon.store.clone();
-    let signal = runtime.block_on(signals.wait(systemd::alive_interval(), move || store.stats()));
+    let look = move || store.stats();
+    let signal = runtime.block_on(stop::asked(signals, systemd::alive_interval(), look));
     tracing::info!(signal, "stopping");
     systemd::stopping();
     stop::watch_over();

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
@@ -57,10 +58,8 @@ impl Console {
         Self(child)
     }
 
-    fn signal(&self, name: &str) {
-        let pid = self.0.id().to_string();
-        let status = Command::new("kill").args([name, &pid]).status().unwrap();
-        assert!(status.success());
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
     fn ended(&mut self) -> ExitStatus {
@@ -162,7 +161,7 @@ fn has_room_soon(end: &File) -> bool {
 
 #[test]
 fn signals_end_it_and_the_terminal_is_as_before() {
-    for name in ["-TERM", "-HUP", "-INT"] {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
         let terminal = Terminal::open();
         // Without an open end there is no terminal.
         let _open = terminal.end();
@@ -172,9 +171,9 @@ fn signals_end_it_and_the_terminal_is_as_before() {
             shown.lock().unwrap().contains("cinderblock")
         });
         assert!(terminal.is_raw());
-        console.signal(name);
+        console.signal(signal);
         let status = console.ended();
-        assert!(status.success(), "{name}: {status}");
+        assert!(status.success(), "{signal:?}: {status}");
         assert!(!terminal.is_raw());
         until("the screen's end", PATIENCE, || {
             shown.lock().unwrap().contains(LEAVE)
@@ -199,7 +198,7 @@ fn a_terminal_that_nobody_reads_does_not_keep_it() {
     let mut console = Console::start(&terminal);
     terminal.show_beginning();
     terminal.fill();
-    console.signal("-TERM");
+    console.signal(Signal::TERM);
     let status = console.ended();
     assert!(status.success(), "{status}");
     assert!(!terminal.is_raw());

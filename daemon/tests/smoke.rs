@@ -39,7 +39,11 @@ struct Daemon {
 
 impl Daemon {
     fn start(data: &Path, extra: &[&str]) -> Self {
-        let child = serve(data).args(extra).spawn().unwrap();
+        Self::healthy(serve(data).args(extra).spawn().unwrap(), data)
+    }
+
+    /// The daemon of a process that is starting, once it answers.
+    fn healthy(child: Child, data: &Path) -> Self {
         let mut daemon = Self {
             child,
             data: data.to_owned(),
@@ -68,8 +72,12 @@ impl Daemon {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    fn stop(mut self) {
-        self.signal(Signal::TERM);
+    fn stop(self) {
+        self.stop_by(Signal::TERM);
+    }
+
+    fn stop_by(mut self, signal: Signal) {
+        self.signal(signal);
         let status = until("the stop", STOP_LIMIT, || self.child.try_wait().unwrap());
         assert!(status.success(), "{status}: {}", log(&self.data));
         assert!(!self.data.join("run.json").exists());
@@ -174,6 +182,43 @@ fn starts_refuses_a_second_survives_a_kill_and_stops() {
     Daemon::start(&data, &[]).stop();
     assert_eq!(password(&data), secret);
     assert!(!log(&data).contains(&secret));
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_no_reason_to_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("d");
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let child = serve(&data).stderr(full).spawn().unwrap();
+    Daemon::healthy(child, &data).stop();
+}
+
+#[test]
+fn nohup_outlives_its_terminal_and_others_stop_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("d");
+    let plain = Daemon::start(&data, &[]);
+    plain.stop_by(Signal::HUP);
+    let mut nohup = Command::new("nohup");
+    let command = serve(&data);
+    nohup.arg(command.get_program()).args(command.get_args());
+    let file = fs::File::create(dir.path().join("nohup.log")).unwrap();
+    let child = nohup
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    let daemon = Daemon::healthy(child, &data);
+    daemon.signal(Signal::HUP);
+    let http = daemon.run_info().unwrap()["http"].as_str().unwrap().parse();
+    assert!(get(http.unwrap(), "/healthz").starts_with("HTTP/1.1 200"));
+    daemon.stop();
+    let told = fs::read_to_string(dir.path().join("nohup.log")).unwrap();
+    assert!(
+        told.contains("SIGTERM") && !told.contains("SIGHUP"),
+        "{told}"
+    );
 }
 
 #[test]

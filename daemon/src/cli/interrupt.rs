@@ -8,6 +8,7 @@ use std::thread;
 use anyhow::Result;
 
 use super::Exit;
+use crate::signals::EndSignals;
 
 /// Whether somebody wants the command to stop.
 #[derive(Clone)]
@@ -16,33 +17,21 @@ pub(crate) struct Interrupt(Arc<AtomicBool>);
 impl Interrupt {
     /// Listens from now on, for the rest of the process.
     pub(crate) fn listen() -> Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         let flag = Arc::new(AtomicBool::new(false));
         let theirs = Arc::clone(&flag);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()?;
-        let (mut interrupt, mut terminate, mut hangup) = {
-            let _guard = runtime.enter();
-            (
-                signal(SignalKind::interrupt())?,
-                signal(SignalKind::terminate())?,
-                signal(SignalKind::hangup())?,
-            )
-        };
-        let mut next = async move || {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
+        let mut signals = {
+            let _inside = runtime.enter();
+            EndSignals::listen()?
         };
         thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
-                runtime.block_on(next());
+                runtime.block_on(signals.next());
                 theirs.store(true, Ordering::Relaxed);
-                runtime.block_on(next());
+                runtime.block_on(signals.next());
                 std::process::exit(Exit::Failure as i32);
             })?;
         Ok(Self(flag))

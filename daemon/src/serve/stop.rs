@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
 use store::PoolStats;
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::signals::EndSignals;
 use crate::systemd;
 
 /// An orderly stop takes no longer; scripts and service managers rely on it.
@@ -14,46 +12,28 @@ pub(super) const LIMIT: Duration = Duration::from_secs(10);
 /// Kept back from the limit for the end of the process itself.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// The signals that ask for an end.
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// Takes the signals over; from here on they no longer kill.
-    pub(super) fn listen(runtime: &Runtime) -> Result<Self> {
-        let _inside = runtime.enter();
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for one and names it. Meanwhile, every `alive_interval`, the service manager is told
-    /// that the pool answers.
-    pub(super) async fn wait(
-        mut self,
-        alive_interval: Option<Duration>,
-        look: impl Fn() -> PoolStats + Clone + Send + 'static,
-    ) -> &'static str {
-        let alive = async {
-            let Some(interval) = alive_interval else {
-                return std::future::pending().await;
-            };
-            loop {
-                // Ends only when the pool answers: one that hangs is not alive.
-                if tokio::task::spawn_blocking(look.clone()).await.is_ok() {
-                    systemd::alive();
-                }
-                tokio::time::sleep(interval).await;
-            }
+/// Waits for a signal that asks for an end, and names it. Meanwhile, every `alive_interval`, the
+/// service manager is told that the pool answers.
+pub(super) async fn asked(
+    mut signals: EndSignals,
+    alive_interval: Option<Duration>,
+    look: impl Fn() -> PoolStats + Clone + Send + 'static,
+) -> &'static str {
+    let alive = async {
+        let Some(interval) = alive_interval else {
+            return std::future::pending().await;
         };
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            never = alive => never,
+        loop {
+            // Ends only when the pool answers: one that hangs is not alive.
+            if tokio::task::spawn_blocking(look.clone()).await.is_ok() {
+                systemd::alive();
+            }
+            tokio::time::sleep(interval).await;
         }
+    };
+    tokio::select! {
+        signal = signals.next() => signal,
+        never = alive => never,
     }
 }
 

@@ -11,10 +11,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use fuser::{BackgroundSession, Config, INodeNo, MountOption, Session, SessionACL};
 use rustix::io::Errno;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::fuse::SnapshotFs;
 use super::names::Forget;
+use crate::signals::EndSignals;
 
 /// Requests answered at the same time: reads wait for the daemon, not for a core.
 const THREADS: usize = 4;
@@ -42,27 +42,17 @@ impl Watch {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (mut terminate, mut interrupt, mut hangup) = {
+        let mut signals = {
             let _inside = runtime.enter();
-            (
-                signal(SignalKind::terminate())?,
-                signal(SignalKind::interrupt())?,
-                signal(SignalKind::hangup())?,
-            )
+            EndSignals::listen()?
         };
-        let signals = sender.clone();
+        let told = sender.clone();
         thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        _ = terminate.recv() => {}
-                        _ = interrupt.recv() => {}
-                        _ = hangup.recv() => {}
-                    }
-                });
+                runtime.block_on(signals.next());
                 // Nobody listens when the mount has ended already; so below.
-                let _ = signals.send(End::Signal);
+                let _ = told.send(End::Signal);
             })?;
         if stdin {
             thread::Builder::new()

@@ -1,0 +1,70 @@
+//! The signals that ask a process to end: SIGTERM, SIGINT, and SIGHUP unless it is ignored.
+//!
+//! `nohup` ignores SIGHUP for what it starts, so that it outlives its terminal; taking the signal
+//! over would undo that.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals, taken over.
+pub(crate) struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Option<Signal>,
+}
+
+impl EndSignals {
+    /// Takes the signals over, for the rest of the process. Call inside of a runtime.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup()));
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: hangup.transpose()?,
+        })
+    }
+
+    /// Waits for one, and names it.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = hangup => "SIGHUP",
+        }
+    }
+}
+
+/// Whether whoever started the process had SIGHUP ignored.
+fn ignores_hangup() -> bool {
+    // Where /proc does not tell, signals are as they are by default.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored(&status) & 1 << (SignalKind::hangup().as_raw_value() - 1) != 0
+}
+
+/// The set of ignored signals, a bit each, as /proc/PID/status says it.
+fn ignored(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ignored;
+
+    #[test]
+    fn the_ignored_signals_are_those_of_the_status() {
+        let status = "SigBlk:\t0000000000000004\nSigIgn:\t0000000000001001\nSigCgt:\t0\n";
+        assert_eq!(ignored(status), 0x1001);
+        for odd in ["", "SigIgn:", "SigIgn:\tx"] {
+            assert_eq!(ignored(odd), 0);
+        }
+    }
+}
