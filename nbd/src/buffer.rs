@@ -48,7 +48,9 @@ impl ReceiveBuffer {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.end == self.bytes.len() {
-            self.bytes.resize(self.end * 2, 0);
+            // No further than the unit and what a batch behind it needs.
+            let enough = (self.start + need + self.base).max(self.end + 1);
+            self.bytes.resize((self.end * 2).min(enough), 0);
         }
         let received = from.read(&mut self.bytes[self.end..])?;
         self.end += received;
@@ -100,5 +102,27 @@ impl SendBuffer {
 
     pub(crate) fn truncate(&mut self, length: usize) {
         self.length = self.length.min(length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::ReceiveBuffer;
+
+    #[test]
+    fn the_buffer_grows_with_what_arrives_and_no_further_than_it_must() {
+        let (base, need) = (1 << 20, 32 << 20);
+        let mut buffer = ReceiveBuffer::new(base);
+        while buffer.filled().len() < need {
+            buffer.receive(&mut io::repeat(7), need).unwrap();
+            let arrived = buffer.filled().len();
+            assert!(buffer.bytes.len() <= (2 * arrived).max(base));
+        }
+        assert!(buffer.bytes.len() <= need + base);
+        buffer.consume(need);
+        buffer.receive(&mut io::repeat(7), 28).unwrap();
+        assert!(buffer.filled().iter().all(|byte| *byte == 7));
     }
 }
