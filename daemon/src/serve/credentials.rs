@@ -4,6 +4,7 @@
 //! crash between the two leaves a file that works. Later starts bring the address in it up to date
 //! and leave the password alone.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 
@@ -66,9 +67,7 @@ pub(super) fn prepare(
     identity_url: &str,
     region: &str,
 ) -> Result<Option<String>> {
-    let chosen = std::env::var(PASSWORD_ENV)
-        .ok()
-        .filter(|text| !text.is_empty());
+    let chosen = chosen(std::env::var_os(PASSWORD_ENV))?;
     let Some(password) = password(start, chosen, stored(data)?) else {
         let path = data.clouds();
         tracing::warn!(path = %path.display(), "not there any more, and passwords cannot be read back");
@@ -82,6 +81,17 @@ pub(super) fn prepare(
     let text = serde_yaml_ng::to_string(&file).context("clouds.yaml")?;
     datadir::replace(&data.clouds(), text.as_bytes())?;
     Ok(Some(password))
+}
+
+/// The password that the environment sets, if it does.
+fn chosen(value: Option<OsString>) -> Result<Option<String>> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    // The message does not repeat what it complains of.
+    let text = value.into_string().ok();
+    let text = text.with_context(|| format!("{PASSWORD_ENV}: not UTF-8"))?;
+    Ok(Some(text))
 }
 
 fn password(start: Start, chosen: Option<String>, stored: Option<String>) -> Option<String> {
@@ -143,9 +153,11 @@ pub(super) fn random() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
     use std::os::unix::fs::PermissionsExt;
 
-    use super::{Start, password, prepare, random};
+    use super::{Start, chosen, password, prepare, random};
     use crate::datadir::DataDir;
 
     #[test]
@@ -172,6 +184,16 @@ mod tests {
         std::fs::write(data.clouds(), "clouds: {cinderblock: s3cret}").unwrap();
         let error = prepare(&data, Start::Later, "http://b", "r").unwrap_err();
         assert!(!format!("{error:#}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_password_that_is_no_text_is_an_error_which_does_not_tell_it() {
+        let text = chosen(Some("s3cret".into())).unwrap();
+        assert_eq!(text.as_deref(), Some("s3cret"));
+        assert_eq!(chosen(Some(OsString::new())).unwrap(), None);
+        let odd = OsString::from_vec(b"s3cret\xff".to_vec());
+        let error = format!("{:#}", chosen(Some(odd)).unwrap_err());
+        assert_eq!(error, "CINDERBLOCK_ADMIN_PASSWORD: not UTF-8");
     }
 
     #[test]
