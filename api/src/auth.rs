@@ -2,7 +2,10 @@
 //!
 //! A layer turns `X-Auth-Token` into a [`Caller`]; routes behind it take the caller as an extractor.
 //! Rights follow roles: admin implies manager implies member implies reader (resolved when the
-//! caller is made). An admin is whoever has the role admin on any project or on the system.
+//! caller is made). What they permit in Block Storage is said by [`crate::policy`], whose rules a
+//! caller carries along.
+
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
@@ -12,6 +15,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::fault::Fault;
 use crate::keystone;
+use crate::policy::{Credentials, Rule, Rules, Target};
 use crate::server::{Services, UrlProject};
 
 /// The header that carries the caller's token.
@@ -57,26 +61,52 @@ pub struct Caller {
     pub scope: Scope,
     /// Names of the roles within the scope, implied ones too.
     pub roles: Vec<String>,
-    /// Whether one of them is admin on a project or the system.
+    /// Whether the caller is an admin of Block Storage: has the role admin, or what the rule
+    /// `context_is_admin` asks for, on a project or the system.
     pub is_admin: bool,
     /// The token's key in the catalogue.
     pub(crate) token: keystone::TokenKey,
+    rules: Arc<Rules>,
 }
 
-/// The roles a rule asks for, each with the project of the object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// Any authenticated caller.
-    Any,
-    /// Role reader on the project, or admin.
-    Reader,
-    /// Role member on the project, or admin.
-    Member,
-    /// Admin.
-    Admin,
+/// What a caller is made of.
+pub(crate) struct CallerParts {
+    pub(crate) user_id: String,
+    pub(crate) user_name: String,
+    pub(crate) user_domain_id: String,
+    pub(crate) scope: Scope,
+    pub(crate) roles: Vec<String>,
+    pub(crate) token: keystone::TokenKey,
 }
 
 impl Caller {
+    /// The caller of these parts, under these rules.
+    pub(crate) fn new(parts: CallerParts, rules: Arc<Rules>) -> Self {
+        let mut caller = Self {
+            user_id: parts.user_id,
+            user_name: parts.user_name,
+            user_domain_id: parts.user_domain_id,
+            scope: parts.scope,
+            roles: parts.roles,
+            is_admin: false,
+            token: parts.token,
+            rules,
+        };
+        caller.is_admin = caller.is_cloud_scoped() && caller.can_own(Rule::ContextIsAdmin);
+        caller
+    }
+
+    /// Whether the token is for a project or the system; an admin of a domain is none of the cloud.
+    fn is_cloud_scoped(&self) -> bool {
+        matches!(self.scope, Scope::Project { .. } | Scope::System)
+    }
+
+    /// Whether the caller is an admin of Identity, whose rules no file changes: has the role admin
+    /// on a project or the system.
+    pub fn is_identity_admin(&self) -> bool {
+        self.is_cloud_scoped() && self.has_role("admin")
+    }
+
     /// The project of the scope, if it is one.
     pub fn project_id(&self) -> Option<&str> {
         match &self.scope {
@@ -98,36 +128,47 @@ impl Caller {
         self.roles.iter().any(|role| role == name)
     }
 
-    /// Whether a policy permits the caller to act on an object of `project`.
-    pub fn can(&self, policy: Policy, project: &str) -> bool {
-        let own = self.project_id() == Some(project);
-        self.is_admin
-            || match policy {
-                Policy::Any => true,
-                Policy::Reader => own && self.has_role("reader"),
-                Policy::Member => own && self.has_role("member"),
-                Policy::Admin => false,
-            }
+    /// Whether a rule permits the caller to act on an object, given by its project or as the object.
+    pub fn can<'t>(&self, rule: Rule, target: impl Into<Target<'t>>) -> bool {
+        let credentials = Credentials {
+            user_id: &self.user_id,
+            user_domain_id: &self.user_domain_id,
+            scope: &self.scope,
+            roles: &self.roles,
+            is_admin: self.is_admin,
+        };
+        self.rules.permits(rule, &credentials, &target.into())
     }
 
-    /// 403 naming `rule` unless the policy permits it.
+    /// As [`Caller::can`] where there is no object: as if it were the caller's own.
+    pub fn can_own(&self, rule: Rule) -> bool {
+        let own = Target {
+            project_id: self.project_id(),
+            user_id: Some(&self.user_id),
+        };
+        self.can(rule, own)
+    }
+
+    /// 403 naming the rule unless it permits the caller to act on an object.
     ///
     /// # Errors
     /// The fault to answer with.
-    pub fn check(&self, rule: &str, policy: Policy, project: &str) -> Result<(), Fault> {
-        if self.can(policy, project) {
-            Ok(())
-        } else {
-            Err(Fault::forbidden(rule))
+    pub fn check<'t>(&self, rule: Rule, target: impl Into<Target<'t>>) -> Result<(), Fault> {
+        match self.can(rule, target) {
+            true => Ok(()),
+            false => Err(Fault::forbidden(rule.name())),
         }
     }
 
-    /// 403 naming `rule` unless the caller is admin.
+    /// As [`Caller::check`] where there is no object: as if it were the caller's own.
     ///
     /// # Errors
     /// The fault to answer with.
-    pub fn check_admin(&self, rule: &str) -> Result<(), Fault> {
-        self.check(rule, Policy::Admin, "")
+    pub fn check_own(&self, rule: Rule) -> Result<(), Fault> {
+        match self.can_own(rule) {
+            true => Ok(()),
+            false => Err(Fault::forbidden(rule.name())),
+        }
     }
 
     /// Whether the caller sees objects of `project` at all (others are 404, not 403).

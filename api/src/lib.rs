@@ -30,6 +30,8 @@ pub mod native;
 #[cfg(feature = "server")]
 pub mod page;
 #[cfg(feature = "server")]
+pub mod policy;
+#[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! What wins is what was said last in that order. A setting that cannot be read, and every unknown
 //! key of the file or the environment, is an error that names the place. [`Config::load`] also checks what settings
 //! mean together (addresses, encryption), so that a loaded configuration can be served. It opens
-//! nothing.
+//! nothing but the files of settings.
 
 mod check;
 mod env;
@@ -15,8 +15,10 @@ use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use api::policy::Rules;
 use keys::{KEYS, Key};
 
 /// Where equal data is looked for.
@@ -90,6 +92,7 @@ pub(crate) struct Config {
     pub(crate) memory_bytes: u64,
     pub(crate) raw_tier_bytes: Option<u64>,
     pub(crate) token_lifetime: Duration,
+    pub(crate) policy: Arc<Rules>,
     pub(crate) mount: Option<PathBuf>,
     pub(crate) http: HttpConfig,
     pub(crate) nbd: NbdConfig,
@@ -201,6 +204,7 @@ impl Config {
             memory_bytes: 0,
             raw_tier_bytes: None,
             token_lifetime: Duration::ZERO,
+            policy: Arc::default(),
             mount: None,
             http: HttpConfig {
                 listen: nowhere,

@@ -15,13 +15,14 @@ use super::filter::{Listed, Listing};
 use super::records::{Attachment, Volume};
 use super::volume_view::attachments_of;
 use super::{validate, volumes};
-use crate::auth::{Caller, Policy};
+use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
 use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::page::Params;
+use crate::policy::Rule;
 use crate::server::Services;
 
 pub(super) fn routes() -> Router<Services> {
@@ -244,11 +245,7 @@ fn add(
     wanted: Wanted,
 ) -> Result<Attachment, Fault> {
     let volume = volumes::find(writer, caller, &wanted.volume_id)?;
-    caller.check(
-        "volume:attachment_create",
-        Policy::Member,
-        &volume.project_id,
-    )?;
+    caller.check(Rule::VolumeAttachmentCreate, &volume)?;
     check_attachable(writer, &volume, wanted.instance_id)?;
     let mut attachment = reserve(services, writer, &volume, wanted.instance_id)?;
     attachment.mode = wanted.mode;
@@ -290,8 +287,7 @@ async fn update(
         .blocking(move |services| {
             let attachment = services.catalogue().write(|writer| {
                 let mut attachment = find(writer, &caller, &id)?;
-                let project = attachment.project_id.clone();
-                caller.check("volume:attachment_update", Policy::Member, &project)?;
+                caller.check(Rule::VolumeAttachmentUpdate, &attachment.project_id)?;
                 let Some(connector) = connector_of(&map)? else {
                     let whole = Value::Object(map.clone());
                     let reason = "'connector' is a required property";
@@ -319,8 +315,7 @@ async fn remove(
         .blocking(move |services| {
             let (gone, left) = services.catalogue().write(|writer| {
                 let attachment = find(writer, &caller, &id)?;
-                let project = attachment.project_id.clone();
-                caller.check("volume:attachment_delete", Policy::Member, &project)?;
+                caller.check(Rule::VolumeAttachmentDelete, &attachment.project_id)?;
                 let volume = writer.get::<Volume>(&attachment.volume_id)?;
                 writer.delete::<Attachment>(&attachment.id)?;
                 let volume = volume
@@ -355,8 +350,7 @@ async fn action(
         .blocking(move |services| {
             services.catalogue().write(|writer| {
                 let mut attachment = find(writer, &caller, &id)?;
-                let project = attachment.project_id.clone();
-                caller.check("volume:attachment_complete", Policy::Member, &project)?;
+                caller.check(Rule::VolumeAttachmentComplete, &attachment.project_id)?;
                 attachment.status = "attached".to_owned();
                 attachment.attached_us = Some(services.now_us());
                 writer.put(&attachment)?;

@@ -5,8 +5,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 
 use super::quotas;
-use crate::auth::{Caller, Policy};
+use crate::auth::Caller;
 use crate::fault::Fault;
+use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::cinder::{AbsoluteLimits, Limits, LimitsBody};
 
@@ -17,7 +18,7 @@ pub(super) fn routes() -> Router<Services> {
 
 async fn show(State(services): State<Services>, caller: Caller) -> Result<Json<LimitsBody>, Fault> {
     let project = caller.require_project()?.to_owned();
-    let sees_usage = caller.can(Policy::Reader, &project);
+    let sees_usage = caller.can(Rule::UsedLimits, &project);
     let (limits, usage) = services
         .blocking(move |services| {
             services.catalogue().read(|reader| {

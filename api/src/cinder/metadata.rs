@@ -10,27 +10,52 @@ use serde_json::{Map, Value, json};
 
 use super::records::{Object, Snapshot, Volume};
 use super::{snapshots, validate, volumes};
-use crate::auth::{Caller, Policy};
+use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::View;
 use crate::fault::{Fault, FaultKind};
 use crate::microversion::Microversion;
+use crate::policy::Rule;
 use crate::server::Services;
 
 type Pairs = BTreeMap<String, String>;
 
+/// The rules of the calls of one kind of object.
+struct MetadataRules {
+    get: Rule,
+    create: Rule,
+    update: Rule,
+    delete: Rule,
+}
+
 /// An object whose metadata has calls of its own.
 trait Tagged: Object + Send + 'static {
+    const RULES: MetadataRules;
+
     fn look_up(view: &impl View, caller: &Caller, id: &str) -> Result<Self, Fault>;
 }
 
 impl Tagged for Volume {
+    const RULES: MetadataRules = MetadataRules {
+        get: Rule::VolumeGetVolumeMetadata,
+        create: Rule::VolumeCreateVolumeMetadata,
+        update: Rule::VolumeUpdateVolumeMetadata,
+        delete: Rule::VolumeDeleteVolumeMetadata,
+    };
+
     fn look_up(view: &impl View, caller: &Caller, id: &str) -> Result<Self, Fault> {
         volumes::find(view, caller, id)
     }
 }
 
 impl Tagged for Snapshot {
+    const RULES: MetadataRules = MetadataRules {
+        get: Rule::VolumeGetSnapshotMetadata,
+        create: Rule::VolumeUpdateSnapshotMetadata,
+        update: Rule::VolumeUpdateSnapshotMetadata,
+        delete: Rule::VolumeDeleteSnapshotMetadata,
+    };
+
     fn look_up(view: &impl View, caller: &Caller, id: &str) -> Result<Self, Fault> {
         snapshots::find(view, caller, id)
     }
@@ -56,15 +81,14 @@ async fn change<T: Tagged>(
     services: Services,
     caller: Caller,
     id: String,
-    verb: &'static str,
+    rule: Rule,
     change: Change,
 ) -> Result<Pairs, Fault> {
     services
         .blocking(move |services| {
             services.catalogue().write(|writer| {
                 let mut object = T::look_up(writer, &caller, &id)?;
-                let rule = format!("volume:{verb}_{}_metadata", T::KIND);
-                caller.check(&rule, Policy::Member, object.project())?;
+                caller.check(rule, object.project())?;
                 change(object.pairs())?;
                 object.touch(services.now_us());
                 writer.put(&object)?;
@@ -80,8 +104,7 @@ async fn read<T: Tagged>(services: &Services, caller: Caller, id: String) -> Res
         .blocking(move |services| {
             services.catalogue().read(|reader| {
                 let mut object = T::look_up(reader, &caller, &id)?;
-                let rule = format!("volume:get_{}_metadata", T::KIND);
-                caller.check(&rule, Policy::Reader, object.project())?;
+                caller.check(T::RULES.get, object.project())?;
                 Ok(std::mem::take(object.pairs()))
             })
         })
@@ -167,16 +190,11 @@ async fn merge<T: Tagged>(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, Fault> {
     let new = given(&body, "metadata")?;
-    let verb = if T::KIND == "volume" {
-        "create"
-    } else {
-        "update"
-    };
     let change_pairs: Change = Box::new(move |pairs| {
         pairs.extend(new);
         Ok(())
     });
-    let pairs = change::<T>(services, caller, id, verb, change_pairs).await?;
+    let pairs = change::<T>(services, caller, id, T::RULES.create, change_pairs).await?;
     Ok(Json(json!({"metadata": pairs})))
 }
 
@@ -197,7 +215,7 @@ async fn replace<T: Tagged>(
         services,
         caller,
         id,
-        "update",
+        T::RULES.update,
         guarded::<T>(version, &headers, change_pairs),
     )
     .await?;
@@ -242,7 +260,7 @@ async fn set<T: Tagged>(
         services,
         caller,
         id,
-        "update",
+        T::RULES.update,
         guarded::<T>(version, &headers, change_pairs),
     )
     .await?;
@@ -256,6 +274,6 @@ async fn remove<T: Tagged>(
 ) -> Result<StatusCode, Fault> {
     let missing = no_key(T::KIND, &id, &key);
     let change_pairs: Change = Box::new(move |pairs| pairs.remove(&key).map(drop).ok_or(missing));
-    change::<T>(services, caller, id, "delete", change_pairs).await?;
+    change::<T>(services, caller, id, T::RULES.delete, change_pairs).await?;
     Ok(StatusCode::OK)
 }

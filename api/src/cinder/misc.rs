@@ -10,6 +10,7 @@ use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::page::Params;
+use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::cinder::{
     AvailabilityZone, AvailabilityZones, Extension, Extensions, PoolCapabilities, Service,
@@ -186,7 +187,7 @@ async fn parts(
     caller: Caller,
     params: Params,
 ) -> Result<Json<ServiceList>, Fault> {
-    caller.check_admin("volume_extension:services:index")?;
+    caller.check_own(Rule::ServicesIndex)?;
     let failed = services
         .blocking(|services| Ok(services.store().stats().failed))
         .await?;
@@ -238,7 +239,7 @@ async fn pools(
     caller: Caller,
     params: Params,
 ) -> Result<Json<Value>, Fault> {
-    caller.check_admin("scheduler_extension:scheduler_stats:get_pools")?;
+    caller.check_own(Rule::SchedulerStatsGetPools)?;
     let detail = match params.get("detail").map(str::to_lowercase).as_deref() {
         None => false,
         Some("1" | "t" | "true" | "on" | "y" | "yes") => true,
@@ -267,7 +268,7 @@ async fn capabilities(
     caller: Caller,
     Path(host): Path<String>,
 ) -> Result<Json<Value>, Fault> {
-    caller.check_admin("volume_extension:capabilities")?;
+    caller.check_own(Rule::Capabilities)?;
     if host != backend(&services) {
         return Err(Fault::not_found(format!(
             "Service cinder-volume could not be found on host {host}."

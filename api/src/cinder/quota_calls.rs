@@ -12,11 +12,12 @@ use serde_json::{Map, Value, json};
 use super::records::{QuotaLimits, Usage, VolumeType};
 use super::type_calls::empty;
 use super::{quotas, validate};
-use crate::auth::{Caller, Policy};
+use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Query, View, Writer};
 use crate::fault::Fault;
 use crate::page::Params;
+use crate::policy::Rule;
 use crate::server::Services;
 
 /// Largest limit.
@@ -101,7 +102,7 @@ async fn show(
     Path(project): Path<String>,
     params: Params,
 ) -> Result<Json<Value>, Fault> {
-    caller.check("volume_extension:quotas:show", Policy::Reader, &project)?;
+    caller.check(Rule::QuotasShow, &project)?;
     let usage = params.flag("usage", false);
     services
         .blocking(move |services| {
@@ -122,7 +123,7 @@ async fn defaults(
     caller: Caller,
     Path(project): Path<String>,
 ) -> Result<Json<Value>, Fault> {
-    caller.check("volume_extension:quotas:show", Policy::Reader, &project)?;
+    caller.check(Rule::QuotasShow, &project)?;
     services
         .blocking(move |services| {
             services.catalogue().read(|reader| {
@@ -199,7 +200,7 @@ async fn update(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, Fault> {
     let map = validate::wrapped(&body, "quota_set")?.clone();
-    caller.check_admin("volume_extension:quotas:update")?;
+    caller.check(Rule::QuotasUpdate, &project)?;
     services
         .blocking(move |services| {
             services.catalogue().write(|writer| {
@@ -219,7 +220,7 @@ async fn delete(
     caller: Caller,
     Path(project): Path<String>,
 ) -> Result<Response, Fault> {
-    caller.check_admin("volume_extension:quotas:delete")?;
+    caller.check(Rule::QuotasDelete, &project)?;
     services
         .blocking(move |services| {
             let catalogue = services.catalogue();
@@ -243,7 +244,7 @@ async fn show_class(
     caller: Caller,
     Path(class): Path<String>,
 ) -> Result<Json<Value>, Fault> {
-    caller.check_admin("volume_extension:quota_classes:get")?;
+    caller.check_own(Rule::QuotaClassesGet)?;
     services
         .blocking(move |services| {
             services.catalogue().read(|reader| {
@@ -261,7 +262,7 @@ async fn update_class(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, Fault> {
     let map = validate::wrapped(&body, "quota_class_set")?.clone();
-    caller.check_admin("volume_extension:quota_classes:update")?;
+    caller.check_own(Rule::QuotaClassesUpdate)?;
     services
         .blocking(move |services| {
             services.catalogue().write(|writer| {

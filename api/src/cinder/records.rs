@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::quotas::Change;
 use crate::catalogue::{Index, Key, Record};
+use crate::policy::Target;
 
 /// All objects of a table, the newest first.
 pub const BY_CREATED: Index = Index("created");
@@ -124,6 +125,15 @@ impl Record for Volume {
     }
 }
 
+impl<'a> From<&'a Volume> for Target<'a> {
+    fn from(volume: &'a Volume) -> Self {
+        Self {
+            project_id: Some(&volume.project_id),
+            user_id: Some(&volume.user_id),
+        }
+    }
+}
+
 impl Object for Volume {
     const KIND: &'static str = "volume";
 
@@ -197,6 +207,15 @@ impl Record for Snapshot {
         keys.push(volume_key(self.volume_id, self.created_us, self.id));
         keys.push(name_key(self.name.as_deref()));
         keys
+    }
+}
+
+impl<'a> From<&'a Snapshot> for Target<'a> {
+    fn from(snapshot: &'a Snapshot) -> Self {
+        Self {
+            project_id: Some(&snapshot.project_id),
+            user_id: Some(&snapshot.user_id),
+        }
     }
 }
 

@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 use super::quotas::{self, Change};
 use super::records::{Volume, VolumeType};
 use super::{types, validate};
-use crate::auth::{Caller, Policy};
+use crate::auth::Caller;
 use crate::catalogue::Writer;
 use crate::fault::Fault;
+use crate::policy::Rule;
 
 /// The volume with the type that `args` name; the caller saves it.
 pub(super) fn retype(
@@ -18,7 +19,7 @@ pub(super) fn retype(
     args: &Map<String, Value>,
 ) -> Result<Volume, Fault> {
     let name = parse(args)?;
-    caller.check("volume:retype", Policy::Member, &volume.project_id)?;
+    caller.check(Rule::VolumeRetype, &volume)?;
     if !["available", "in-use"].contains(&volume.status.as_str()) {
         return Err(Fault::bad_request(format!(
             "Invalid volume: Volume {} status must be 'available' or 'in-use' to retype, but is \

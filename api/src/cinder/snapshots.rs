@@ -13,7 +13,7 @@ use super::filter::{Form, Listed, Listing};
 use super::quotas::{self, Change};
 use super::records::Snapshot;
 use super::{validate, volumes, work};
-use crate::auth::{Caller, Policy};
+use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
 use crate::clock::volume_time;
@@ -21,6 +21,7 @@ use crate::fault::Fault;
 use crate::jobs::{self, Job};
 use crate::microversion::Microversion;
 use crate::page::Params;
+use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
 use crate::types::cinder as wire;
 
@@ -184,8 +185,7 @@ async fn list(
     params: Params,
     form: Form,
 ) -> Result<Json<Value>, Fault> {
-    let project = caller.project_id().unwrap_or_default();
-    caller.check("volume:get_all_snapshots", Policy::Reader, project)?;
+    caller.check_own(Rule::VolumeGetAllSnapshots)?;
     let listing = Listing::parse::<Snapshot>(&params, &caller, version, services.config())?;
     services
         .blocking(move |services| {
@@ -280,7 +280,7 @@ fn add(
     wanted: &Wanted,
 ) -> Result<Snapshot, Fault> {
     let volume = volumes::find(writer, caller, &wanted.volume_id)?;
-    caller.check("volume:create_snapshot", Policy::Member, &volume.project_id)?;
+    caller.check(Rule::VolumeCreateSnapshot, &volume)?;
     let usable = volume.status == "available" || (wanted.force && volume.status == "in-use");
     if !usable {
         return Err(Fault::bad_request(format!(
@@ -341,7 +341,7 @@ async fn show(
             let snapshot = services
                 .catalogue()
                 .read(|reader| find(reader, &caller, &id))?;
-            caller.check("volume:get_snapshot", Policy::Reader, &snapshot.project_id)?;
+            caller.check(Rule::VolumeGetSnapshot, &snapshot)?;
             Ok(Json(json!({"snapshot": full(&snapshot, version)})))
         })
         .await
@@ -359,11 +359,7 @@ async fn update(
         .blocking(move |services| {
             let snapshot = services.catalogue().write(|writer| {
                 let mut snapshot = find(writer, &caller, &id)?;
-                caller.check(
-                    "volume:update_snapshot",
-                    Policy::Member,
-                    &snapshot.project_id,
-                )?;
+                caller.check(Rule::VolumeUpdateSnapshot, &snapshot)?;
                 validate::only(
                     "snapshot",
                     &map,
@@ -397,11 +393,7 @@ async fn remove(
         .blocking(move |services| {
             services.catalogue().write(|writer| {
                 let snapshot = find(writer, &caller, &id)?;
-                caller.check(
-                    "volume:delete_snapshot",
-                    Policy::Member,
-                    &snapshot.project_id,
-                )?;
+                caller.check(Rule::VolumeDeleteSnapshot, &snapshot)?;
                 if !["available", "error"].contains(&snapshot.status.as_str()) {
                     return Err(Fault::bad_request(NOT_DELETABLE));
                 }
@@ -442,8 +434,8 @@ async fn action(
                 match name.as_str() {
                     "os-reset_status" => reset(services, writer, &caller, snapshot, &args),
                     "os-force_delete" => {
-                        let rule = "volume_extension:snapshot_admin_actions:force_delete";
-                        caller.check_admin(rule)?;
+                        let rule = Rule::SnapshotAdminActionsForceDelete;
+                        caller.check(rule, &snapshot)?;
                         queue_deletion(services, writer, snapshot)
                     }
                     _ => Err(super::no_action(&name)),
@@ -461,7 +453,7 @@ fn reset(
     mut snapshot: Snapshot,
     args: &Value,
 ) -> Result<(), Fault> {
-    caller.check_admin("volume_extension:snapshot_admin_actions:reset_status")?;
+    caller.check(Rule::SnapshotAdminActionsResetStatus, &snapshot)?;
     let status = args
         .get("status")
         .and_then(Value::as_str)

@@ -15,11 +15,12 @@ use uuid::Uuid;
 use super::default_types::ProjectDefault;
 use super::records::{BY_CREATED, Volume, VolumeType};
 use super::{quotas, type_specs, types, validate};
-use crate::auth::{Caller, Policy};
+use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::fault::Fault;
 use crate::page::{Direction, Page, Params};
+use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
 
 /// Longest name and description.
@@ -50,12 +51,6 @@ pub(super) fn routes() -> Router<Services> {
 /// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")]).into_response()
-}
-
-/// 403 naming `rule` unless the caller may read types.
-pub(super) fn check_reader(caller: &Caller, rule: &str) -> Result<(), Fault> {
-    let own = caller.project_id().unwrap_or_default();
-    caller.check(rule, Policy::Reader, own)
 }
 
 /// The project whose private types the caller sees; `None` for admins, who see all.
@@ -102,7 +97,7 @@ fn view(caller: &Caller, volume_type: &VolumeType, form: Form) -> Value {
     if caller.is_admin && matches!(form, Form::Default | Form::Shown) {
         value["qos_specs_id"] = Value::Null;
     }
-    let member = caller.can(Policy::Member, caller.project_id().unwrap_or_default());
+    let member = caller.can_own(Rule::VolumeTypeAccess);
     if member && matches!(form, Form::Shown | Form::Created) {
         value["os-volume-type-access:is_public"] = json!(volume_type.is_public);
     }
@@ -191,7 +186,7 @@ async fn index(
     url: UrlProject,
     params: Params,
 ) -> Result<Json<Value>, Fault> {
-    check_reader(&caller, "volume_extension:type_get_all")?;
+    caller.check_own(Rule::TypeGetAll)?;
     let page = Page::parse(&params, &SORT_KEYS)?;
     let filter = Filter::parse(&params, &caller)?;
     let mut found: Vec<VolumeType> = services
@@ -237,7 +232,7 @@ async fn show(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Fault> {
-    check_reader(&caller, "volume_extension:type_get")?;
+    caller.check_own(Rule::TypeGet)?;
     let own = caller.clone();
     let (found, form) = services
         .blocking(move |services| {
@@ -294,7 +289,7 @@ async fn create(
             "An invalid 'name' value was provided. The 'name' can not be empty.",
         ));
     }
-    caller.check_admin("volume_extension:type_create")?;
+    caller.check_own(Rule::TypeCreate)?;
     let new = services
         .blocking(move |services| {
             services.catalogue().write(|writer| {
@@ -327,7 +322,7 @@ async fn update(
     let name = text(map, "name")?;
     let description = text(map, "description")?;
     let is_public = validate::flag(map, "is_public")?;
-    caller.check_admin("volume_extension:type_update")?;
+    caller.check_own(Rule::TypeUpdate)?;
     if name.is_none() && description.is_none() && is_public.is_none() {
         return Err(Fault::bad_request(
             "Specify volume type name, description, is_public or a combination thereof.",
@@ -375,7 +370,7 @@ async fn delete(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Fault> {
-    caller.check_admin("volume_extension:type_delete")?;
+    caller.check_own(Rule::TypeDelete)?;
     services
         .blocking(move |services| services.catalogue().write(|writer| remove(writer, &id)))
         .await?;

@@ -10,11 +10,12 @@ use http::{StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::records::VolumeType;
-use super::type_calls::{check_reader, empty, find, in_use, viewer, visible_specs};
+use super::type_calls::{empty, find, in_use, viewer, visible_specs};
 use super::validate;
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::fault::Fault;
+use crate::policy::Rule;
 use crate::server::Services;
 
 /// Longest key, value and id of a project.
@@ -92,7 +93,7 @@ async fn index(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Fault> {
-    check_reader(&caller, "volume_extension:types_extra_specs:index")?;
+    caller.check_own(Rule::TypesExtraSpecsIndex)?;
     let found = read(&services, &caller, id).await?;
     Ok(Json(json!({"extra_specs": visible_specs(&caller, &found)})))
 }
@@ -108,7 +109,7 @@ async fn show(
     caller: Caller,
     Path((id, key)): Path<(String, String)>,
 ) -> Result<Json<Value>, Fault> {
-    check_reader(&caller, "volume_extension:types_extra_specs:show")?;
+    caller.check_own(Rule::TypesExtraSpecsShow)?;
     let found = read(&services, &caller, id.clone()).await?;
     match visible_specs(&caller, &found).remove(&key) {
         Some(value) => Ok(Json(json!({ key: value }))),
@@ -145,7 +146,7 @@ async fn create(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, Fault> {
     let specs = pairs("extra_specs", validate::wrapped(&body, "extra_specs")?)?;
-    caller.check_admin("volume_extension:types_extra_specs:create")?;
+    caller.check_own(Rule::TypesExtraSpecsCreate)?;
     change(&services, id, |found| {
         found.extra_specs.extend(specs);
         Ok(())
@@ -173,7 +174,7 @@ async fn update(
         return Err(Fault::bad_request(format!("{shown} {reason}")));
     }
     let mut specs = pairs("extra_specs", map)?;
-    caller.check_admin("volume_extension:types_extra_specs:update")?;
+    caller.check_own(Rule::TypesExtraSpecsUpdate)?;
     let Some(value) = specs.remove(&key) else {
         return Err(Fault::bad_request("Request body and URI mismatch"));
     };
@@ -190,7 +191,7 @@ async fn delete(
     caller: Caller,
     Path((id, key)): Path<(String, String)>,
 ) -> Result<Response, Fault> {
-    caller.check_admin("volume_extension:types_extra_specs:delete")?;
+    caller.check_own(Rule::TypesExtraSpecsDelete)?;
     change(&services, id.clone(), move |found| {
         match found.extra_specs.remove(&key) {
             Some(_) => Ok(()),
@@ -206,7 +207,7 @@ async fn projects(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Fault> {
-    caller.check_admin("volume_extension:volume_type_access:get_all_for_type")?;
+    caller.check_own(Rule::VolumeTypeAccessGetAllForType)?;
     let found = read(&services, &caller, id).await?;
     if found.is_public {
         return Err(Fault::not_found(
@@ -226,9 +227,9 @@ async fn action(
 ) -> Result<Response, Fault> {
     let first = body.as_object().and_then(|map| map.keys().next());
     let name = first.ok_or_else(|| Fault::bad_request("Malformed request body"))?;
-    let adds = match name.as_str() {
-        "addProjectAccess" => true,
-        "removeProjectAccess" => false,
+    let (adds, rule) = match name.as_str() {
+        "addProjectAccess" => (true, Rule::VolumeTypeAccessAddProjectAccess),
+        "removeProjectAccess" => (false, Rule::VolumeTypeAccessRemoveProjectAccess),
         name => {
             return Err(Fault::bad_request(format!(
                 "There is no such action: {name}. Verify the request body and Content-Type \
@@ -237,7 +238,7 @@ async fn action(
         }
     };
     let project = project_of(&body, name)?;
-    caller.check_admin(&format!("volume_extension:volume_type_access:{name}"))?;
+    caller.check_own(rule)?;
     services
         .blocking(move |services| {
             services.catalogue().write(|writer| {

@@ -12,11 +12,12 @@ use super::records::{Attachment, Volume};
 use super::retype::retype;
 use super::volume_view::attachments_of;
 use super::{attaching, validate, volumes, work};
-use crate::auth::{Caller, Policy};
+use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::policy::Rule;
 use crate::server::Services;
 
 /// States that an admin may set.
@@ -133,8 +134,8 @@ impl Context<'_> {
             .ok_or_else(|| Fault::bad_request("Malformed request body"))
     }
 
-    fn member(&self, rule: &str, volume: &Volume) -> Result<(), Fault> {
-        self.caller.check(rule, Policy::Member, &volume.project_id)
+    fn check(&self, rule: Rule, volume: &Volume) -> Result<(), Fault> {
+        self.caller.check(rule, volume)
     }
 
     fn save(&self, mut volume: Volume) -> Result<Done, Fault> {
@@ -144,7 +145,7 @@ impl Context<'_> {
     }
 
     fn extend(&self, mut volume: Volume) -> Result<Done, Fault> {
-        self.member("volume:extend", &volume)?;
+        self.check(Rule::VolumeExtend, &volume)?;
         let size = validate::size(self.map()?, "new_size")?.ok_or_else(|| {
             validate::invalid("os-extend", self.args, "'new_size' is a required property")
         })?;
@@ -182,8 +183,7 @@ impl Context<'_> {
     }
 
     fn reset_status(&self, mut volume: Volume) -> Result<Done, Fault> {
-        self.caller
-            .check_admin("volume_extension:volume_admin_actions:reset_status")?;
+        self.check(Rule::VolumeAdminActionsResetStatus, &volume)?;
         let map = self.map()?;
         let word = |key: &str| map.get(key).and_then(Value::as_str).map(str::to_lowercase);
         let mut done = Done::default();
@@ -221,14 +221,13 @@ impl Context<'_> {
     }
 
     fn force_delete(&self, volume: Volume) -> Result<Done, Fault> {
-        self.caller
-            .check_admin("volume_extension:volume_admin_actions:force_delete")?;
+        self.check(Rule::VolumeAdminActionsForceDelete, &volume)?;
         volumes::delete(self.services, self.writer, volume, true, false)?;
         Ok(Done::default())
     }
 
     fn set_bootable(&self, mut volume: Volume) -> Result<Done, Fault> {
-        self.member("volume:update", &volume)?;
+        self.check(Rule::VolumeUpdate, &volume)?;
         volume.bootable = validate::flag(self.map()?, "bootable")?.ok_or_else(|| {
             validate::invalid(
                 "os-set_bootable",
@@ -244,7 +243,7 @@ impl Context<'_> {
     }
 
     fn set_read_only(&self, mut volume: Volume) -> Result<Done, Fault> {
-        self.member("volume:update_readonly_flag", &volume)?;
+        self.check(Rule::VolumeUpdateReadonlyFlag, &volume)?;
         let flag = validate::flag(self.map()?, "readonly")?.ok_or_else(|| {
             let reason = "'readonly' is a required property";
             validate::invalid("os-update_readonly_flag", self.args, reason)
@@ -265,7 +264,7 @@ impl Context<'_> {
     }
 
     fn reserve(&self, mut volume: Volume) -> Result<Done, Fault> {
-        self.member("volume_extension:volume_actions:reserve", &volume)?;
+        self.check(Rule::VolumeActionsReserve, &volume)?;
         if !(volume.multiattach && volume.status == "in-use") {
             self.require(&volume, "available")?;
         }
@@ -274,7 +273,7 @@ impl Context<'_> {
     }
 
     fn unreserve(&self, volume: Volume) -> Result<Done, Fault> {
-        self.member("volume_extension:volume_actions:unreserve", &volume)?;
+        self.check(Rule::VolumeActionsUnreserve, &volume)?;
         if volume.status == "attaching" {
             attaching::refresh(self.services, self.writer, volume)?;
         }
@@ -282,14 +281,14 @@ impl Context<'_> {
     }
 
     fn begin_detaching(&self, mut volume: Volume) -> Result<Done, Fault> {
-        self.member("volume_extension:volume_actions:begin_detaching", &volume)?;
+        self.check(Rule::VolumeActionsBeginDetaching, &volume)?;
         self.require(&volume, "in-use")?;
         volume.status = "detaching".to_owned();
         self.save(volume)
     }
 
     fn roll_detaching(&self, mut volume: Volume) -> Result<Done, Fault> {
-        self.member("volume_extension:volume_actions:roll_detaching", &volume)?;
+        self.check(Rule::VolumeActionsRollDetaching, &volume)?;
         if volume.status != "detaching" {
             return Ok(Done::default());
         }
@@ -298,7 +297,7 @@ impl Context<'_> {
     }
 
     fn attach(&self, volume: Volume) -> Result<Done, Fault> {
-        self.member("volume_extension:volume_actions:attach", &volume)?;
+        self.check(Rule::VolumeActionsAttach, &volume)?;
         let map = self.map()?;
         let pending = attachments_of(self.writer, &volume)?
             .into_iter()
@@ -339,10 +338,9 @@ impl Context<'_> {
 
     fn detach(&self, name: &str, volume: Volume) -> Result<Done, Fault> {
         if name == "os-force_detach" {
-            self.caller
-                .check_admin("volume_extension:volume_admin_actions:force_detach")?;
+            self.check(Rule::VolumeAdminActionsForceDetach, &volume)?;
         } else {
-            self.member("volume_extension:volume_actions:detach", &volume)?;
+            self.check(Rule::VolumeActionsDetach, &volume)?;
         }
         let gone = self.attachment_to_end(&volume)?;
         if let Some(attachment) = &gone {
@@ -378,10 +376,7 @@ impl Context<'_> {
     }
 
     fn initialize_connection(&self, volume: &Volume) -> Result<Done, Fault> {
-        self.member(
-            "volume_extension:volume_actions:initialize_connection",
-            volume,
-        )?;
+        self.check(Rule::VolumeActionsInitializeConnection, volume)?;
         let connector = self
             .map()?
             .get("connector")
@@ -410,10 +405,7 @@ impl Context<'_> {
 
     /// Closes the exports of the host that the connector names; other hosts keep theirs.
     fn terminate_connection(&self, volume: &Volume) -> Result<Done, Fault> {
-        self.member(
-            "volume_extension:volume_actions:terminate_connection",
-            volume,
-        )?;
+        self.check(Rule::VolumeActionsTerminateConnection, volume)?;
         let host_of = |connector: &Map<String, Value>| connector.get("host").cloned();
         let named = self.map()?.get("connector").and_then(Value::as_object);
         let host = named.and_then(host_of);

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use super::filter::{Form, Listed, Listing};
 use super::records::{BY_CREATED, BY_PROJECT, Volume};
 use super::volume_view::{Viewer, load, no_volume};
-use crate::auth::{Caller, Policy};
+use crate::auth::Caller;
 use crate::catalogue::{Key, Query, View};
 use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::page::Params;
+use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
 
 impl Listed for Volume {
@@ -122,7 +123,7 @@ async fn list(
     params: Params,
     form: Form,
 ) -> Result<Json<Value>, Fault> {
-    check_reader(&caller)?;
+    caller.check_own(Rule::VolumeGetAll)?;
     let listing = Listing::parse::<Volume>(&params, &caller, version, services.config())?;
     services
         .blocking(move |services| {
@@ -148,11 +149,6 @@ async fn list(
         .await
 }
 
-fn check_reader(caller: &Caller) -> Result<(), Fault> {
-    let project = caller.project_id().unwrap_or_default();
-    caller.check("volume:get_all", Policy::Reader, project)
-}
-
 pub(super) async fn totals(
     State(services): State<Services>,
     caller: Caller,
@@ -160,7 +156,7 @@ pub(super) async fn totals(
     params: Params,
 ) -> Result<Json<Value>, Fault> {
     version.require(12)?;
-    check_reader(&caller)?;
+    caller.check_own(Rule::VolumeGetAll)?;
     let all = caller.is_admin && params.flag("all_tenants", false);
     services
         .blocking(move |services| {

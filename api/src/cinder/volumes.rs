@@ -11,13 +11,14 @@ use super::quotas::{self, Change};
 use super::records::{BY_VOLUME, Snapshot, Volume};
 use super::volume_view::{Viewer, attachments_of, load, no_volume};
 use super::{snapshots, types, validate, volume_actions, volume_list, work};
-use crate::auth::{Caller, Policy};
+use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::fault::Fault;
 use crate::jobs::{self, Job};
 use crate::microversion::Microversion;
 use crate::page::Params;
+use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
 
 /// Keys of a new volume since 3.53; before, others were let through.
@@ -142,7 +143,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Value>), Fault> {
     let wanted = Wanted::parse(&body, version, &services.config().availability_zone)?;
     let project = caller.require_project()?.to_owned();
-    caller.check("volume:create", Policy::Member, &project)?;
+    caller.check(Rule::VolumeCreate, &project)?;
     services
         .blocking(move |services| {
             let loaded = services.catalogue().write(|writer| {
@@ -325,7 +326,7 @@ pub(super) async fn show(
         .blocking(move |services| {
             let loaded = services.catalogue().read(|reader| {
                 let volume = find(reader, &caller, &id)?;
-                caller.check("volume:get", Policy::Reader, &volume.project_id)?;
+                caller.check(Rule::VolumeGet, &volume)?;
                 Ok::<_, Fault>(load(reader, volume)?)
             })?;
             let viewer = Viewer {
@@ -356,7 +357,7 @@ async fn update(
         .blocking(move |services| {
             let loaded = services.catalogue().write(|writer| {
                 let volume = find(writer, &caller, &id)?;
-                caller.check("volume:update", Policy::Member, &volume.project_id)?;
+                caller.check(Rule::VolumeUpdate, &volume)?;
                 let volume = changed(volume, &map, services.now_us())?;
                 writer.put(&volume)?;
                 Ok::<_, Fault>(load(writer, volume)?)
@@ -411,9 +412,9 @@ async fn remove(
         .blocking(move |services| {
             services.catalogue().write(|writer| {
                 let volume = find(writer, &caller, &id)?;
-                caller.check("volume:delete", Policy::Member, &volume.project_id)?;
+                caller.check(Rule::VolumeDelete, &volume)?;
                 if force {
-                    caller.check_admin("volume:force_delete")?;
+                    caller.check(Rule::VolumeForceDelete, &volume)?;
                 }
                 delete(services, writer, volume, force, cascade)
             })?;

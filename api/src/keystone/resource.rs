@@ -48,7 +48,7 @@ pub(super) fn link(services: &Services, plural: &str, id: &str) -> Value {
 
 /// 403 unless the caller is admin.
 pub(super) fn require_admin(caller: &Caller, rule: &str) -> Result<(), Fault> {
-    if caller.is_admin {
+    if caller.is_identity_admin() {
         Ok(())
     } else {
         Err(texts::forbidden(rule))
@@ -58,7 +58,7 @@ pub(super) fn require_admin(caller: &Caller, rule: &str) -> Result<(), Fault> {
 /// 403 unless the caller is admin or reads the whole system.
 pub(super) fn require_reader(caller: &Caller, rule: &str) -> Result<(), Fault> {
     let reads_system = caller.scope == Scope::System && caller.has_role("reader");
-    if caller.is_admin || reads_system {
+    if caller.is_identity_admin() || reads_system {
         Ok(())
     } else {
         Err(texts::forbidden(rule))

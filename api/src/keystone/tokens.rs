@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::records::{
     BY_EXPIRY, BY_USER, Domain, Grant, Project, Role, Target, Token, TokenScope, User,
 };
-use crate::auth::{Caller, Scope};
+use crate::auth::{Caller, CallerParts, Scope};
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::fault::Fault;
 use crate::server::Services;
@@ -64,10 +64,11 @@ pub(crate) fn caller_of(services: &Services, key: TokenKey) -> Result<Option<Cal
     let resolved = services
         .catalogue()
         .read(|reader| find(reader, &key, now_us))?;
-    Ok(resolved.map(|resolved| caller(resolved, key)))
+    let rules = || services.config().policy.clone();
+    Ok(resolved.map(|resolved| Caller::new(parts_of_caller(resolved, key), rules())))
 }
 
-fn caller(resolved: Resolved, token: TokenKey) -> Caller {
+fn parts_of_caller(resolved: Resolved, token: TokenKey) -> CallerParts {
     let scope = match resolved.scope {
         ResolvedScope::Unscoped => Scope::Unscoped,
         ResolvedScope::Project(project, _) => Scope::Project {
@@ -78,16 +79,12 @@ fn caller(resolved: Resolved, token: TokenKey) -> Caller {
         ResolvedScope::Domain(domain) => Scope::Domain { id: domain.id },
         ResolvedScope::System => Scope::System,
     };
-    let roles: Vec<String> = resolved.roles.into_iter().map(|role| role.name).collect();
-    let is_admin = roles.iter().any(|role| role == "admin")
-        && matches!(scope, Scope::Project { .. } | Scope::System);
-    Caller {
+    CallerParts {
         user_id: resolved.user.id,
         user_name: resolved.user.name,
         user_domain_id: resolved.user.domain_id,
         scope,
-        roles,
-        is_admin,
+        roles: resolved.roles.into_iter().map(|role| role.name).collect(),
         token,
     }
 }

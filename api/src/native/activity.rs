@@ -11,6 +11,7 @@ use crate::events::Event;
 use crate::fault::Fault;
 use crate::jobs::{BY_CREATED, Job, JobState};
 use crate::page::Params;
+use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::native as wire;
 
@@ -36,7 +37,7 @@ pub(super) async fn events(
     caller: Caller,
     params: Params,
 ) -> Result<Json<wire::EventList>, Fault> {
-    caller.check_admin("cinderblock:get_events")?;
+    caller.check_own(Rule::NativeGetEvents)?;
     // A short lock over memory: nothing here blocks.
     let found = services
         .events()
@@ -70,7 +71,7 @@ pub(super) async fn jobs(
     caller: Caller,
     params: Params,
 ) -> Result<Json<wire::JobList>, Fault> {
-    caller.check_admin("cinderblock:get_jobs")?;
+    caller.check_own(Rule::NativeGetJobs)?;
     let newest = Query::by(BY_CREATED, Key::new()).limit(limit(&params)?);
     services
         .blocking(move |services| {
@@ -88,7 +89,7 @@ pub(super) async fn job(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<wire::JobView>, Fault> {
-    caller.check_admin("cinderblock:get_job")?;
+    caller.check_own(Rule::NativeGetJob)?;
     let unknown = || Fault::not_found(format!("Job {id} could not be found."));
     let parsed = Uuid::parse_str(&id).map_err(|_| unknown())?;
     let found = services

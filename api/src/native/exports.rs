@@ -5,6 +5,7 @@ use axum::extract::State;
 
 use crate::auth::Caller;
 use crate::fault::Fault;
+use crate::policy::Rule;
 use crate::server::{Connection, Services, Transport};
 use crate::types::native as wire;
 
@@ -35,7 +36,7 @@ pub(super) async fn index(
     State(services): State<Services>,
     caller: Caller,
 ) -> Result<Json<wire::ExportList>, Fault> {
-    caller.check_admin("cinderblock:get_exports")?;
+    caller.check_own(Rule::NativeGetExports)?;
     // A short lock over memory: nothing here blocks.
     let listed = services.exports().connections().into_iter();
     let connections = listed.map(view).collect();

@@ -5,6 +5,7 @@ use axum::extract::State;
 
 use crate::auth::Caller;
 use crate::fault::{Fault, FaultKind};
+use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::native as wire;
 
@@ -14,7 +15,7 @@ pub(super) async fn run(
     State(services): State<Services>,
     caller: Caller,
 ) -> Result<Json<wire::ReclaimResult>, Fault> {
-    caller.check_admin("cinderblock:reclaim")?;
+    caller.check_own(Rule::NativeReclaim)?;
     services
         .reclaiming(|services| match services.store().reclaim_now() {
             Ok(reclaimed_bytes) => {

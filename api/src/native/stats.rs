@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::fault::Fault;
+use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::native as wire;
 
@@ -20,7 +21,7 @@ pub(super) async fn show(
     State(services): State<Services>,
     caller: Caller,
 ) -> Result<Json<wire::Stats>, Fault> {
-    caller.check_admin("cinderblock:get_stats")?;
+    caller.check_own(Rule::NativeGetStats)?;
     services.blocking(|services| Ok(Json(read(services)))).await
 }
 
@@ -28,7 +29,7 @@ pub(super) async fn health(
     State(services): State<Services>,
     caller: Caller,
 ) -> Result<Json<wire::Health>, Fault> {
-    caller.check_admin("cinderblock:get_health")?;
+    caller.check_own(Rule::NativeGetHealth)?;
     services
         .blocking(|services| {
             let store = services.store();
@@ -41,7 +42,7 @@ pub(super) async fn volumes(
     State(services): State<Services>,
     caller: Caller,
 ) -> Result<Json<wire::VolumeStatsList>, Fault> {
-    caller.check_admin("cinderblock:get_all_volume_stats")?;
+    caller.check_own(Rule::NativeGetAllVolumeStats)?;
     services
         .blocking(|services| {
             let store = services.store();

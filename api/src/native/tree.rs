@@ -12,6 +12,7 @@ use crate::auth::Caller;
 use crate::catalogue::{Query, View};
 use crate::cinder::records::{Snapshot, Volume};
 use crate::fault::Fault;
+use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::native as wire;
 
@@ -38,7 +39,7 @@ pub(super) async fn show(
     State(services): State<Services>,
     caller: Caller,
 ) -> Result<Json<wire::Tree>, Fault> {
-    caller.check_admin("cinderblock:get_tree")?;
+    caller.check_own(Rule::NativeGetTree)?;
     services
         .blocking(|services| {
             let volumes = read(services)?;

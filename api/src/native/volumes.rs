@@ -6,12 +6,13 @@ use serde_json::Value;
 use store::{ErrorKind, ExtentKind, VolumeId};
 
 use super::stats::of_volume;
-use crate::auth::{Caller, Policy};
+use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View};
 use crate::cinder::find_volume;
 use crate::cinder::records::{BY_VOLUME, Snapshot, Volume};
 use crate::fault::{Fault, FaultKind};
+use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::native as wire;
 
@@ -21,11 +22,11 @@ const EXTENTS_STEP: usize = 4096;
 const EXTENTS_MAX: u64 = 1 << 22;
 
 /// The volume, if the caller may read what is told of it.
-fn readable(services: &Services, caller: &Caller, id: &str, rule: &str) -> Result<Volume, Fault> {
+fn readable(services: &Services, caller: &Caller, id: &str, rule: Rule) -> Result<Volume, Fault> {
     let volume = services
         .catalogue()
         .read(|reader| find_volume(reader, caller, id))?;
-    caller.check(rule, Policy::Reader, &volume.project_id)?;
+    caller.check(rule, &volume)?;
     Ok(volume)
 }
 
@@ -36,7 +37,7 @@ pub(super) async fn stats(
 ) -> Result<Json<wire::VolumeStats>, Fault> {
     services
         .blocking(move |services| {
-            let volume = readable(services, &caller, &id, "cinderblock:get_volume_stats")?;
+            let volume = readable(services, &caller, &id, Rule::NativeGetVolumeStats)?;
             Ok(Json(counted(services, &volume)?))
         })
         .await
@@ -62,7 +63,7 @@ pub(super) async fn source_length(
 ) -> Result<Json<wire::SourceLength>, Fault> {
     services
         .blocking(move |services| {
-            let volume = readable(services, &caller, &id, "cinderblock:get_source_length")?;
+            let volume = readable(services, &caller, &id, Rule::NativeGetSourceLength)?;
             Ok(Json(wire::SourceLength {
                 source_length_bytes: volume.source_length,
             }))
@@ -92,8 +93,7 @@ pub(super) async fn set_source_length(
         .blocking(move |services| {
             services.catalogue().write(|writer| {
                 let mut volume = find_volume(writer, &caller, &id)?;
-                let rule = "cinderblock:set_source_length";
-                caller.check(rule, Policy::Member, &volume.project_id)?;
+                caller.check(Rule::NativeSetSourceLength, &volume)?;
                 if length.is_some_and(|bytes| bytes > volume.size_gib << 30) {
                     let message = "source_length_bytes is more than the volume holds";
                     return Err(Fault::bad_request(message));
@@ -117,7 +117,7 @@ pub(super) async fn explain(
 ) -> Result<Json<wire::Explain>, Fault> {
     services
         .blocking(move |services| {
-            let volume = readable(services, &caller, &id, "cinderblock:explain_volume")?;
+            let volume = readable(services, &caller, &id, Rule::NativeExplainVolume)?;
             let of_it = Query::by(BY_VOLUME, Key::new().uuid(volume.id));
             let snapshots = services
                 .catalogue()

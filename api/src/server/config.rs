@@ -1,5 +1,9 @@
 //! Settings of the services, as the daemon hands them over.
 
+use std::sync::Arc;
+
+use crate::policy::Rules;
+
 /// Settings. Addresses have no slash at the end.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -23,6 +27,8 @@ pub struct Config {
     pub availability_zone: String,
     /// Whether equal chunks are shared across projects; for pools of one tenant.
     pub pool_wide_dedup: bool,
+    /// Who may do what in Block Storage.
+    pub policy: Arc<Rules>,
 }
 
 impl Config {
@@ -39,6 +45,7 @@ impl Config {
             backend_host: "cinderblock@pool#pool".to_owned(),
             availability_zone: "nova".to_owned(),
             pool_wide_dedup: false,
+            policy: Arc::default(),
         }
     }
 

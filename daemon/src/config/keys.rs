@@ -3,6 +3,10 @@
 //! The file's keys, the environment's names, the documentation and the defaults all follow from this
 //! table, so that none of them can be forgotten.
 
+use std::sync::Arc;
+
+use api::policy::Rules;
+
 use super::env::PREFIX;
 use super::value::{self, Parsed};
 use super::{Config, DedupDomain, LogFormat};
@@ -102,6 +106,17 @@ pub(super) const KEYS: &[Key] = &[
         default: "3600",
         doc: "Seconds for which an Identity token is valid.",
         set: |c, text| put(&mut c.token_lifetime, value::seconds(text, 60, 7 * 86400)),
+    },
+    Key {
+        name: "policy_file",
+        default: "",
+        doc: "Who may do what in Block Storage: a file in the form of the real service's policy.yaml.\n\
+              Default: the real service's own rules.",
+        set: |c, text| {
+            let rules = value::path(text)
+                .and_then(|path| Rules::load(&path).map_err(|error| error.to_string()));
+            put(&mut c.policy, rules.map(Arc::new))
+        },
     },
     Key {
         name: "mount",

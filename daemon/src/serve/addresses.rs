@@ -23,6 +23,7 @@ pub(super) fn api_config(
     let (nbd_host, nbd_port) = nbd_address(config, nbd);
     let mut services = api::server::Config::new(&public_url, &nbd_host, nbd_port);
     services.pool_wide_dedup = config.dedup_domain == DedupDomain::Pool;
+    services.policy.clone_from(&config.policy);
     services.region.clone_from(&config.region);
     services.token_lifetime_s = config.token_lifetime.as_secs();
     if config.http.classic_ports {

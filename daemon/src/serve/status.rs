@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use api::auth;
 use api::fault::Fault;
+use api::policy::Rule;
 use api::server::Services;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -60,7 +61,7 @@ async fn metrics_for_admins(
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
     let caller = auth::authenticate(&status.services, &headers).await?;
-    caller.check_admin("metrics:get")?;
+    caller.check_own(Rule::MetricsGet)?;
     metrics(State(status)).await
 }
 
