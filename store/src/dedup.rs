@@ -1,9 +1,11 @@
 //! Finding a chunk that is stored already, with a sample of the fingerprints in memory.
 //!
-//! One fingerprint in 32 is a hook: it remembers the newest container that has such a chunk. A chunk
-//! whose hook is known brings its container's whole list into memory, and with it the neighbours that
-//! were written at the same time; equal data mostly comes in such runs. A match is always made against
-//! the 16-byte list, never against a hook alone.
+//! One fingerprint in 32 is a hook, and so is the first of every container: it remembers the newest
+//! container that has such a chunk. A chunk whose hook is known brings its container's whole list into
+//! memory, and with it the neighbours that were written at the same time; equal data mostly comes in
+//! such runs. Without the first ones a copy would miss what comes before each container's first hook,
+//! and the chunks stored again for it would have no hook at all, so that every further copy missed
+//! them too. A match is always made against the 16-byte list, never against a hook alone.
 //!
 //! The index is advisory. Hooks may be missing, dropped or stale: that costs space, never data. It
 //! grows to its share of memory and then drops, among the hooks that a new one competes with, the one
@@ -20,7 +22,7 @@ use crate::addr::{Address, ContainerId};
 use crate::chunk::Fingerprint;
 use crate::error::Result;
 
-/// One fingerprint in this many is a hook: keeps 98 % of the saving of a whole index.
+/// One fingerprint in this many is a hook wherever it stands in its container.
 const SAMPLING: u64 = 32;
 
 /// The index.
@@ -29,8 +31,9 @@ pub(crate) struct Dedup {
     recent: Recent,
 }
 
-fn is_hook(fingerprint: Fingerprint) -> bool {
-    fingerprint.low().is_multiple_of(SAMPLING) && fingerprint != Fingerprint::NONE
+fn is_hook(slot: usize, fingerprint: Fingerprint) -> bool {
+    let sampled = slot == 0 || fingerprint.low().is_multiple_of(SAMPLING);
+    sampled && fingerprint != Fingerprint::NONE
 }
 
 impl Dedup {
@@ -49,17 +52,17 @@ impl Dedup {
         fingerprint: Fingerprint,
         load: impl FnMut(ContainerId) -> Result<Option<Arc<[Fingerprint]>>>,
     ) -> Option<Address> {
-        self.recent.find(fingerprint).or_else(|| {
-            is_hook(fingerprint)
-                .then(|| self.follow_hooks(fingerprint, load))
-                .flatten()
-        })
+        // Any chunk may be the first of a container, so each is looked up among the hooks.
+        let found = self.recent.find(fingerprint);
+        found.or_else(|| self.follow_hooks(fingerprint, load))
     }
 
     /// Remembers a container and its list, in slot order.
     pub(crate) fn insert_container(&mut self, id: ContainerId, list: &[Fingerprint]) {
-        for fingerprint in list.iter().copied().filter(|name| is_hook(*name)) {
-            self.hooks.insert(fingerprint, id);
+        for (slot, fingerprint) in list.iter().copied().enumerate() {
+            if is_hook(slot, fingerprint) {
+                self.hooks.insert(fingerprint, id);
+            }
         }
         self.recent.insert(id, list.into());
     }

@@ -41,7 +41,11 @@ fn images(images: u64, files: u64) -> Vec<Fingerprint> {
 
 /// Packs the stream; gives the number of chunks stored.
 fn pack(dedup: &mut Dedup, stream: &[Fingerprint]) -> usize {
-    let mut lists = Lists::new();
+    pack_more(dedup, &mut Lists::new(), stream)
+}
+
+/// Packs the stream into further containers, the last of which is not filled.
+fn pack_more(dedup: &mut Dedup, lists: &mut Lists, stream: &[Fingerprint]) -> usize {
     let mut open: Vec<Fingerprint> = Vec::new();
     let mut in_open = HashSet::new();
     let mut stored = 0;
@@ -59,14 +63,21 @@ fn pack(dedup: &mut Dedup, stream: &[Fingerprint]) -> usize {
         open.push(*fingerprint);
         in_open.insert(fingerprint.0);
         if open.len() == 1024 {
-            let id = ContainerId(lists.len() as u64 + 1);
-            dedup.insert_container(id, &open);
-            lists.insert(id.0, open.as_slice().into());
-            open.clear();
+            close(dedup, lists, &mut open);
             in_open.clear();
         }
     }
+    if !open.is_empty() {
+        close(dedup, lists, &mut open);
+    }
     stored
+}
+
+fn close(dedup: &mut Dedup, lists: &mut Lists, open: &mut Vec<Fingerprint>) {
+    let id = ContainerId(lists.len() as u64 + 1);
+    dedup.insert_container(id, open);
+    lists.insert(id.0, open.as_slice().into());
+    open.clear();
 }
 
 #[test]
@@ -77,6 +88,25 @@ fn sampling_keeps_nearly_all_of_the_saving() {
     let mut dedup = Dedup::new(16 << 20);
     let sampled = stream.len() - pack(&mut dedup, &stream);
     assert!(sampled * 100 >= whole * 90, "{sampled} of {whole}");
+}
+
+#[test]
+fn further_copies_cost_nothing() {
+    // Far more containers than lists are kept, so that each copy meets every container anew.
+    let stream: Vec<_> = (0..160_000).map(name).collect();
+    let (mut dedup, mut lists) = (Dedup::new(16 << 20), Lists::new());
+    assert_eq!(
+        pack_more(&mut dedup, &mut lists, &stream),
+        stream.len(),
+        "the first"
+    );
+    for copy in ["the second", "the third"] {
+        let stored = pack_more(&mut dedup, &mut lists, &stream);
+        assert!(
+            stored * 1000 < stream.len(),
+            "{copy} copy stored {stored} chunks"
+        );
+    }
 }
 
 #[test]
@@ -91,7 +121,10 @@ fn too_little_memory_costs_space_only() {
 #[test]
 fn gone_containers_are_not_offered() {
     let mut dedup = Dedup::new(1 << 20);
-    let hook = (0..).map(name).find(|name| super::is_hook(*name)).unwrap();
+    let hook = (0..)
+        .map(name)
+        .find(|name| super::is_hook(1, *name))
+        .unwrap();
     dedup.insert_container(ContainerId(9), &[hook]);
     assert_eq!(
         dedup.lookup(hook, |_| Ok(None)).map(|at| at.container().0),
