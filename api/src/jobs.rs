@@ -11,9 +11,10 @@
 //!
 //! [`Handler::run`] may therefore run more than once and must be idempotent. Jobs of one object run
 //! one after another in the order they were queued; others run side by side on a bounded pool of
-//! plain threads. A job may also read a second object, as a clone does its source: jobs of that
-//! object which are older run before it and those which are younger after it, so that a source
-//! deleted meanwhile goes when its clones are there.
+//! plain threads. A job may also read other objects, as a clone does its source: jobs of these
+//! which are older run before it and those which are younger after it, so that a source deleted
+//! meanwhile goes when its clones are there. And it may own more than one, as the snapshot of a
+//! group does its snapshots.
 
 mod record;
 mod runner;

@@ -1,6 +1,6 @@
 //! The job as stored.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -45,9 +45,12 @@ pub struct Job {
     pub kind: String,
     /// Id of the object; jobs of one object run in order.
     pub object: String,
-    /// Id of an object that the work reads: it must neither change nor go before the work is done.
+    /// Ids of further objects that the work changes, as if it were a job of each.
     #[serde(default)]
-    pub reads: Option<String>,
+    pub owns: Vec<String>,
+    /// Ids of objects that the work reads: they must neither change nor go before it is done.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub reads: Vec<String>,
     /// Project of the object, if it has one.
     pub project: Option<String>,
     /// The request that queued it, if one did.
@@ -74,7 +77,8 @@ impl Job {
             id: Uuid::new_v4(),
             kind: kind.to_owned(),
             object: object.to_owned(),
-            reads: None,
+            owns: Vec::new(),
+            reads: Vec::new(),
             project: project.map(str::to_owned),
             request_id: None,
             args,
@@ -89,9 +93,35 @@ impl Job {
     /// The same job, which reads another object.
     #[must_use]
     pub fn reading(mut self, object: Uuid) -> Self {
-        self.reads = Some(object.to_string());
+        self.reads.push(object.to_string());
         self
     }
+
+    /// The same job, which changes another object too.
+    #[must_use]
+    pub fn owning(mut self, object: Uuid) -> Self {
+        self.owns.push(object.to_string());
+        self
+    }
+
+    /// All objects that nobody else may touch while the job runs.
+    pub(super) fn owned(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.object).chain(&self.owns)
+    }
+}
+
+/// Jobs once read one object at most, and said `null` for none.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Many(Vec<String>),
+        One(Option<String>),
+    }
+    Ok(match Stored::deserialize(deserializer)? {
+        Stored::Many(many) => many,
+        Stored::One(one) => one.into_iter().collect(),
+    })
 }
 
 impl Record for Job {
@@ -115,5 +145,29 @@ impl Record for Job {
             (BY_CREATED, Key::new().number_desc(self.created_us)),
             (OF_OBJECT, of_object.number(self.created_us)),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Job;
+
+    #[test]
+    fn jobs_that_read_one_object_or_none_are_still_understood() {
+        let job = Job::new("volume.create", "a", None, json!(null), 1);
+        for (stored, reads) in [
+            (json!(null), Vec::new()),
+            (json!("b"), vec!["b"]),
+            (json!(["b", "c"]), vec!["b", "c"]),
+        ] {
+            let mut value = json!(job);
+            value["reads"] = stored;
+            value.as_object_mut().unwrap().remove("owns");
+            let read: Job = serde_json::from_value(value).unwrap();
+            assert_eq!(read.reads, reads);
+            assert!(read.owns.is_empty());
+        }
     }
 }

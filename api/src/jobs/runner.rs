@@ -32,28 +32,28 @@ struct Objects {
 impl Objects {
     /// Whether a job may run beside these: readers of one object may, and nothing else that shares.
     fn admit(&self, job: &Job) -> bool {
-        let owned = |object: &String| self.own.contains(object);
-        !owned(&job.object)
-            && !self.read.contains_key(&job.object)
-            && !job.reads.as_ref().is_some_and(owned)
+        let free = |object: &String| !self.own.contains(object) && !self.read.contains_key(object);
+        job.owned().all(free) && !job.reads.iter().any(|object| self.own.contains(object))
     }
 
     fn add(&mut self, job: &Job) {
-        self.own.insert(job.object.clone());
-        if let Some(object) = &job.reads {
+        self.own.extend(job.owned().cloned());
+        for object in &job.reads {
             *self.read.entry(object.clone()).or_default() += 1;
         }
     }
 
     /// Takes out a job that was admitted and added.
     fn remove(&mut self, job: &Job) {
-        self.own.remove(&job.object);
-        if let Some(object) = &job.reads
-            && let Some(readers) = self.read.get_mut(object)
-        {
-            *readers -= 1;
-            if *readers == 0 {
-                self.read.remove(object);
+        for object in job.owned() {
+            self.own.remove(object);
+        }
+        for object in &job.reads {
+            if let Some(readers) = self.read.get_mut(object) {
+                *readers -= 1;
+                if *readers == 0 {
+                    self.read.remove(object);
+                }
             }
         }
     }
@@ -277,4 +277,35 @@ fn announce(services: &Services, job: &Job, result: &Result<(), JobError>) {
     };
     let kind = format!("{}.{suffix}", job.kind);
     services.event(&kind, job.project.as_deref(), &job.object, message);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use uuid::Uuid;
+
+    use super::{Job, Objects};
+
+    #[test]
+    fn what_a_job_owns_besides_its_object_is_claimed_like_it() {
+        let (group, volume, snapshot) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+        let of = |object: Uuid| Job::new("test", &object.to_string(), None, Value::Null, 1);
+        let cut = of(group).owning(snapshot).reading(volume);
+        let mut claimed = Objects::default();
+        claimed.add(&cut);
+        let other = Uuid::new_v4();
+        for (job, free) in [
+            (of(group), false),
+            (of(snapshot), false),
+            (of(volume), false),
+            (of(other).owning(volume), false),
+            (of(other).reading(snapshot), false),
+            (of(other).reading(volume), true),
+            (of(other), true),
+        ] {
+            assert_eq!(claimed.admit(&job), free, "{job:?}");
+        }
+        claimed.remove(&cut);
+        assert!(claimed.admit(&cut) && claimed.own.is_empty() && claimed.read.is_empty());
+    }
 }
