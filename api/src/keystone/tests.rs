@@ -146,6 +146,39 @@ async fn a_token_lives_and_ends() {
 }
 
 #[tokio::test]
+async fn only_services_may_ask_about_expired_tokens_and_not_for_ever() {
+    let cloud = Cloud::new();
+    let demo = cloud.admin().await;
+    for (name, role) in [("glance", "service"), ("mary", "member")] {
+        demo_user(&cloud, &demo, name, role).await;
+    }
+    let subject = cloud.token("mary", "pw", "demo").await;
+    let ask = async |user: &str, password: &str, project: &str, query: &str| {
+        let token = cloud.token(user, password, project).await;
+        let headers = [("X-Auth-Token", &*token), ("X-Subject-Token", &*subject)];
+        let path = format!("{TOKENS}{query}");
+        cloud.send("GET", &path, &headers, Value::Null).await.status
+    };
+    cloud.advance_s(3601);
+    let allowed = "?allow_expired=1";
+    assert_eq!(ask("glance", "pw", "demo", allowed).await, StatusCode::OK);
+    for query in ["", "?allow_expired=0"] {
+        let status = ask("glance", "pw", "demo", query).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+    }
+    let status = ask("admin", PASSWORD, "admin", allowed).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    // It opens nothing itself, and its grace ends.
+    let own = cloud.call(&subject, "GET", TOKENS, Value::Null).await;
+    assert_401(&own);
+    cloud.advance_s(172_800 - 10);
+    assert_eq!(ask("glance", "pw", "demo", allowed).await, StatusCode::OK);
+    cloud.advance_s(10);
+    let status = ask("glance", "pw", "demo", allowed).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_token_expires_and_an_exchanged_one_with_it() {
     let cloud = Cloud::new();
     let first = cloud.login("admin", PASSWORD, json!("unscoped")).await;

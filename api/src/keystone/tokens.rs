@@ -11,9 +11,12 @@ use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::fault::Fault;
 use crate::server::Services;
 
+/// How long services may still ask about a token after it has expired: what began with it may take
+/// that long. The real service's default.
+pub(super) const GRACE_US: u64 = 172_800 * 1_000_000;
 /// Longest text looked at as a token.
 const TOKEN_BYTES_MAX: usize = 255;
-/// Expired tokens removed at most with each that is issued; more than one, so that they run out.
+/// Tokens beyond their grace removed at most with each that is issued; more than one, so that they run out.
 const PURGE_STEP: usize = 8;
 /// Most roles followed from a user's grants on a target; the built-in chain has four.
 const ROLES_MAX: usize = 64;
@@ -95,8 +98,18 @@ pub(super) fn find(
     key: &TokenKey,
     now_us: u64,
 ) -> catalogue::Result<Option<Resolved>> {
+    find_within(view, key, now_us, 0)
+}
+
+/// As [`find`], of a token that may have expired so many microseconds ago.
+pub(super) fn find_within(
+    view: &impl View,
+    key: &TokenKey,
+    now_us: u64,
+    grace_us: u64,
+) -> catalogue::Result<Option<Resolved>> {
     match view.get::<Token>(key.as_str())? {
-        Some(token) if token.expires_us > now_us => resolve(view, token),
+        Some(token) if token.expires_us.saturating_add(grace_us) > now_us => resolve(view, token),
         Some(_) | None => Ok(None),
     }
 }
@@ -187,7 +200,7 @@ pub(super) fn store(services: &Services, token: &Token) -> Result<(), Fault> {
 fn purge(writer: &Writer, now_us: u64) -> catalogue::Result<()> {
     let oldest = Query::by(BY_EXPIRY, Key::new()).limit(PURGE_STEP);
     for token in writer.list::<Token>(&oldest)? {
-        if token.expires_us <= now_us {
+        if token.expires_us.saturating_add(GRACE_US) <= now_us {
             writer.delete::<Token>(&token.id)?;
         }
     }
