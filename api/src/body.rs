@@ -21,7 +21,8 @@ pub async fn read(request: Request) -> Result<Bytes, Fault> {
     match limited.collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            Err(Fault::new(FaultKind::TooLarge, "Request is too large."))
+            let message = "Request is too large. Larger than max_request_body_size (%s).";
+            Err(Fault::new(FaultKind::TooLarge, message))
         }
         Err(_) => Err(Fault::malformed()),
     }

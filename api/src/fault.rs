@@ -219,6 +219,7 @@ impl IntoResponse for Fault {
         let status = self.kind.status();
         let mut response = match self.kind {
             FaultKind::PreconditionFailed => status.into_response(),
+            FaultKind::TooLarge => outside(status, "Request Entity Too Large", &self.message),
             FaultKind::Unauthorized => (status, Json(self.identity_body())).into_response(),
             _ => (status, Json(self.volume_body())).into_response(),
         };
@@ -294,18 +295,25 @@ impl From<store::Error> for Fault {
     }
 }
 
-/// Marks an answer to a path or method that no route has: it carries no version header.
+/// Marks an answer from outside of the API proper, such as to a path or method that no route has: it
+/// carries no version header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NotRouted;
 
 /// What a path or method without a route gets in Block Storage: 404, not in the fault form.
 pub(crate) async fn not_routed() -> Response {
+    let message = "The resource could not be found.";
+    outside(StatusCode::NOT_FOUND, "Not Found", message)
+}
+
+/// What the real service's framework answers before a request reaches the API.
+fn outside(status: StatusCode, title: &str, message: &str) -> Response {
     let body = json!({
-        "code": "404 Not Found",
-        "message": "The resource could not be found.<br /><br />\n\n\n",
-        "title": "Not Found",
+        "code": format!("{} {title}", status.as_u16()),
+        "message": format!("{message}<br /><br />\n\n\n"),
+        "title": title,
     });
-    let mut response = (StatusCode::NOT_FOUND, Json(body)).into_response();
+    let mut response = (status, Json(body)).into_response();
     response.extensions_mut().insert(NotRouted);
     response
 }

@@ -28,6 +28,7 @@ use crate::native::TreeVersion;
 use crate::{cinder, keystone, native};
 
 pub use config::Config;
+pub(crate) use router::HTML;
 pub use router::{UrlProject, identity_root, router, volume_root};
 
 /// Calls that may block at the same time; more wait their turn. Twice the usual number of cores:

@@ -40,6 +40,7 @@ pub(super) fn reserve(
         connector: None,
         export: None,
         mountpoint: None,
+        by_action: false,
         created_us: services.now_us(),
         attached_us: None,
     };

@@ -29,6 +29,11 @@ pub(super) fn routes() -> Router<Services> {
     Router::new()
         .route("/attachments", get(index).post(create))
         .route("/attachments/detail", get(detail))
+        // The real service knows the path and no method for it.
+        .route(
+            "/attachments/summary",
+            get(async || Fault::version_not_found()),
+        )
         .route("/attachments/{id}", get(show).put(update).delete(remove))
         .route("/attachments/{id}/action", post(action))
 }
@@ -229,32 +234,49 @@ async fn create(
     let wanted = Wanted::parse(&body, version)?;
     services
         .blocking(move |services| {
-            let attachment = services
+            let (before, attachment) = services
                 .catalogue()
                 .write(|writer| add(services, writer, &caller, wanted))?;
             announce(services, "attachment.created", &attachment);
-            Ok(Json(json!({"attachment": full(services, &attachment)})))
+            Ok(Json(
+                json!({"attachment": connected(services, &attachment, &before)}),
+            ))
         })
         .await
 }
 
+/// Adds the attachment; returned as it was before it got its connector, and as it is.
 fn add(
     services: &Services,
     writer: &Writer,
     caller: &Caller,
     wanted: Wanted,
-) -> Result<Attachment, Fault> {
+) -> Result<(Attachment, Attachment), Fault> {
     let volume = volumes::find(writer, caller, &wanted.volume_id)?;
     caller.check(Rule::VolumeAttachmentCreate, &volume)?;
+    if volume.status.contains("error") {
+        return Err(Fault::bad_request(format!(
+            "Invalid volume: Volume attachments can not be created if the volume is in an error state. The Volume {} currently has a status of: {} ",
+            volume.id, volume.status
+        )));
+    }
     check_attachable(writer, &volume, wanted.instance_id)?;
     let mut attachment = reserve(services, writer, &volume, wanted.instance_id)?;
     attachment.mode = wanted.mode;
+    let before = attachment.clone();
     if let Some(connector) = wanted.connector {
         connect(&mut attachment, &volume, connector)?;
     }
     writer.put(&attachment)?;
     refresh(services, writer, volume)?;
-    Ok(attachment)
+    Ok((before, attachment))
+}
+
+/// The form of an attachment whose connector has just come: with the connection, else as before.
+fn connected(services: &Services, attachment: &Attachment, before: &Attachment) -> Value {
+    let mut view = full(services, before);
+    view["connection_info"] = full(services, attachment)["connection_info"].take();
+    view
 }
 
 fn check_attachable(
@@ -285,21 +307,30 @@ async fn update(
     let map = validate::wrapped(&body, "attachment")?.clone();
     services
         .blocking(move |services| {
-            let attachment = services.catalogue().write(|writer| {
+            let (before, attachment) = services.catalogue().write(|writer| {
                 let mut attachment = find(writer, &caller, &id)?;
                 caller.check(Rule::VolumeAttachmentUpdate, &attachment.project_id)?;
+                if let Some(Value::Object(empty)) = map.get("connector")
+                    && empty.is_empty()
+                {
+                    let reason = "{} should be non-empty";
+                    return Err(validate::invalid("connector", &map["connector"], reason));
+                }
                 let Some(connector) = connector_of(&map)? else {
                     let whole = Value::Object(map.clone());
                     let reason = "'connector' is a required property";
                     return Err(validate::invalid("attachment", &whole, reason));
                 };
                 let volume = volumes::find(writer, &caller, &attachment.volume_id.to_string())?;
+                let before = attachment.clone();
                 connect(&mut attachment, &volume, connector)?;
                 writer.put(&attachment)?;
                 refresh(services, writer, volume)?;
-                Ok::<_, Fault>(attachment)
+                Ok::<_, Fault>((before, attachment))
             })?;
-            Ok(Json(json!({"attachment": full(services, &attachment)})))
+            Ok(Json(
+                json!({"attachment": connected(services, &attachment, &before)}),
+            ))
         })
         .await
 }

@@ -84,6 +84,7 @@ mod tests {
             connector: None,
             export: None,
             mountpoint: None,
+            by_action: false,
             created_us: 1,
             attached_us: None,
         }

@@ -384,6 +384,7 @@ mod tests {
             connector: None,
             export: Some("the name of an export".to_owned()),
             mountpoint: None,
+            by_action: false,
             created_us: 1,
             attached_us: None,
         }

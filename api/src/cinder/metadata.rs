@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, State};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::records::{Object, Snapshot, Volume};
@@ -16,7 +16,7 @@ use crate::catalogue::View;
 use crate::fault::{Fault, FaultKind};
 use crate::microversion::Microversion;
 use crate::policy::Rule;
-use crate::server::Services;
+use crate::server::{HTML, Services};
 
 type Pairs = BTreeMap<String, String>;
 
@@ -169,6 +169,8 @@ async fn index<T: Tagged>(
     if has_etag::<T>(version) {
         let value = format!("\"{}\"", etag(&pairs)).parse();
         headers.insert(header::ETAG, value.map_err(Fault::internal)?);
+        // Where the real service adds the tag it forgets the type.
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(HTML));
     }
     Ok((headers, Json(json!({"metadata": pairs}))))
 }

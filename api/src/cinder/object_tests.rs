@@ -254,3 +254,122 @@ async fn a_marker_is_an_object_that_the_caller_sees() {
     let query = format!("sort=created_at:asc&marker={}", ids[1]);
     assert_eq!(names(query).await, [&*ids[2]]);
 }
+
+#[tokio::test]
+async fn a_connector_is_answered_with_the_connection_and_changes_the_rest_later() {
+    let site = Site::new().await;
+    let volume = site.make("volume", json!({"size": 1})).await;
+    site.run_jobs();
+    let made = site
+        .post(
+            "/attachments",
+            json!({"attachment": {"volume_uuid": volume}}),
+        )
+        .await;
+    let path = format!("/attachments/{}", id_of(&made));
+    let empty = json!({"attachment": {"connector": {}}});
+    let refused = site.call("PUT", &path, empty).await;
+    assert!(message(&refused).ends_with("Value: {}. {} should be non-empty"));
+    let connector = json!({"attachment": {"connector": {"host": "h", "mode": "ro"}}});
+    let updated = site.call("PUT", &path, connector).await;
+    let answer = &updated.body["attachment"];
+    assert_eq!(answer["connection_info"]["access_mode"], "ro");
+    assert_eq!(
+        (&answer["status"], &answer["attach_mode"]),
+        (&json!("reserved"), &json!("null"))
+    );
+    let shown = site.get(&path).await.body["attachment"].clone();
+    assert_eq!(
+        (&shown["status"], &shown["attach_mode"]),
+        (&json!("attaching"), &json!("ro"))
+    );
+    site.post(&format!("{path}/action"), json!({"os-complete": {}}))
+        .await;
+    // Only the old calls tell the mode in the volume's metadata.
+    let shown = site.shown("volume", &volume).await;
+    assert_eq!(
+        (&shown["status"], &shown["metadata"]),
+        (&json!("in-use"), &json!({}))
+    );
+    let again = json!({"os-attach": {"instance_uuid": Uuid::new_v4()}});
+    let again = site.post(&format!("/volumes/{volume}/action"), again).await;
+    assert!(message(&again).contains("already attached"));
+}
+
+#[tokio::test]
+async fn volumes_in_error_are_not_attached() {
+    let site = Site::new().await;
+    let volume = site.make("volume", json!({"size": 1})).await;
+    site.run_jobs();
+    let reset = json!({"os-reset_status": {"status": "error_extending"}});
+    site.post(&format!("/volumes/{volume}/action"), reset).await;
+    let body = json!({"attachment": {"volume_uuid": volume}});
+    let refused = site.post("/attachments", body).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(message(&refused).contains("currently has a status of: error_extending"));
+}
+
+#[tokio::test]
+async fn bodies_are_refused_in_the_words_of_the_schemas() {
+    let site = Site::new().await;
+    let hints = |hints: Value| json!({"volume": {"size": 1}, "OS-SCH-HNT:scheduler_hints": hints});
+    let id = Uuid::new_v4();
+    for (body, words) in [
+        (
+            hints(json!({"same_host": "x"})),
+            "field/attribute same_host. Value: x. 'x' is not valid",
+        ),
+        (
+            hints(json!({"different_host": [id, id]})),
+            "field/attribute different_host",
+        ),
+        (hints(json!("x")), "'x' is not of type 'object', 'null'"),
+        (
+            hints(json!({"query": 1})),
+            "1 is not of type 'string', 'object'",
+        ),
+        (
+            json!({"volume": {"size": 1, "multiattach": "perhaps"}}),
+            "'perhaps' is not valid under",
+        ),
+        (json!([1]), "[1] is not of type 'object'"),
+        // The client's keys come back in the client's order.
+        (
+            json!({"volume": {"size": 1, "user_id": "x", "colour": "y"}}),
+            "Value: {'size': 1, 'user_id': 'x', 'colour': 'y'}. Additional properties are not \
+             allowed ('colour', 'user_id' were unexpected)",
+        ),
+    ] {
+        let refused = site.post("/volumes", body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        assert!(message(&refused).contains(words), "{}", message(&refused));
+    }
+    let fine = hints(json!({"same_host": [id], "local_to_instance": null, "other": 1}));
+    assert_eq!(
+        site.post("/volumes", fine).await.status,
+        StatusCode::ACCEPTED
+    );
+}
+
+#[tokio::test]
+async fn answers_from_outside_of_the_api_have_its_frameworks_form() {
+    let site = Site::new().await;
+    let options = site.cloud.send("OPTIONS", "/volume/v3/", &[], Value::Null);
+    let options = options.await;
+    assert_eq!(options.status, StatusCode::OK);
+    assert!(!options.header("x-openstack-request-id").is_empty());
+    let posted = site.cloud.send("POST", "/volume/", &[], json!({})).await;
+    assert_eq!(posted.status, StatusCode::BAD_REQUEST);
+    assert_eq!(posted.header("allow"), "");
+    let large = "x".repeat(crate::body::BODY_BYTES_MAX);
+    let large = site
+        .post("/volumes", json!({"volume": {"description": large}}))
+        .await;
+    assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(large.body["code"], "413 Request Entity Too Large");
+    assert_eq!(large.header("x-compute-request-id"), "");
+    let volume = site.make("volume", json!({"size": 1})).await;
+    let metadata = site.get(&format!("/volumes/{volume}/metadata")).await;
+    assert!(metadata.header("content-type").starts_with("text/html"));
+    assert_eq!(metadata.body, json!({"metadata": {}}));
+}

@@ -267,6 +267,9 @@ pub struct Attachment {
     pub export: Option<String>,
     /// Mount point told by the old calls.
     pub mountpoint: Option<String>,
+    /// Whether it was made by the old calls, whose mode the volume's metadata show.
+    #[serde(default)]
+    pub by_action: bool,
     /// Microseconds since 1970.
     pub created_us: u64,
     /// Microseconds since 1970.

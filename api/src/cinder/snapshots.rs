@@ -243,8 +243,8 @@ impl Wanted {
         }
         Ok(Self {
             volume_id,
-            name: validate::text(map, "name")?,
-            description: validate::text(map, "description")?,
+            name: validate::short_text(map, "name")?,
+            description: validate::short_text(map, "description")?,
             metadata: validate::metadata(map, "metadata")?.unwrap_or_default(),
             force: force.unwrap_or(false) || version.has(66),
         })

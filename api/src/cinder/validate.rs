@@ -61,8 +61,13 @@ pub(super) fn invalid(name: &str, value: &Value, reason: &str) -> Fault {
 /// The object under the one key that a body must have.
 pub(super) fn wrapped<'a>(body: &'a Value, key: &str) -> Result<&'a Map<String, Value>, Fault> {
     let missing = || Fault::bad_request(format!("'{key}' is a required property"));
-    let Value::Object(body) = body else {
-        return Err(Fault::bad_request("Malformed request body"));
+    let body = match body {
+        Value::Object(body) => body,
+        Value::Null => return Err(Fault::bad_request("Malformed request body")),
+        other => {
+            let reason = format!("{} is not of type 'object'", repr(other));
+            return Err(Fault::bad_request(reason));
+        }
     };
     let value = body.get(key).ok_or_else(missing)?;
     value.as_object().ok_or_else(|| {
@@ -141,12 +146,58 @@ pub(super) fn id(map: &Map<String, Value>, key: &str) -> Result<Option<Uuid>, Fa
     };
     match value.as_str().map(Uuid::parse_str) {
         Some(Ok(id)) => Ok(Some(id)),
-        Some(Err(_)) | None => {
-            let reason = format!(
-                "{} is not valid under any of the given schemas",
-                repr(value)
-            );
-            Err(invalid(key, value, &reason))
+        Some(Err(_)) | None => Err(no_schema(key, value)),
+    }
+}
+
+fn no_schema(key: &str, value: &Value) -> Fault {
+    let reason = format!(
+        "{} is not valid under any of the given schemas",
+        repr(value)
+    );
+    invalid(key, value, &reason)
+}
+
+/// Hints where a volume should be: there is one place, so they change nothing, but they must be of
+/// the right form.
+pub(super) fn scheduler_hints(body: &Value) -> Result<(), Fault> {
+    const KEY: &str = "OS-SCH-HNT:scheduler_hints";
+    let hints = match body.get(KEY) {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Object(hints)) => hints,
+        Some(other) => {
+            let reason = format!("{} is not of type 'object', 'null'", repr(other));
+            return Err(invalid(KEY, other, &reason));
+        }
+    };
+    id(hints, "local_to_instance")?;
+    for key in ["different_host", "same_host"] {
+        match hints.get(key) {
+            Some(value) if !is_ids(value) => return Err(no_schema(key, value)),
+            Some(_) | None => (),
+        }
+    }
+    match hints.get("query") {
+        None | Some(Value::String(_) | Value::Object(_)) => Ok(()),
+        Some(other) => {
+            let reason = format!("{} is not of type 'string', 'object'", repr(other));
+            Err(invalid("query", other, &reason))
+        }
+    }
+}
+
+/// Whether a value is a UUID or a list of different ones.
+fn is_ids(value: &Value) -> bool {
+    let is_id = |value: &Value| {
+        value
+            .as_str()
+            .is_some_and(|text| Uuid::parse_str(text).is_ok())
+    };
+    match value.as_array() {
+        None => is_id(value),
+        Some(items) => {
+            let different = |(at, item)| !items[..at].contains(item);
+            items.iter().all(is_id) && items.iter().enumerate().all(different)
         }
     }
 }
@@ -203,6 +254,22 @@ pub(super) fn flag(map: &Map<String, Value>, key: &str) -> Result<Option<bool>, 
             let reason = format!("{} is not one of [True, {yes}, False, {no}]", repr(other));
             Err(invalid(key, other, &reason))
         }
+    }
+}
+
+/// As [`flag`], where the schema also takes null and so says less of what it refuses.
+pub(super) fn flag_or_null(map: &Map<String, Value>, key: &str) -> Result<Option<bool>, Fault> {
+    let refused = |_| no_schema(key, map.get(key).unwrap_or(&Value::Null));
+    flag(map, key).map_err(refused)
+}
+
+/// A name of at most 255 characters or null, as the schema of snapshots words it.
+pub(super) fn short_text(map: &Map<String, Value>, key: &str) -> Result<Option<String>, Fault> {
+    match map.get(key) {
+        Some(Value::String(text)) if text.trim().chars().count() > TEXT_MAX => {
+            Err(invalid(key, &map[key], &format!("'{text}' is too long")))
+        }
+        _ => text(map, key),
     }
 }
 

@@ -307,6 +307,11 @@ impl Context<'_> {
         let mode = attaching::mode_of(map)?
             .or(reserved)
             .unwrap_or_else(|| "rw".to_owned());
+        if volume.status == "in-use" && !volume.multiattach {
+            return Err(Fault::bad_request(
+                "Invalid volume: volume is already attached and multiple attachments are not enabled",
+            ));
+        }
         if !["available", "attaching", "reserved"].contains(&volume.status.as_str()) {
             self.require(&volume, "available")?;
         }
@@ -326,6 +331,7 @@ impl Context<'_> {
         attachment.instance_id = instance.or(attachment.instance_id);
         attachment.mountpoint = validate::text(map, "mountpoint")?;
         attachment.mode = Some(mode);
+        attachment.by_action = true;
         attachment.status = "attached".to_owned();
         attachment.attached_us = Some(self.services.now_us());
         self.writer.put(&attachment)?;

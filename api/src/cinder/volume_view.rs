@@ -135,7 +135,7 @@ impl Viewer<'_> {
         let attached = loaded
             .attachments
             .iter()
-            .find(|one| one.status == "attached");
+            .find(|one| one.status == "attached" && one.by_action);
         if let Some(mode) = attached.and_then(|one| one.mode.clone()) {
             metadata.insert("attached_mode".to_owned(), mode);
         }

@@ -76,6 +76,7 @@ struct Wanted {
 impl Wanted {
     fn parse(body: &Value, version: Microversion, zone: &str) -> Result<Self, Fault> {
         let map = validate::wrapped(body, "volume")?;
+        validate::scheduler_hints(body)?;
         if version.has(53) {
             validate::only("volume", map, &CREATE_KEYS)?;
         }
@@ -104,7 +105,7 @@ impl Wanted {
 
 /// What can be asked for and cannot be given.
 fn check_rest(map: &Map<String, Value>, zone: &str) -> Result<(), Fault> {
-    if validate::flag(map, "multiattach")? == Some(true) {
+    if validate::flag_or_null(map, "multiattach")? == Some(true) {
         return Err(Fault::bad_request(
             "multiattach parameter has been removed. The default behavior is to use multiattach enabled volume types. Contact your administrator to create a multiattach enabled volume type and use it to create multiattach volumes.",
         ));

@@ -107,7 +107,8 @@ fn entry(
     let mut links =
         json!({"assignment": format!("{base}/v3/{path}/users/{user_id}/roles/{granted}")});
     if let Some(prior) = prior {
-        links["prior_role"] = json!(format!("{base}/v3/prior_role/{prior}/implies/{role_id}"));
+        // In the real service's order: the implied role comes first.
+        links["prior_role"] = json!(format!("{base}/v3/prior_role/{role_id}/implies/{prior}"));
     }
     let mut role = json!({"id": role_id});
     let mut user = json!({"id": user_id});

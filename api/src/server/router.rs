@@ -88,7 +88,7 @@ pub fn volume_root(services: &Services) -> Router {
 /// The version list of Block Storage, and what no other route takes.
 fn versions_root(services: &Services) -> Router {
     Router::new()
-        .route("/", get(versions).fallback(malformed))
+        .route("/", any(root))
         .route_layer(from_fn_with_state(
             services.clone(),
             microversion::negotiate,
@@ -99,8 +99,12 @@ fn versions_root(services: &Services) -> Router {
         .with_state(services.clone())
 }
 
-async fn malformed() -> Fault {
-    Fault::malformed()
+/// The version list; other methods are malformed, not unknown.
+async fn root(method: Method, State(services): State<Services>) -> Response {
+    match method {
+        Method::GET | Method::HEAD => versions(&services),
+        _ => Fault::malformed().into_response(),
+    }
 }
 
 /// Everything below `/v3`; layers run from the last to the first.
@@ -262,8 +266,8 @@ fn v2_entry(base: &str) -> Value {
     })
 }
 
-async fn versions(State(services): State<Services>) -> Response {
-    let mut document = version_document(&services);
+fn versions(services: &Services) -> Response {
+    let mut document = version_document(services);
     if let Some(versions) = document["versions"].as_array_mut() {
         versions.push(v2_entry(&services.config().volume_base()));
     }
@@ -306,6 +310,10 @@ async fn volume_headers(
     request: Request,
     next: Next,
 ) -> Response {
+    if request.method() == Method::OPTIONS {
+        // Answered by the real service before it looks at anything else.
+        return StatusCode::OK.into_response();
+    }
     let deletes = request.method() == Method::DELETE;
     let mut response = next.run(request).await;
     let unauthenticated = response.extensions().get::<Unauthenticated>().is_some();
@@ -317,7 +325,12 @@ async fn volume_headers(
     let untyped = !response.headers().contains_key(header::CONTENT_TYPE);
     if untyped {
         // Answers without a body: the real service's own of deletions, its framework's else.
-        let text = if deletes { HTML } else { "application/json" };
+        let unmet = response.status() == StatusCode::PRECONDITION_FAILED;
+        let text = if deletes || unmet {
+            HTML
+        } else {
+            "application/json"
+        };
         let value = HeaderValue::from_static(text);
         response.headers_mut().insert(header::CONTENT_TYPE, value);
     }
@@ -329,7 +342,8 @@ async fn volume_headers(
     response
 }
 
-const HTML: &str = "text/html; charset=UTF-8";
+/// The type of answers that the real service gives none.
+pub(crate) const HTML: &str = "text/html; charset=UTF-8";
 
 fn is_html(response: &Response) -> bool {
     let value = response.headers().get(header::CONTENT_TYPE);
