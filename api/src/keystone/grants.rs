@@ -6,9 +6,10 @@ use axum::extract::{Path, State};
 use http::Uri;
 use serde::Deserialize;
 
-use super::records::{BY_USER, Grant, Role, Target};
+use super::calls::{Resource, find};
+use super::records::{BY_USER, Domain, Grant, Project, Role, Target, User};
 use super::resource::{Reply, list, no_content, require_admin, require_reader};
-use super::{domains, projects, roles, texts, users};
+use super::texts;
 use crate::auth::Caller;
 use crate::catalogue::{Key, Query, View};
 use crate::fault::Fault;
@@ -45,18 +46,18 @@ impl GrantPath {
     fn check(&self, view: &impl View) -> Result<Target, Fault> {
         let target = self.target();
         match &target {
-            Target::Project(id) => drop(projects::find(view, id)?),
-            Target::Domain(id) => drop(domains::find(view, id)?),
+            Target::Project(id) => drop(find::<Project>(view, id)?),
+            Target::Domain(id) => drop(find::<Domain>(view, id)?),
             Target::System => {}
         }
-        users::find(view, &self.user_id)?;
+        find::<User>(view, &self.user_id)?;
         Ok(target)
     }
 
     /// The grant itself; target, user and role must exist.
     fn grant(&self, view: &impl View) -> Result<Grant, Fault> {
         let target = self.check(view)?;
-        roles::find(view, &self.role_id)?;
+        find::<Role>(view, &self.role_id)?;
         Ok(Grant::new(target, &self.user_id, &self.role_id))
     }
 
@@ -146,9 +147,6 @@ pub(super) async fn index(
             })
         })
         .await?;
-    let items = found
-        .iter()
-        .map(|role| roles::view(&services, role))
-        .collect();
+    let items = found.iter().map(|role| role.view(&services)).collect();
     list(&services, "roles", &uri, items)
 }

@@ -8,6 +8,7 @@
 mod assignments;
 mod auth_request;
 mod bootstrap;
+mod calls;
 mod catalog;
 mod domains;
 mod endpoints;

@@ -5,132 +5,85 @@ use http::Uri;
 use serde_json::{Value, json};
 
 use super::bootstrap::new_id;
+use super::calls::{self, Changes, Resource, change, find};
 use super::domains::DESCRIPTION_MAX;
 use super::records::{Endpoint, Region};
-use super::resource::{Attributes, Reply, created, link, list, no_content, ok, require_admin};
+use super::resource::{Attributes, Reply, link};
 use super::texts;
 use crate::auth::Caller;
-use crate::body::IdentityBody;
-use crate::catalogue::{Query, View};
+use crate::catalogue::{Query, View, Writer};
 use crate::fault::{Fault, FaultKind};
+use crate::page::Params;
 use crate::server::Services;
 
 /// Longest id.
 const ID_MAX: usize = 255;
 
-fn view(services: &Services, region: &Region) -> Value {
-    json!({
-        "id": region.id,
-        "description": region.description,
-        "parent_region_id": region.parent_region_id,
-        "links": link(services, "regions", &region.id),
-    })
-}
+impl Resource for Region {
+    const KIND: &'static str = "region";
+    const PLURAL: &'static str = "regions";
 
-fn wrapped(services: &Services, region: &Region) -> Value {
-    json!({"region": view(services, region)})
-}
-
-fn find(view: &impl View, id: &str) -> Result<Region, Fault> {
-    view.get::<Region>(id)?
-        .ok_or_else(|| texts::not_found("region", id))
-}
-
-pub(super) async fn index(State(services): State<Services>, uri: Uri) -> Reply {
-    let found = services
-        .blocking(|services| {
-            Ok(services
-                .catalogue()
-                .read(|r| r.list::<Region>(&Query::all()))?)
+    fn view(&self, services: &Services) -> Value {
+        json!({
+            "id": self.id,
+            "description": self.description,
+            "parent_region_id": self.parent_region_id,
+            "links": link(services, "regions", &self.id),
         })
-        .await?;
-    let items = found.iter().map(|region| view(&services, region)).collect();
-    list(&services, "regions", &uri, items)
+    }
+
+    fn is_listed(&self, _params: &Params) -> bool {
+        true
+    }
+
+    fn make(attributes: &Attributes, _caller: &Caller) -> Result<Self, Fault> {
+        Ok(Self {
+            id: attributes.new_name("id", ID_MAX)?.unwrap_or_else(new_id),
+            description: attributes
+                .text("description", DESCRIPTION_MAX)?
+                .unwrap_or_default(),
+            parent_region_id: attributes.text("parent_region_id", ID_MAX)?,
+        })
+    }
+
+    fn changes(attributes: &Attributes) -> Result<Changes<Self>, Fault> {
+        let description = attributes.text("description", DESCRIPTION_MAX)?;
+        Ok(Box::new(move |region| {
+            change(&mut region.description, description);
+            Ok(())
+        }))
+    }
+
+    fn check_new(&self, writer: &Writer) -> Result<(), Fault> {
+        if writer.get::<Self>(&self.id)?.is_some() {
+            let detail = format!("Duplicate ID, {}", self.id);
+            return Err(texts::conflict("region", &detail));
+        }
+        if let Some(parent) = &self.parent_region_id {
+            find::<Self>(writer, parent)?;
+        }
+        Ok(())
+    }
+
+    fn remove(self, writer: &Writer) -> Result<(), Fault> {
+        let endpoints = writer.list::<Endpoint>(&Query::all())?;
+        if endpoints
+            .iter()
+            .any(|endpoint| endpoint.region_id.as_ref() == Some(&self.id))
+        {
+            let message = format!("Unable to delete region {}: it has endpoints.", self.id);
+            return Err(Fault::new(FaultKind::Forbidden, message));
+        }
+        writer.delete::<Self>(&self.id)?;
+        Ok(())
+    }
+}
+
+/// Regions are shown to everybody.
+pub(super) async fn index(State(services): State<Services>, uri: Uri, params: Params) -> Reply {
+    calls::list_all::<Region>(services, uri, params).await
 }
 
 pub(super) async fn show(State(services): State<Services>, Path(id): Path<String>) -> Reply {
-    let region = services
-        .blocking(move |services| services.catalogue().read(|reader| find(reader, &id)))
-        .await?;
-    ok(wrapped(&services, &region))
-}
-
-pub(super) async fn create(
-    State(services): State<Services>,
-    caller: Caller,
-    IdentityBody(body): IdentityBody,
-) -> Reply {
-    require_admin(&caller, "identity:create_region")?;
-    let attributes = Attributes::of(body, "region")?;
-    let region = Region {
-        id: attributes.new_name("id", ID_MAX)?.unwrap_or_else(new_id),
-        description: attributes
-            .text("description", DESCRIPTION_MAX)?
-            .unwrap_or_default(),
-        parent_region_id: attributes.text("parent_region_id", ID_MAX)?,
-    };
-    let region = services
-        .blocking(move |services| {
-            services.catalogue().write(|writer| {
-                if writer.get::<Region>(&region.id)?.is_some() {
-                    let detail = format!("Duplicate ID, {}", region.id);
-                    return Err(texts::conflict("region", &detail));
-                }
-                if let Some(parent) = &region.parent_region_id {
-                    find(writer, parent)?;
-                }
-                writer.insert(&region)?;
-                Ok(region)
-            })
-        })
-        .await?;
-    created(wrapped(&services, &region))
-}
-
-pub(super) async fn update(
-    State(services): State<Services>,
-    caller: Caller,
-    Path(id): Path<String>,
-    IdentityBody(body): IdentityBody,
-) -> Reply {
-    require_admin(&caller, "identity:update_region")?;
-    let attributes = Attributes::of(body, "region")?;
-    let description = attributes.text("description", DESCRIPTION_MAX)?;
-    let region = services
-        .blocking(move |services| {
-            services.catalogue().write(|writer| {
-                let mut region = find(writer, &id)?;
-                region.description = description.unwrap_or(region.description);
-                writer.put(&region)?;
-                Ok(region)
-            })
-        })
-        .await?;
-    ok(wrapped(&services, &region))
-}
-
-pub(super) async fn delete(
-    State(services): State<Services>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Reply {
-    require_admin(&caller, "identity:delete_region")?;
-    services
-        .blocking(move |services| {
-            services.catalogue().write(|writer| {
-                find(writer, &id)?;
-                let endpoints = writer.list::<Endpoint>(&Query::all())?;
-                if endpoints
-                    .iter()
-                    .any(|endpoint| endpoint.region_id.as_ref() == Some(&id))
-                {
-                    let message = format!("Unable to delete region {id}: it has endpoints.");
-                    return Err(Fault::new(FaultKind::Forbidden, message));
-                }
-                writer.delete::<Region>(&id)?;
-                Ok(())
-            })
-        })
-        .await?;
-    no_content()
+    calls::show_one::<Region>(services, id).await
 }

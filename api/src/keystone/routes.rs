@@ -8,11 +8,9 @@ use axum::{Json, Router};
 use http::{StatusCode, Uri, header};
 use serde_json::{Value, json};
 
+use super::records::{Domain, Endpoint, Project, Region, Role, Service, User};
 use super::resource::{Reply, list};
-use super::{
-    assignments, domains, endpoints, grants, projects, regions, roles, service_entries,
-    token_calls, users,
-};
+use super::{assignments, calls, grants, regions, token_calls, users};
 use crate::auth::{self, Caller};
 use crate::server::Services;
 
@@ -52,32 +50,45 @@ fn own_routes() -> Router<Services> {
 
 fn accounts() -> Router<Services> {
     Router::new()
-        .route("/v3/domains", get(domains::index).post(domains::create))
+        .route(
+            "/v3/domains",
+            get(calls::index::<Domain>).post(calls::create::<Domain>),
+        )
         .route(
             "/v3/domains/{domain_id}",
-            get(domains::show)
-                .patch(domains::update)
-                .delete(domains::delete),
+            get(calls::show::<Domain>)
+                .patch(calls::update::<Domain>)
+                .delete(calls::delete::<Domain>),
         )
-        .route("/v3/projects", get(projects::index).post(projects::create))
+        .route(
+            "/v3/projects",
+            get(calls::index::<Project>).post(calls::create::<Project>),
+        )
         .route(
             "/v3/projects/{project_id}",
-            get(projects::show)
-                .patch(projects::update)
-                .delete(projects::delete),
+            get(calls::show::<Project>)
+                .patch(calls::update::<Project>)
+                .delete(calls::delete::<Project>),
         )
-        .route("/v3/users", get(users::index).post(users::create))
+        .route("/v3/users", get(calls::index::<User>).post(users::create))
         .route(
             "/v3/users/{user_id}",
-            get(users::show).patch(users::update).delete(users::delete),
+            get(calls::show::<User>)
+                .patch(users::update)
+                .delete(calls::delete::<User>),
         )
         .route("/v3/users/{user_id}/projects", get(users::projects))
         .route("/v3/users/{user_id}/groups", get(users::groups))
         .route("/v3/groups", get(groups))
-        .route("/v3/roles", get(roles::index).post(roles::create))
+        .route(
+            "/v3/roles",
+            get(calls::index::<Role>).post(calls::create::<Role>),
+        )
         .route(
             "/v3/roles/{role_id}",
-            get(roles::show).patch(roles::update).delete(roles::delete),
+            get(calls::show::<Role>)
+                .patch(calls::update::<Role>)
+                .delete(calls::delete::<Role>),
         )
         .route("/v3/role_assignments", get(assignments::index))
 }
@@ -98,28 +109,28 @@ fn catalogue_routes() -> Router<Services> {
     Router::new()
         .route(
             "/v3/services",
-            get(service_entries::index).post(service_entries::create),
+            get(calls::index::<Service>).post(calls::create::<Service>),
         )
         .route(
             "/v3/services/{service_id}",
-            get(service_entries::show)
-                .patch(service_entries::update)
-                .delete(service_entries::delete),
+            get(calls::show::<Service>)
+                .patch(calls::update::<Service>)
+                .delete(calls::delete::<Service>),
         )
         .route(
             "/v3/endpoints",
-            get(endpoints::index).post(endpoints::create),
+            get(calls::index::<Endpoint>).post(calls::create::<Endpoint>),
         )
         .route(
             "/v3/endpoints/{endpoint_id}",
-            get(endpoints::show)
-                .patch(endpoints::update)
-                .delete(endpoints::delete),
+            get(calls::show::<Endpoint>)
+                .patch(calls::update::<Endpoint>)
+                .delete(calls::delete::<Endpoint>),
         )
-        .route("/v3/regions", post(regions::create))
+        .route("/v3/regions", post(calls::create::<Region>))
         .route(
             "/v3/regions/{region_id}",
-            axum::routing::patch(regions::update).delete(regions::delete),
+            axum::routing::patch(calls::update::<Region>).delete(calls::delete::<Region>),
         )
 }
 

@@ -9,11 +9,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use serde_json::{Value, json};
 
 use super::auth_request::{AuthRequest, Method};
+use super::calls::list_of;
 use super::catalog::catalog;
 use super::records::{BY_USER, Domain, Grant, Project, Target};
-use super::resource::{Reply, list, no_content, ok};
+use super::resource::{Reply, no_content, ok};
 use super::tokens::{self, Resolved, ResolvedScope, TokenKey};
-use super::{domains, login, projects, texts};
+use super::{login, texts};
 use crate::auth::{Caller, Scope, token_of};
 use crate::body::IdentityBody;
 use crate::catalogue::{self, Key, Query, View};
@@ -228,11 +229,7 @@ pub(super) async fn own_projects(
                 .read(|reader| projects_of(reader, &user_id))?)
         })
         .await?;
-    let items = found
-        .iter()
-        .map(|project| projects::view(&services, project))
-        .collect();
-    list(&services, "projects", &uri, items)
+    list_of(&services, &uri, &found)
 }
 
 /// `GET /v3/auth/domains`.
@@ -255,11 +252,7 @@ pub(super) async fn own_domains(
             })
         })
         .await?;
-    let items = found
-        .iter()
-        .map(|domain| domains::view(&services, domain))
-        .collect();
-    list(&services, "domains", &uri, items)
+    list_of(&services, &uri, &found)
 }
 
 /// `GET /v3/auth/system`.

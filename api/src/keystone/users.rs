@@ -5,16 +5,18 @@ use http::Uri;
 use serde_json::{Value, json};
 
 use super::bootstrap::new_id;
-use super::domains;
+use super::calls::{
+    self, Changes, Resource, change, find, is_enabled, is_same, list_of, namesake, wrapped,
+};
 use super::password::Hash;
-use super::records::{BY_NAME, BY_USER, Grant, User};
+use super::records::{BY_USER, Domain, Grant, User};
 use super::resource::{
     Attributes, Reply, created, link, list, no_content, ok, require_admin, require_reader,
 };
-use super::{projects, texts, token_calls};
+use super::{texts, token_calls};
 use crate::auth::Caller;
 use crate::body::IdentityBody;
-use crate::catalogue::{self, Key, Query, View, Writer};
+use crate::catalogue::{Key, Query, View, Writer};
 use crate::fault::{Fault, IdentityFault};
 use crate::page::Params;
 use crate::server::Services;
@@ -38,54 +40,94 @@ const KNOWN: [&str; 9] = [
 /// Most other attributes of a user, and the most text in them.
 const EXTRA_BYTES_MAX: usize = 16 << 10;
 
-/// The object as answers show it; never with its password.
-fn view(services: &Services, user: &User) -> Value {
-    let mut body = json!(user.extra);
-    body["id"] = json!(user.id);
-    body["name"] = json!(user.name);
-    body["domain_id"] = json!(user.domain_id);
-    body["enabled"] = json!(user.enabled);
-    body["password_expires_at"] = Value::Null;
-    body["options"] = json!({});
-    body["links"] = link(services, "users", &user.id);
-    if let Some(project) = &user.default_project_id {
-        body["default_project_id"] = json!(project);
+impl Resource for User {
+    const KIND: &'static str = "user";
+    const PLURAL: &'static str = "users";
+
+    /// The object as answers show it; never with its password.
+    fn view(&self, services: &Services) -> Value {
+        let mut body = json!(self.extra);
+        body["id"] = json!(self.id);
+        body["name"] = json!(self.name);
+        body["domain_id"] = json!(self.domain_id);
+        body["enabled"] = json!(self.enabled);
+        body["password_expires_at"] = Value::Null;
+        body["options"] = json!({});
+        body["links"] = link(services, "users", &self.id);
+        if let Some(project) = &self.default_project_id {
+            body["default_project_id"] = json!(project);
+        }
+        body
     }
-    body
-}
 
-fn wrapped(services: &Services, user: &User) -> Value {
-    json!({"user": view(services, user)})
-}
+    fn is_listed(&self, params: &Params) -> bool {
+        is_same(params, "name", &self.name)
+            && is_same(params, "domain_id", &self.domain_id)
+            && is_enabled(params, self.enabled)
+    }
 
-pub(super) async fn index(
-    State(services): State<Services>,
-    caller: Caller,
-    uri: Uri,
-    params: Params,
-) -> Reply {
-    require_reader(&caller, "identity:list_users")?;
-    let found = services
-        .blocking(|services| {
-            Ok(services
-                .catalogue()
-                .read(|r| r.list::<User>(&Query::all()))?)
+    fn is_own(caller: &Caller, id: &str) -> bool {
+        caller.user_id == id
+    }
+
+    /// Without the password, which takes long to hash.
+    fn make(attributes: &Attributes, caller: &Caller) -> Result<Self, Fault> {
+        let domain_id = attributes.text("domain_id", NAME_MAX)?;
+        Ok(Self {
+            id: new_id(),
+            name: attributes.name("name", NAME_MAX)?,
+            domain_id: domain_id.unwrap_or_else(|| caller.user_domain_id.clone()),
+            enabled: attributes.flag("enabled")?.unwrap_or(true),
+            default_project_id: attributes.text("default_project_id", NAME_MAX)?,
+            extra: extra(attributes)?,
+            password: None,
+            epoch: 0,
         })
-        .await?;
-    let enabled = params.has("enabled").then(|| params.flag("enabled", true));
-    let same = |key: &str, value: &str| params.get(key).is_none_or(|wanted| wanted == value);
-    let items = found
-        .iter()
-        .filter(|user| same("name", &user.name) && same("domain_id", &user.domain_id))
-        .filter(|user| enabled.is_none_or(|enabled| enabled == user.enabled))
-        .map(|user| view(&services, user));
-    list(&services, "users", &uri, items.collect())
-}
+    }
 
-/// The user, or 404.
-pub(super) fn find(view: &impl View, id: &str) -> Result<User, Fault> {
-    view.get::<User>(id)?
-        .ok_or_else(|| texts::not_found("user", id))
+    fn changes(attributes: &Attributes) -> Result<Changes<Self>, Fault> {
+        let name = attributes.new_name("name", NAME_MAX)?;
+        let enabled = attributes.flag("enabled")?;
+        let project = attributes.text("default_project_id", NAME_MAX)?;
+        let extra = extra(attributes)?;
+        Ok(Box::new(move |user| {
+            change(&mut user.name, name);
+            user.default_project_id = project.or(user.default_project_id.take());
+            user.extra.extend(extra);
+            // What ended before must not come back with being enabled again.
+            user.epoch += u64::from(enabled == Some(false));
+            change(&mut user.enabled, enabled);
+            Ok(())
+        }))
+    }
+
+    fn extra(&self) -> Option<Value> {
+        Some(json!(self.extra))
+    }
+
+    fn check_new(&self, writer: &Writer) -> Result<(), Fault> {
+        find::<Domain>(writer, &self.domain_id).map(drop)
+    }
+
+    fn check(&self, writer: &Writer) -> Result<(), Fault> {
+        let (name, domain) = (&self.name, &self.domain_id);
+        match namesake::<Self>(writer, Key::new().text(name).text(domain), &self.id)? {
+            Some(_) => {
+                let detail =
+                    format!("Duplicate entry found with name {name} at domain ID {domain}");
+                Err(texts::conflict("user", &detail))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn remove(self, writer: &Writer) -> Result<(), Fault> {
+        for grant in writer.list::<Grant>(&Query::by(BY_USER, Key::new().text(&self.id)))? {
+            writer.delete::<Grant>(&grant.id)?;
+        }
+        writer.delete::<Self>(&self.id)?;
+        Ok(())
+    }
 }
 
 fn require_self(caller: &Caller, id: &str, rule: &str) -> Result<(), IdentityFault> {
@@ -93,30 +135,6 @@ fn require_self(caller: &Caller, id: &str, rule: &str) -> Result<(), IdentityFau
         return Ok(());
     }
     Ok(require_reader(caller, rule)?)
-}
-
-pub(super) async fn show(
-    State(services): State<Services>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Reply {
-    require_self(&caller, &id, "identity:get_user")?;
-    let user = services
-        .blocking(move |services| services.catalogue().read(|reader| find(reader, &id)))
-        .await?;
-    ok(wrapped(&services, &user))
-}
-
-fn check_name(view: &impl View, user: &User) -> Result<(), Fault> {
-    let key = Key::new().text(&user.name).text(&user.domain_id);
-    match view.first::<User>(&Query::by(BY_NAME, key))? {
-        Some(other) if other.id != user.id => {
-            let (name, domain) = (&user.name, &user.domain_id);
-            let detail = format!("Duplicate entry found with name {name} at domain ID {domain}");
-            Err(texts::conflict("user", &detail))
-        }
-        Some(_) | None => Ok(()),
-    }
 }
 
 fn extra(attributes: &Attributes) -> Result<serde_json::Map<String, Value>, Fault> {
@@ -127,6 +145,7 @@ fn extra(attributes: &Attributes) -> Result<serde_json::Map<String, Value>, Faul
     Ok(extra)
 }
 
+/// As the common call, with a password to be hashed.
 pub(super) async fn create(
     State(services): State<Services>,
     caller: Caller,
@@ -135,31 +154,17 @@ pub(super) async fn create(
     require_admin(&caller, "identity:create_user")?;
     let attributes = Attributes::of(body, "user")?;
     let password = attributes.text("password", PASSWORD_MAX)?;
-    let domain_id = attributes.text("domain_id", NAME_MAX)?;
-    let mut user = User {
-        id: new_id(),
-        name: attributes.name("name", NAME_MAX)?,
-        domain_id: domain_id.unwrap_or(caller.user_domain_id),
-        enabled: attributes.flag("enabled")?.unwrap_or(true),
-        default_project_id: attributes.text("default_project_id", NAME_MAX)?,
-        extra: extra(&attributes)?,
-        password: None,
-        epoch: 0,
-    };
+    let mut user = User::make(&attributes, &caller)?;
     let user = services
         .hashing(move |services| {
             user.password = password.as_deref().map(Hash::new).transpose()?;
-            services.catalogue().write(|writer| {
-                domains::find(writer, &user.domain_id)?;
-                check_name(writer, &user)?;
-                writer.insert(&user)?;
-                Ok(user)
-            })
+            calls::insert(services, user)
         })
         .await?;
     created(wrapped(&services, &user))
 }
 
+/// As the common call, with a password to be hashed.
 pub(super) async fn update(
     State(services): State<Services>,
     caller: Caller,
@@ -169,57 +174,21 @@ pub(super) async fn update(
     require_admin(&caller, "identity:update_user")?;
     let attributes = Attributes::of(body, "user")?;
     let password = attributes.text("password", PASSWORD_MAX)?;
-    let name = attributes.new_name("name", NAME_MAX)?;
-    let enabled = attributes.flag("enabled")?;
-    let project = attributes.text("default_project_id", NAME_MAX)?;
-    let extra = extra(&attributes)?;
+    let changes = User::changes(&attributes)?;
     let user = services
         .hashing(move |services| {
             let hash = password.as_deref().map(Hash::new).transpose()?;
-            services.catalogue().write(|writer| {
-                let mut user = find(writer, &id)?;
-                user.name = name.unwrap_or(user.name);
-                user.default_project_id = project.or(user.default_project_id);
-                user.extra.extend(extra);
-                // What ended before must not come back with being enabled again.
-                user.epoch += u64::from(hash.is_some() || enabled == Some(false));
-                user.enabled = enabled.unwrap_or(user.enabled);
-                user.password = hash.or(user.password);
-                check_name(writer, &user)?;
-                writer.put(&user)?;
-                Ok(user)
+            calls::alter(services, &id, |user: &mut User| {
+                changes(user)?;
+                if hash.is_some() {
+                    user.password = hash;
+                    user.epoch += 1;
+                }
+                Ok(())
             })
         })
         .await?;
-    let mut body = wrapped(&services, &user);
-    body["user"]["extra"] = json!(user.extra);
-    ok(body)
-}
-
-pub(super) async fn delete(
-    State(services): State<Services>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Reply {
-    require_admin(&caller, "identity:delete_user")?;
-    services
-        .blocking(move |services| {
-            services.catalogue().write(|writer| {
-                find(writer, &id)?;
-                Ok(remove(writer, &id)?)
-            })
-        })
-        .await?;
-    no_content()
-}
-
-/// Removes a user and the user's grants.
-pub(super) fn remove(writer: &Writer, id: &str) -> catalogue::Result<()> {
-    for grant in writer.list::<Grant>(&Query::by(BY_USER, Key::new().text(id)))? {
-        writer.delete::<Grant>(&grant.id)?;
-    }
-    writer.delete::<User>(id)?;
-    Ok(())
+    ok(calls::changed(&services, &user))
 }
 
 /// `POST /v3/users/{id}/password`: needs the old password, not a token.
@@ -232,12 +201,12 @@ pub(super) async fn change_password(
     let old = attributes.name("original_password", PASSWORD_MAX)?;
     let new = attributes.name("password", PASSWORD_MAX)?;
     services
-        .hashing(move |services| change(services, &id, &old, &new))
+        .hashing(move |services| replace_password(services, &id, &old, &new))
         .await?;
     no_content()
 }
 
-fn change(services: &Services, id: &str, old: &str, new: &str) -> Result<(), Fault> {
+fn replace_password(services: &Services, id: &str, old: &str, new: &str) -> Result<(), Fault> {
     let now_us = services.now_us();
     if !services.logins().permits(id, "", now_us) {
         return Err(Fault::unauthorized());
@@ -270,16 +239,12 @@ pub(super) async fn projects(
     let found = services
         .blocking(move |services| {
             services.catalogue().read(|reader| {
-                find(reader, &id)?;
+                find::<User>(reader, &id)?;
                 Ok(token_calls::projects_of(reader, &id)?)
             })
         })
         .await?;
-    let items = found
-        .iter()
-        .map(|project| projects::view(&services, project))
-        .collect();
-    list(&services, "projects", &uri, items)
+    list_of(&services, &uri, &found)
 }
 
 /// `GET /v3/users/{id}/groups`: there are no groups.
