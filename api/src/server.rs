@@ -34,7 +34,7 @@ pub use router::{UrlProject, identity_root, router, volume_root};
 /// Calls that may block at the same time; more wait their turn. Twice the usual number of cores:
 /// most of them wait for a disk.
 const BLOCKING_MAX: usize = 16;
-/// Password hashes computed at the same time: each takes a core and 19 MiB.
+/// Password hashes computed at the same time at most: each takes 19 MiB.
 const HASHING_MAX: usize = 4;
 /// Jobs running at the same time.
 const JOB_WORKERS: usize = 4;
@@ -109,6 +109,13 @@ struct Inner {
     hashing: Arc<Semaphore>,
 }
 
+/// Half of the cores: a hash keeps one busy for some 20 ms, and a flood of logins must leave room for
+/// those who are in.
+fn hashing_permits() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).clamp(1, HASHING_MAX)
+}
+
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct Services(Arc<Inner>);
@@ -124,7 +131,7 @@ impl Services {
             reclaiming: Arc::new(Semaphore::new(1)),
             logins: LoginLimiter::default(),
             blocking: Arc::new(Semaphore::new(BLOCKING_MAX)),
-            hashing: Arc::new(Semaphore::new(HASHING_MAX)),
+            hashing: Arc::new(Semaphore::new(hashing_permits())),
             catalogue: parts.catalogue,
             store: parts.store,
             config: parts.config,

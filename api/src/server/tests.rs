@@ -1,8 +1,13 @@
 //! What all Block Storage answers share, through the router.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::Services;
 use crate::testing::Cloud;
 
 #[tokio::test]
@@ -132,4 +137,42 @@ async fn bodies_are_json_or_refused() {
         refused.body["badMediaType"]["message"],
         "Unsupported Content-Type"
     );
+}
+
+#[tokio::test]
+async fn hashes_wait_for_each_other_and_nobody_for_them() {
+    let cloud = Cloud::new();
+    let (services, admin) = (cloud.services.clone(), cloud.admin().await);
+    let running = Arc::new(AtomicUsize::new(0));
+    let (open, closed) = std::sync::mpsc::channel::<()>();
+    let closed = Arc::new(Mutex::new(closed));
+    let hash = |services: Services| {
+        let (running, closed) = (running.clone(), closed.clone());
+        tokio::spawn(async move {
+            let work = move |_: &Services| {
+                running.fetch_add(1, Ordering::SeqCst);
+                // Until the other end is dropped.
+                drop(closed.lock().map(|closed| closed.recv()));
+                Ok(())
+            };
+            services.hashing(work).await
+        })
+    };
+    let hashes: Vec<_> = (0..8).map(|_| hash(services.clone())).collect();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while running.load(Ordering::SeqCst) < super::hashing_permits() {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    // Both the async thread and the pool of other calls are free.
+    for _ in 0..4 {
+        let list = cloud.call(&admin, "GET", "/volume/v3/volumes", Value::Null);
+        assert_eq!(list.await.status, StatusCode::OK);
+    }
+    assert_eq!(running.load(Ordering::SeqCst), super::hashing_permits());
+    drop(open);
+    for hash in hashes {
+        hash.await.unwrap().unwrap();
+    }
+    assert_eq!(running.load(Ordering::SeqCst), 8);
 }
