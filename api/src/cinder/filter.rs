@@ -256,10 +256,12 @@ impl Listing {
         let mut ordering = Ordering::Equal;
         for (key, direction) in &self.page.sort {
             let (left, right) = (a.column(key).flatten(), b.column(key).flatten());
-            let numbers = |text: &Option<String>| text.as_ref().and_then(|t| t.parse::<u64>().ok());
-            let one = match (numbers(&left), numbers(&right)) {
-                (Some(left), Some(right)) => left.cmp(&right),
-                _ => left.cmp(&right),
+            let one = if is_number(key) {
+                let number = |text: Option<String>| text.and_then(|text| text.parse::<u64>().ok());
+                number(left).cmp(&number(right))
+            } else {
+                // Names that look like numbers are texts too: a mixture has no order.
+                left.cmp(&right)
             };
             ordering = ordering.then(direction.apply(one));
         }
@@ -295,6 +297,10 @@ impl Listing {
 fn is_known(since: &[(&str, u16)], key: &str, version: Microversion) -> bool {
     let found = since.iter().find(|(name, _)| *name == key);
     found.is_none_or(|(_, minor)| version.has(*minor))
+}
+
+fn is_number(key: &str) -> bool {
+    matches!(key, "size" | "volume_size")
 }
 
 fn is_time(key: &str) -> bool {
