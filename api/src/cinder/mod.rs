@@ -17,6 +17,7 @@ mod object_tests;
 mod quota_calls;
 mod quotas;
 pub mod records;
+mod reset_status;
 mod retype;
 mod snapshots;
 #[cfg(test)]

@@ -373,3 +373,78 @@ async fn answers_from_outside_of_the_api_have_its_frameworks_form() {
     assert!(metadata.header("content-type").starts_with("text/html"));
     assert_eq!(metadata.body, json!({"metadata": {}}));
 }
+
+#[tokio::test]
+async fn a_reset_refuses_what_words_alone_cannot_do() {
+    let site = Site::new().await;
+    let volume = site.make("volume", json!({"size": 1})).await;
+    site.run_jobs();
+    let action = format!("/volumes/{volume}/action");
+    for (reset, words) in [
+        (
+            json!({"status": "Deleting"}),
+            "Cannot reset-state to deleting",
+        ),
+        (json!({"status": "in-use"}), "does not have any attachments"),
+        (json!({}), "Must specify 'status', 'attach_status' or"),
+        (
+            json!({"status": "flying"}),
+            "flying is invalid, valid statuses are: ('creating', ",
+        ),
+        (
+            json!({"attach_status": "half"}),
+            "half is invalid, valid statuses are: ['attached', ",
+        ),
+        (
+            json!({"migration_status": "half"}),
+            "Volume migration status: half is invalid",
+        ),
+        (json!({"colour": "red"}), "('colour' was unexpected)"),
+    ] {
+        let refused = site.post(&action, json!({"os-reset_status": reset})).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{reset}");
+        assert!(message(&refused).contains(words), "{}", message(&refused));
+    }
+    let made = site
+        .post(
+            "/attachments",
+            json!({"attachment": {"volume_uuid": volume}}),
+        )
+        .await;
+    for (reset, status) in [
+        (json!({"status": "in-use"}), "in-use"),
+        (
+            json!({"status": "available", "attach_status": "detached"}),
+            "available",
+        ),
+    ] {
+        let done = site.post(&action, json!({"os-reset_status": reset})).await;
+        assert_eq!(done.status, StatusCode::ACCEPTED, "{:?}", done.body);
+        assert_eq!(site.shown("volume", &volume).await["status"], status);
+    }
+    let gone = site.get(&format!("/attachments/{}", id_of(&made))).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn names_are_sorted_as_texts_and_sizes_as_numbers() {
+    let site = Site::new().await;
+    let mut wanted = vec!["10", "1a", "9"];
+    for name in ["9", "1a", "10"] {
+        let size = name.trim_end_matches('a').parse::<u64>().unwrap();
+        site.make("volume", json!({"name": name, "size": size}))
+            .await;
+    }
+    let names = async |sort: &str| {
+        let list = site.get(&format!("/volumes?sort={sort}")).await;
+        let items = list.body["volumes"].as_array().unwrap().clone();
+        items
+            .iter()
+            .map(|item| item["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names("name:asc").await, wanted);
+    wanted.reverse();
+    assert_eq!(names("name:desc").await, wanted);
+    assert_eq!(names("size:asc").await, ["1a", "9", "10"]);
+}

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::quotas::{self, Change};
 use super::records::{Attachment, Volume};
+use super::reset_status::Reset;
 use super::retype::retype;
 use super::volume_view::attachments_of;
 use super::{attaching, validate, volumes, work};
@@ -19,32 +20,6 @@ use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::policy::Rule;
 use crate::server::Services;
-
-/// States that an admin may set.
-const STATUSES: [&str; 22] = [
-    "creating",
-    "available",
-    "deleting",
-    "error",
-    "error_deleting",
-    "error_managing",
-    "managing",
-    "attaching",
-    "in-use",
-    "detaching",
-    "maintenance",
-    "restoring-backup",
-    "error_restoring",
-    "reserved",
-    "awaiting-transfer",
-    "backing-up",
-    "error_backing-up",
-    "error_extending",
-    "downloading",
-    "uploading",
-    "retyping",
-    "extending",
-];
 
 /// What an action needs to know.
 struct Context<'a> {
@@ -184,40 +159,19 @@ impl Context<'_> {
 
     fn reset_status(&self, mut volume: Volume) -> Result<Done, Fault> {
         self.check(Rule::VolumeAdminActionsResetStatus, &volume)?;
-        let map = self.map()?;
-        let word = |key: &str| map.get(key).and_then(Value::as_str).map(str::to_lowercase);
+        let reset = Reset::parse(self.args)?;
+        let attachments = attachments_of(self.writer, &volume)?;
+        reset.check(!attachments.is_empty())?;
         let mut done = Done::default();
-        if let Some(status) = word("attach_status") {
-            if !["attached", "detached"].contains(&status.as_str()) {
-                return Err(Fault::bad_request(format!(
-                    "Volume attach status: {status} is invalid, valid statuses are: ['attached', 'detached']."
-                )));
+        if reset.detaches() {
+            for attachment in &attachments {
+                self.writer.delete::<Attachment>(&attachment.id)?;
             }
-            if status == "detached" {
-                done.closed = self.remove_attachments(&volume)?;
-            }
-            volume.attach_status = status;
+            done.closed = attachments;
         }
-        if let Some(status) = word("status") {
-            if !STATUSES.contains(&status.as_str()) {
-                let valid: Vec<String> = STATUSES.iter().map(|one| format!("'{one}'")).collect();
-                return Err(Fault::bad_request(format!(
-                    "Volume status: {status} is invalid, valid statuses are: ({}).",
-                    valid.join(", ")
-                )));
-            }
-            volume.status = status;
-        }
+        reset.apply(&mut volume);
         self.save(volume)?;
         Ok(done)
-    }
-
-    fn remove_attachments(&self, volume: &Volume) -> Result<Vec<Attachment>, Fault> {
-        let gone = attachments_of(self.writer, volume)?;
-        for attachment in &gone {
-            self.writer.delete::<Attachment>(&attachment.id)?;
-        }
-        Ok(gone)
     }
 
     fn force_delete(&self, volume: Volume) -> Result<Done, Fault> {
