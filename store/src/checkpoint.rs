@@ -5,7 +5,7 @@
 //! replays exactly the rest. This is the only place, with the packer and the clean-up that run on the
 //! same thread, that changes runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::addr::Address;
@@ -36,8 +36,24 @@ struct Frozen {
     has_children: bool,
 }
 
+/// Cached runs that a commit makes stale.
+pub(crate) enum Stale {
+    /// None: runs went that nobody can ask for.
+    None,
+    /// Runs of layers that had nothing on top when this was the last layer.
+    Own(Vec<(LayerId, u32)>, u32),
+    /// Runs of these numbers, through whatever layer they were looked up.
+    EveryStack(HashSet<u32>),
+}
+
+impl Stale {
+    pub(crate) fn every_stack(touched: &[(LayerId, u32)]) -> Self {
+        Self::EveryStack(touched.iter().map(|(_, number)| *number).collect())
+    }
+}
+
 /// All that a checkpoint writes.
-struct Cut {
+pub(crate) struct Cut {
     sequence: u64,
     frozen: Vec<Frozen>,
     volumes: Vec<(VolumeId, Option<VolumeRow>)>,
@@ -55,13 +71,17 @@ impl Engine {
     /// `NoSpace` when the disk has too little room to begin; nothing has changed then. Any failure to
     /// commit stops the journal: what the index holds is then unknown.
     pub(crate) fn checkpoint(&self, maintenance: &mut Maintenance) -> Result<()> {
-        self.release_reserve_if_tight();
         self.check_room_for_checkpoint()?;
         let cut = self.take_cut()?;
+        self.finish_checkpoint(maintenance, &cut)
+    }
+
+    /// Writes what was cut.
+    pub(crate) fn finish_checkpoint(&self, maintenance: &mut Maintenance, cut: &Cut) -> Result<()> {
         let outcome = self
             .journal
             .flush()
-            .and_then(|()| self.commit_cut(maintenance, &cut));
+            .and_then(|()| self.commit_cut(maintenance, cut));
         if outcome.is_err() {
             self.journal.fail();
             return outcome;
@@ -73,18 +93,21 @@ impl Engine {
         maintenance.written_at_checkpoint = self.written_bytes();
         maintenance.ops_at_checkpoint = self.write_ops();
         maintenance.checkpoint_us = self.io.now_us();
+        self.measure_room()?;
+        self.journal.wake_waiters();
         Ok(())
     }
 
-    fn take_cut(&self) -> Result<Cut> {
+    /// Sets aside all changes since the last cut. No append is half done meanwhile.
+    pub(crate) fn take_cut(&self) -> Result<Cut> {
         let _cut = self.cut.write().expect(poisoned!());
         let mut state = self.state.write().expect(poisoned!());
-        let roles = state.roles();
+        self.ranges.restart();
         let mut frozen = Vec::new();
         for (id, entry) in &state.layers {
             if let Some(map) = entry.layer.freeze() {
                 let chain = state.chain(*id)?.ids.clone();
-                let has_children = !roles.children(*id).is_empty();
+                let has_children = !entry.children.is_empty();
                 frozen.push(Frozen {
                     layer: Arc::clone(&entry.layer),
                     map,
@@ -96,7 +119,7 @@ impl Engine {
         let dirty = std::mem::take(&mut state.dirty);
         let volume = |id: &VolumeId| (*id, state.volumes.get(id).map(|v| volume_row(v)));
         let snapshot = |id: &SnapshotId| (*id, state.snapshots.get(id).map(|s| snapshot_row(s)));
-        let layer = |id: &LayerId| (*id, state.layer_row(*id, &roles));
+        let layer = |id: &LayerId| (*id, state.layer_row(*id));
         Ok(Cut {
             sequence: self.journal.cut(),
             volumes: dirty.volumes.iter().map(volume).collect(),
@@ -145,10 +168,13 @@ impl Engine {
         self.put_layers(&writer, cut, &deltas)?;
         let limit = self.put_checkpoint(&writer, cut.sequence, cut.last_layer)?;
         let has_children = cut.frozen.iter().any(|frozen| frozen.has_children);
-        self.commit_runs(writer, &touched, || {
-            // A layer begun since the cut may have looked up the old runs.
-            has_children || self.state.read().expect(poisoned!()).last_layer() > cut.last_layer
-        })?;
+        self.commit_runs(
+            writer,
+            match has_children {
+                true => Stale::every_stack(&touched),
+                false => Stale::Own(touched, cut.last_layer),
+            },
+        )?;
         self.containers.reserve(limit);
         let mut state = self.state.write().expect(poisoned!());
         for (id, delta) in deltas {
@@ -212,20 +238,30 @@ impl Engine {
     }
 
     /// Commits and makes the run cache forget what changed, so that it is never older than the index.
-    pub(crate) fn commit_runs(
-        &self,
-        writer: IndexWriter,
-        touched: &[(LayerId, u32)],
-        forget_all: impl FnOnce() -> bool,
-    ) -> Result<()> {
+    pub(crate) fn commit_runs(&self, writer: IndexWriter, stale: Stale) -> Result<()> {
         writer.commit()?;
         let mut version = self.run_cache.version.write().expect(poisoned!());
         *version += 1;
-        if forget_all() {
-            self.run_cache.runs.clear();
-        } else {
-            for key in touched {
-                self.run_cache.runs.remove(key);
+        let stale = match stale {
+            // A layer begun since the cut may have looked up the old runs. To be asked after the
+            // commit: what begins later sees the new ones.
+            Stale::Own(touched, last_layer)
+                if self.state.read().expect(poisoned!()).last_layer() > last_layer =>
+            {
+                Stale::every_stack(&touched)
+            }
+            stale => stale,
+        };
+        match stale {
+            Stale::None => {}
+            Stale::Own(touched, _) => {
+                for key in touched {
+                    self.run_cache.runs.remove(&key);
+                }
+            }
+            Stale::EveryStack(numbers) => {
+                let keep = |key: &(LayerId, u32)| !numbers.contains(&key.1);
+                self.run_cache.runs.retain(|key, _| keep(key));
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! others go. Candidates are taken from the state of a checkpoint that holds every record that could
 //! name them, so no replay can refer to a layer that is gone.
 
+use crate::checkpoint::Stale;
 use crate::engine::Engine;
 use crate::index::{IndexRead, LayerId, LayerRow, LayerState};
 use crate::journal::poisoned;
@@ -22,9 +23,37 @@ enum Work {
     Merge { layer: LayerId, into: LayerId },
 }
 
+/// What is to be done about a layer that lost a use.
+enum Outlook {
+    Work(Work),
+    /// Perhaps something, once a checkpoint has been written or another layer is gone.
+    Later,
+    /// Nothing before it loses another use.
+    None,
+}
+
+fn outlook(state: &State, id: LayerId) -> Outlook {
+    let settled = |id: LayerId| !state.dirty.layers.contains(&id);
+    let Some(entry) = state.layers.get(&id) else {
+        return Outlook::None;
+    };
+    let mut children = entry.children.iter().copied();
+    match (entry.role(), children.next(), children.next()) {
+        _ if !settled(id) => Outlook::Later,
+        (LayerState::Dropping, ..) => Outlook::Work(Work::Drop(id)),
+        (LayerState::Hidden, Some(into), None) => match state.layers.get(&into) {
+            // A child that is itself going will leave this layer to be dropped.
+            Some(child) if settled(into) && child.role() != LayerState::Dropping => {
+                Outlook::Work(Work::Merge { layer: id, into })
+            }
+            _ => Outlook::Later,
+        },
+        _ => Outlook::None,
+    }
+}
+
 impl Engine {
-    /// Does one piece of clean-up; says whether there was any. A checkpoint must just have been
-    /// written by the same holder of `maintenance`.
+    /// Does one piece of clean-up; says whether there was any.
     pub(crate) fn clean_up_step(&self, maintenance: &mut Maintenance) -> Result<bool> {
         self.clean_up_upto(maintenance, LayerId(u32::MAX))
     }
@@ -57,28 +86,18 @@ impl Engine {
 
     /// Candidates must be clean: a dirty layer has records that no checkpoint holds yet.
     fn next_work(&self, newest: LayerId) -> Option<Work> {
-        let state = self.state.read().expect(poisoned!());
-        let roles = state.roles();
-        let settled = |id: LayerId| !state.dirty.layers.contains(&id);
-        state
-            .layers
-            .keys()
-            .copied()
-            .filter(|id| *id <= newest && settled(*id))
-            .find_map(|id| match roles.of(id) {
-                LayerState::Dropping => Some(Work::Drop(id)),
-                LayerState::Hidden => match roles.children(id) {
-                    // A child that is itself going will leave this layer to be dropped.
-                    [child] if settled(*child) && roles.of(*child) != LayerState::Dropping => {
-                        Some(Work::Merge {
-                            layer: id,
-                            into: *child,
-                        })
-                    }
-                    _ => None,
-                },
-                LayerState::Open | LayerState::Frozen | LayerState::Merged => None,
-            })
+        let mut state = self.state.write().expect(poisoned!());
+        let candidates: Vec<LayerId> = state.loose.range(..=newest).copied().collect();
+        for id in candidates {
+            match outlook(&state, id) {
+                Outlook::Work(work) => return Some(work),
+                Outlook::Later => {}
+                Outlook::None => {
+                    state.loose.remove(&id);
+                }
+            }
+        }
+        None
     }
 
     fn drop_runs(&self, layer: LayerId) -> Result<()> {
@@ -88,9 +107,9 @@ impl Engine {
         if done {
             writer.delete_layer(layer)?;
         }
-        self.commit_runs(writer, &[], || false)?;
+        self.commit_runs(writer, Stale::None)?;
         if done {
-            self.state.write().expect(poisoned!()).layers.remove(&layer);
+            self.state.write().expect(poisoned!()).remove_layer(layer);
         }
         Ok(())
     }
@@ -115,10 +134,11 @@ impl Engine {
             self.finish_merge(&writer, layer, into)?;
         }
         // Who saw these runs as the layer's own must look again.
-        self.commit_runs(writer, &[], || true)?;
+        let numbers = runs.iter().map(|(number, _)| *number).collect();
+        self.commit_runs(writer, Stale::EveryStack(numbers))?;
         if done {
             let mut state = self.state.write().expect(poisoned!());
-            unlink(&mut state, layer, into);
+            state.merge_layer(layer, into);
             state.rebuild_chains(layer)?;
             maintenance.merged.insert(layer, (into, self.journal.cut()));
         }
@@ -154,15 +174,5 @@ impl Engine {
                 ..old
             },
         )
-    }
-}
-
-fn unlink(state: &mut State, layer: LayerId, into: LayerId) {
-    let Some(old) = state.layers.remove(&layer) else {
-        return;
-    };
-    if let Some(child) = state.layers.get_mut(&into) {
-        child.parent = old.parent;
-        child.delta_chunks += old.delta_chunks;
     }
 }

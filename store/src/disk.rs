@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub use aligned::AlignedBuf;
 pub use real::RealIo;
 pub use recording::{IoCounts, RecordingIo};
-pub use redb_file::RedbFile;
+pub use redb_file::{RedbFile, Relief};
 
 /// Size and alignment in bytes of everything written past the page cache.
 pub const BLOCK_BYTES: usize = 4096;
@@ -83,6 +83,10 @@ pub trait Io: Send + Sync {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Space of the file system that holds `path`.
     fn space(&self, path: &Path) -> io::Result<Space>;
+    /// Files that the program may have open at once.
+    fn open_files_max(&self) -> u64 {
+        1024
+    }
     /// Wall clock in microseconds since 1970.
     fn now_us(&self) -> u64;
     /// Fills `buffer` from a cryptographic source.

@@ -1,12 +1,12 @@
 //! The open pool: what its parts share.
 //!
 //! Locks, in the order in which they may be taken: `maintenance`, `structure`, volume gates (by id),
-//! `cut`, `state`, a layer's overlay, the journal's. No lock but `maintenance` is held over a sync.
+//! `cut`, `state`, a layer's overlay, the journal's. Only `maintenance` and `structure` are held over a sync.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use quick_cache::sync::Cache;
 
@@ -20,6 +20,7 @@ use crate::maintain::{Maintenance, Threads};
 use crate::pack::files::PackSet;
 use crate::pack::reader::Reader;
 use crate::reserve::Reserve;
+use crate::room::Ranges;
 use crate::state::{Counters, State};
 use crate::{DomainId, Error, ErrorKind, Result};
 
@@ -62,8 +63,13 @@ pub(crate) struct Engine {
     pub(crate) dedup_hit_bytes: AtomicU64,
     pub(crate) raw_quota_bytes: u64,
     pub(crate) maintenance: Mutex<Maintenance>,
+    /// Held while waiting for `maintenance`, so that those who take it again and again let others in.
+    pub(crate) maintenance_queue: Mutex<()>,
     pub(crate) threads: Threads,
-    pub(crate) reserve: Reserve,
+    pub(crate) reserve: Arc<Reserve>,
+    pub(crate) ranges: Ranges,
+    /// Bytes of packs given back since the pool was opened.
+    pub(crate) freed_bytes: AtomicU64,
 }
 
 /// Where the chunks of a container are now.
@@ -77,6 +83,17 @@ pub(crate) enum Place {
 }
 
 impl Engine {
+    /// Takes the state of background work, in the order of asking.
+    ///
+    /// # Errors
+    /// `Failed` when an earlier holder panicked: what it did is half done.
+    pub(crate) fn maintenance(&self) -> Result<MutexGuard<'_, Maintenance>> {
+        let broken = "background work broke off in the middle";
+        let stopped = || Error::new(ErrorKind::Failed, broken);
+        let _next = self.maintenance_queue.lock().map_err(|_| stopped())?;
+        self.maintenance.lock().map_err(|_| stopped())
+    }
+
     /// Finds a container. A caller that goes on to read holds an epoch guard from before it learnt
     /// the address.
     ///

@@ -13,6 +13,8 @@ use crate::journal::poisoned;
 pub(crate) struct Epochs {
     phase: AtomicUsize,
     readers: [AtomicUsize; 2],
+    /// Held by the one who waits: another would turn the phase back under it.
+    turn: Mutex<()>,
     waiter: Mutex<()>,
     drained: Condvar,
 }
@@ -33,13 +35,14 @@ impl Epochs {
 
     /// Waits until all reads that had entered before the call have ended.
     pub(crate) fn wait(&self) {
-        let mut turn = self.waiter.lock().expect(poisoned!());
+        let _turn = self.turn.lock().expect(poisoned!());
+        let mut waiting = self.waiter.lock().expect(poisoned!());
         // A reader may load the phase, be overtaken by one flip, and only then count itself; the
         // second round catches it.
         for _ in 0..2 {
             let old = self.phase.fetch_add(1, Ordering::SeqCst) & 1;
             while self.readers[old].load(Ordering::SeqCst) != 0 {
-                turn = self.drained.wait(turn).expect(poisoned!());
+                waiting = self.drained.wait(waiting).expect(poisoned!());
             }
         }
     }
@@ -85,5 +88,40 @@ mod tests {
         drop(late);
         waiter.join().unwrap();
         assert!(done.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn waits_of_many_threads_end_and_none_misses_a_read() {
+        let epochs = Epochs::default();
+        // What is freed, as the newest number; readers must not see an older one than they found.
+        let (current, freed) = (AtomicUsize::new(1), AtomicUsize::new(0));
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::SeqCst) {
+                        let _guard = epochs.enter();
+                        let found = current.load(Ordering::SeqCst);
+                        thread::yield_now();
+                        assert!(freed.load(Ordering::SeqCst) < found);
+                    }
+                });
+            }
+            let waiters: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for _ in 0..300 {
+                            let old = current.fetch_add(1, Ordering::SeqCst);
+                            epochs.wait();
+                            freed.fetch_max(old, Ordering::SeqCst);
+                        }
+                    })
+                })
+                .collect();
+            for waiter in waiters {
+                waiter.join().unwrap();
+            }
+            done.store(true, Ordering::SeqCst);
+        });
     }
 }

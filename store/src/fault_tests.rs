@@ -1,14 +1,17 @@
-//! Operations of the disk that fail under random work, and disks that fill up.
+//! Operations of the disk that fail, under random work and one by one.
 //!
 //! Whatever fails, nothing panics; what was acknowledged as durable is found after reopening; and
 //! what is found is a state of the model. An operation that failed without stopping the pool has
 //! either happened or not. A pool that stopped acknowledges nothing more.
 
+use std::path::Path;
+
 use uuid::Uuid;
 
-use crate::disk::sim::{Effect, Fault, OpKind, SimIo, SplitMix64};
+use crate::disk::Io;
+use crate::disk::sim::{Crash, Effect, Fault, OpKind, SimIo, SplitMix64, Survive};
 use crate::model::{Model, Run, open, spec};
-use crate::{Durability, ErrorKind, Store, Volume, VolumeId};
+use crate::{Durability, ErrorKind, Store, VolumeId};
 
 /// Operations on disks in one run.
 const STEPS: usize = 40;
@@ -131,92 +134,117 @@ fn whatever_fails_nothing_acknowledged_is_lost() {
     assert!(struck > 100, "only {struck} pools were stopped by a fault");
 }
 
-/// Bytes that neither compress nor repeat.
-fn noise(stamp: u64) -> Vec<u8> {
-    let mut bytes = vec![0; 256 << 10];
-    SplitMix64::new(stamp).fill(&mut bytes);
+const ID: VolumeId = VolumeId(Uuid::from_u128(1));
+
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    SplitMix64::new(seed).fill(&mut bytes);
     bytes
 }
 
-/// A volume and what was written to it: the stamp of each piece of noise.
-struct Filled {
-    volume: Volume,
-    stamps: Vec<u64>,
-}
-
-/// Writes noise until the disk is full, packing every so often. All that was accepted is flushed.
-fn fill(store: &Store, id: VolumeId, stamp: &mut u64) -> Filled {
-    store.create_volume(id, spec(1 << 30)).unwrap();
-    let volume = store.volume(id).unwrap();
-    let engine = store.engine_for_tests();
-    let mut stamps = Vec::new();
-    loop {
-        *stamp += 1;
-        let at = stamps.len() as u64 * (256 << 10);
-        match volume.write(at, &noise(*stamp), Durability::Buffered) {
-            Ok(()) => stamps.push(*stamp),
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
-                break;
-            }
-        }
-        if stamps.len() % 32 == 0 {
-            let mut maintenance = engine.maintenance.lock().unwrap();
-            match engine.step(&mut maintenance) {
-                Err(error) if error.kind() != ErrorKind::NoSpace => panic!("{error}"),
-                _ => {}
-            }
-        }
-    }
-    volume.flush().unwrap();
-    Filled { volume, stamps }
-}
-
-fn check_filled(volume: &Volume, stamps: &[u64]) {
-    let mut found = vec![0; 256 << 10];
-    for (index, stamp) in stamps.iter().enumerate() {
-        volume.read(index as u64 * (256 << 10), &mut found).unwrap();
-        assert!(found == noise(*stamp), "piece {index} of {}", stamps.len());
-    }
+#[test]
+fn a_wrong_block_in_the_page_cache_is_read_again_from_the_disk() {
+    let io = SimIo::new(1);
+    let store = open(&io).unwrap();
+    store.create_volume(ID, spec(1 << 20)).unwrap();
+    let volume = store.volume(ID).unwrap();
+    let data = noise(1, 8192);
+    volume.write(0, &data, Durability::Durable).unwrap();
+    let mut found = vec![0; data.len()];
+    io.inject(Fault::once(Some(OpKind::Read), 0, Effect::Lie));
+    volume.read(0, &mut found).unwrap();
+    assert!(found == data);
+    io.heal();
+    // The same again is damage.
+    io.inject(Fault::always(Some(OpKind::Read), Effect::Lie));
+    let error = volume.read(0, &mut found).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
 
 #[test]
-fn a_full_disk_keeps_what_it_took_and_goes_on_when_there_is_room() {
-    for (seed, mib) in [(1, 48), (2, 100)] {
-        let io = SimIo::new(seed);
-        io.set_space_bytes(mib << 20);
-        let mut store = open(&io).unwrap();
-        let mut stamp = 0;
-        let keep = VolumeId(Uuid::from_u128(1));
-        store.create_volume(keep, spec(1 << 20)).unwrap();
-        let kept = store.volume(keep).unwrap();
-        kept.write(0, &noise(0), Durability::Durable).unwrap();
-        drop(kept);
-        for round in 0..2 {
-            let id = VolumeId(Uuid::from_u128(10 + round));
-            let filled = fill(&store, id, &mut stamp);
-            let taken_mib = filled.stamps.len() as u64 / 4;
-            assert!(
-                taken_mib * 3 > mib,
-                "round {round}: {taken_mib} of {mib} MiB"
-            );
-            check_filled(&filled.volume, &filled.stamps);
-            let stamps = filled.stamps;
-            drop(filled.volume);
-            store = open(&SimIo::new(0)).unwrap();
-            store = {
-                drop(store);
-                open(&io).unwrap()
-            };
-            check_filled(&store.volume(id).unwrap(), &stamps);
-            store.delete_volume(id).unwrap();
-            let freed = store.reclaim_now().unwrap();
-            assert!(!store.stats().failed);
-            println!(
-                "{mib} MiB: {taken_mib} MiB taken, {} MiB given back",
-                freed >> 20
-            );
-        }
-        check_filled(&store.volume(keep).unwrap(), &[0]);
+fn what_could_not_be_written_has_failed_and_is_not_damaged() {
+    let io = SimIo::new(1);
+    let store = open(&io).unwrap();
+    store.create_volume(ID, spec(1 << 20)).unwrap();
+    let volume = store.volume(ID).unwrap();
+    volume.write(0, &[1; 4096], Durability::Durable).unwrap();
+    volume.write(0, &[2; 4096], Durability::Buffered).unwrap();
+    io.inject(Fault::once(Some(OpKind::Write), 0, Effect::Eio));
+    volume.flush().unwrap_err();
+    let error = volume.read(0, &mut [0; 4096]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
+}
+
+#[test]
+fn a_container_that_cannot_be_freed_does_not_keep_the_others() {
+    let io = SimIo::new(1);
+    let store = open(&io).unwrap();
+    store.create_volume(ID, spec(64 << 20)).unwrap();
+    let volume = store.volume(ID).unwrap();
+    volume
+        .write(0, &noise(1, 32 << 20), Durability::Durable)
+        .unwrap();
+    store.reclaim_now().unwrap();
+    let stored = store.stats().stored_bytes;
+    volume.trim(0, 64 << 20, Durability::Durable).unwrap();
+    io.inject(Fault::once(Some(OpKind::Punch), 0, Effect::Eio));
+    let freed = store.reclaim_now().unwrap();
+    assert!(
+        freed > stored / 2 && freed < stored,
+        "{freed} of {stored} freed"
+    );
+    assert_eq!(store.stats().stored_bytes, 0);
+}
+
+#[test]
+fn segments_are_given_back_for_good_before_their_forwarding_rows_go() {
+    let io = SimIo::new(1);
+    let store = open(&io).unwrap();
+    store.create_volume(ID, spec(1 << 20)).unwrap();
+    let volume = store.volume(ID).unwrap();
+    volume
+        .write(0, &noise(1, 8192), Durability::Durable)
+        .unwrap();
+    let engine = store.engine_for_tests();
+    let packed = engine.journal.current_number();
+    io.forget_history();
+    store.reclaim_now().unwrap();
+    let nothing = Crash::new(Survive::Nothing);
+    let image = io.crash(io.op_count(), &nothing, &mut SplitMix64::new(1));
+    let names = image.list(Path::new("/pool/journal")).unwrap();
+    let name = format!("{packed:08}.wal");
+    assert!(
+        names.iter().all(|entry| entry.name != name),
+        "{name} is back"
+    );
+}
+
+#[test]
+fn a_round_of_packing_that_failed_leaves_nothing_to_refer_to() {
+    let io = SimIo::new(1);
+    io.set_space_bytes(1 << 30);
+    let store = open(&io).unwrap();
+    store.create_volume(ID, spec(64 << 20)).unwrap();
+    let volume = store.volume(ID).unwrap();
+    let data = noise(5, 40 << 20);
+    volume.write(0, &data, Durability::Durable).unwrap();
+    let engine = store.engine_for_tests();
+    engine.journal.roll_now().unwrap();
+    {
+        let mut maintenance = engine.maintenance().unwrap();
+        engine.checkpoint(&mut maintenance).unwrap();
+        // Some containers get written, and then one does not.
+        let once = |effect| Fault::once(Some(OpKind::Write), 5, effect);
+        io.inject(once(Effect::Eio));
+        engine.pack_round(&mut maintenance).unwrap_err();
+        io.heal();
+        while engine.pack_round(&mut maintenance).unwrap() {}
+        engine.checkpoint(&mut maintenance).unwrap();
     }
+    store.close().unwrap();
+    drop((engine, volume, store));
+    let store = open(&io).unwrap();
+    let mut found = vec![0; data.len()];
+    store.volume(ID).unwrap().read(0, &mut found).unwrap();
+    assert!(found == data);
 }

@@ -7,6 +7,7 @@
 mod codec;
 mod error;
 mod format;
+mod health;
 mod rows;
 mod run;
 mod tables;
@@ -26,26 +27,30 @@ pub(crate) use run::{RUN_CHUNKS, Run};
 pub(crate) use tables::{IndexRead, IndexReader};
 pub(crate) use writer::IndexWriter;
 
-use crate::disk::{File, RedbFile};
+use crate::disk::{File, RedbFile, Relief};
 use crate::{Error, ErrorKind, Result};
 use error::failed;
+use health::Health;
 
 /// Bytes at the file's start that redb sets last when it makes a new file.
 const REDB_MAGIC_BYTES: usize = 9;
 
 /// The open metadata file.
 pub(crate) struct Index {
-    database: Database,
+    /// Always there but while it is dropped.
+    database: Option<Database>,
+    health: Health,
 }
 
 impl Index {
     /// Opens the metadata in `file`, making it when the file is empty. `cache_bytes` is redb's page
-    /// cache.
+    /// cache; `relief` is asked for space when the file cannot grow.
     ///
     /// # Errors
     /// `Busy` when another process has it, `UnsupportedFormat`, `Corrupt`, `Io`, `NoSpace`.
-    pub(crate) fn open(file: Arc<dyn File>, cache_bytes: u64) -> Result<Self> {
+    pub(crate) fn open(file: Arc<dyn File>, cache_bytes: u64, relief: Relief) -> Result<Self> {
         let backend = RedbFile::locked(Arc::clone(&file)).map_err(lock_failed)?;
+        let backend = backend.relieved_by(relief);
         start_again_if_unborn(&*file).map_err(|error| Error::io("metadata: opening", error))?;
         drop(file);
         let cache_bytes = usize::try_from(cache_bytes).unwrap_or(usize::MAX);
@@ -59,30 +64,50 @@ impl Index {
         let database = opened
             .map_err(|_| Error::new(ErrorKind::Corrupt, "metadata: the file is damaged"))?
             .map_err(failed("opening"))?;
-        let index = Self { database };
+        let index = Self {
+            database: Some(database),
+            health: Health::default(),
+        };
         index.check_format()?;
         Ok(index)
     }
 
     /// A view of what is committed now.
     pub(crate) fn read(&self) -> Result<IndexReader> {
-        let transaction = self
-            .database
-            .begin_read()
-            .map_err(failed("starting to read"))?;
-        Ok(IndexReader { transaction })
+        let begin = || {
+            let begun = self.database().begin_read();
+            begun.map_err(failed("starting to read"))
+        };
+        Ok(IndexReader {
+            transaction: Some(self.health.guard(begin)?),
+            health: self.health.clone(),
+        })
     }
 
     /// Starts the one transaction there can be; waits for another to end.
     pub(crate) fn write(&self) -> Result<IndexWriter> {
-        let mut transaction = self
-            .database
-            .begin_write()
-            .map_err(failed("starting to write"))?;
-        // Durability is immediate unless asked otherwise. Quick repair keeps the allocator's state
-        // in each commit, so that opening after a crash takes milliseconds instead of a full walk.
-        transaction.set_quick_repair(true);
-        Ok(IndexWriter { transaction })
+        let begin = || {
+            let begun = self.database().begin_write();
+            let mut transaction = begun.map_err(failed("starting to write"))?;
+            // Durability is immediate unless asked otherwise. Quick repair keeps the allocator's
+            // state in each commit, so that opening after a crash takes milliseconds instead of a
+            // full walk.
+            transaction.set_quick_repair(true);
+            Ok(transaction)
+        };
+        Ok(IndexWriter {
+            transaction: Some(self.health.guard(begin)?),
+            health: self.health.clone(),
+        })
+    }
+
+    /// Has `listener` called, once, when the file turns out to be damaged while it is in use.
+    pub(crate) fn on_damage(&self, listener: impl Fn() + Send + Sync + 'static) {
+        self.health.listen(Box::new(listener));
+    }
+
+    fn database(&self) -> &Database {
+        self.database.as_ref().expect("it is taken in drop only")
     }
 
     fn check_format(&self) -> Result<()> {
@@ -92,6 +117,12 @@ impl Index {
         }
         writer.initialise()?;
         writer.commit()
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.health.dispose(self.database.take());
     }
 }
 

@@ -5,6 +5,8 @@
 //! survives, that recovery sees an exact prefix of what was appended, and that damage to what was
 //! durable is reported instead of being taken for the end. It knows nothing of volumes.
 
+mod batch;
+mod commit;
 pub(crate) mod format;
 pub(crate) mod record;
 pub(crate) mod recovery;
@@ -14,13 +16,14 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+pub(crate) use batch::APPEND_CHUNKS_MAX;
+use batch::Inner;
 use segment::{Segment, Spare};
-use writer::Inner;
-pub(crate) use writer::{APPEND_CHUNKS_MAX, Purpose};
+pub(crate) use writer::Purpose;
 
 use crate::addr::{Address, CONTAINER_ID_MAX, ContainerId};
 use crate::disk::{BLOCK_BYTES, Create, Io};
@@ -93,6 +96,8 @@ pub(crate) struct Journal {
     prefill: bool,
     containers: Arc<ContainerIds>,
     inner: Mutex<Inner>,
+    /// Bytes of closed batches that are not written yet.
+    queue_bytes: Arc<AtomicUsize>,
     /// Held by whoever makes spares: others wait for those instead of making their own.
     making: Mutex<()>,
     /// A turn of writing ended.
@@ -109,6 +114,11 @@ pub(crate) struct Journal {
 impl Journal {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect(poisoned!())
+    }
+
+    /// The lock also after a panic under it, for what only stops things.
+    fn lock_anyway(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn random_u64(&self) -> u64 {
@@ -159,6 +169,18 @@ impl Journal {
         }
     }
 
+    /// The segment that is being written.
+    #[cfg(test)]
+    pub(crate) fn current_number(&self) -> u64 {
+        self.lock().current.header.number
+    }
+
+    /// Spare segments at hand.
+    #[cfg(test)]
+    pub(crate) fn spare_count(&self) -> usize {
+        self.lock().spares.len()
+    }
+
     /// Whether a segment must be added before much more data can be appended.
     pub(crate) fn wants_spares(&self) -> bool {
         self.lock().spares.len() < SPARES
@@ -179,6 +201,10 @@ impl Journal {
         let end = block + (out.len() / BLOCK_BYTES) as u32;
         if end > segment.written() && self.read_unwritten(segment, block, out) {
             return Ok(());
+        }
+        // Not in memory any more, and still not in the file: its writing has failed.
+        if end > segment.written() {
+            return Err(Self::failed());
         }
         segment.read(block, out)
     }
@@ -234,9 +260,9 @@ impl Journal {
         self.room.notify_all();
     }
 
-    /// Wakes the thread in [`Self::wait_for_writing`].
-    pub(crate) fn wake_writer(&self) {
-        drop(self.lock());
+    /// Ends the waiting in [`Self::wait_for_writing`], now and from now on.
+    pub(crate) fn dismiss_writer(&self) {
+        self.lock_anyway().closing = true;
         self.pending.notify_all();
     }
 
@@ -288,7 +314,7 @@ impl Journal {
 
     /// Stops the journal after a failure elsewhere that makes acknowledging unsafe.
     pub(crate) fn fail(&self) {
-        self.lock().failed = true;
+        self.lock_anyway().failed = true;
         self.changed.notify_all();
         self.room.notify_all();
     }

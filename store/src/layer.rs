@@ -39,18 +39,20 @@ impl Layer {
     }
 
     /// Runs `append` and maps the chunks to the address it gives, in one step as seen by others, so
-    /// that the order in the journal and the order in memory are the same.
+    /// that the order in the journal and the order in memory are the same. Says by how many ranges the
+    /// overlay grew.
     pub(crate) fn change<E>(
         &self,
         first_chunk: u64,
         chunks: u64,
         append: impl FnOnce() -> Result<Address, E>,
-    ) -> Result<(), E> {
+    ) -> Result<i64, E> {
         let mut overlay = self.overlay.write().expect(poisoned!());
         let first = append()?;
+        let before = overlay.active.len() as i64;
         overlay.active.insert(first_chunk, chunks, first);
         self.touched.store(true, Ordering::Release);
-        Ok(())
+        Ok(overlay.active.len() as i64 - before)
     }
 
     /// Calls `found` for the parts of a range that the overlay covers, newest first: a later call
@@ -66,6 +68,23 @@ impl Layer {
         }
     }
 
+    /// As [`Self::pieces`], but only what comes first since the last cut, and before it: enough to
+    /// tell what the start of the range is and how far.
+    pub(crate) fn first_pieces(&self, start: u64, len: u64, mut found: impl FnMut(Piece)) {
+        if !self.touched.load(Ordering::Acquire) {
+            return;
+        }
+        let overlay = self.overlay.read().expect(poisoned!());
+        overlay
+            .active
+            .pieces(start, len)
+            .take(1)
+            .for_each(&mut found);
+        if let Some(frozen) = &overlay.frozen {
+            frozen.pieces(start, len).take(1).for_each(&mut found);
+        }
+    }
+
     /// Ranges changed since the last cut.
     pub(crate) fn ranges(&self) -> usize {
         self.overlay.read().expect(poisoned!()).active.len()
@@ -73,6 +92,9 @@ impl Layer {
 
     /// Sets aside all changes for a checkpoint; `None` when there are none.
     pub(crate) fn freeze(&self) -> Option<Arc<ExtentMap>> {
+        if !self.touched.load(Ordering::Acquire) {
+            return None;
+        }
         let mut overlay = self.overlay.write().expect(poisoned!());
         debug_assert!(overlay.frozen.is_none(), "one checkpoint at a time");
         if overlay.active.is_empty() {

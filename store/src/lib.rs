@@ -13,12 +13,16 @@ mod crash_tests;
 mod damage_tests;
 mod dedup;
 pub mod disk;
+mod disks;
 mod engine;
 mod epoch;
 mod error;
 mod extent_map;
+mod extents;
 #[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+mod full_disk_tests;
 mod ids;
 mod index;
 mod journal;
@@ -32,18 +36,24 @@ mod model;
 mod open;
 mod pack;
 mod packer;
+#[cfg(test)]
+mod race_tests;
 mod read;
 mod reserve;
+mod room;
+mod spec;
 mod state;
 mod stats;
 mod store;
 mod structure;
 mod write;
 
+pub use disks::{Snapshot, Volume};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{DomainId, SnapshotId, VolumeId};
-pub use stats::{PoolStats, VolumeStats};
-pub use store::{
-    Durability, Extent, ExtentKind, OpenOptions, Packing, Snapshot, SnapshotInfo, Store,
-    VOLUME_BYTES_MAX, Volume, VolumeInfo, VolumeSpec, ZeroMode,
+pub use spec::{
+    Durability, Extent, ExtentKind, OpenOptions, Packing, SnapshotInfo, VolumeInfo, VolumeSpec,
+    ZeroMode,
 };
+pub use stats::{PoolStats, VolumeStats};
+pub use store::{Store, VOLUME_BYTES_MAX};

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use crate::disk::RealIo;
 use crate::disk::sim::{SimIo, SplitMix64};
-use crate::model::{open, spec};
+use crate::model::{open, options, spec};
 use crate::{
-    Durability, ErrorKind, ExtentKind, OpenOptions, SnapshotId, Store, VOLUME_BYTES_MAX, Volume,
-    VolumeId, ZeroMode,
+    Durability, ErrorKind, Extent, ExtentKind, OpenOptions, SnapshotId, Store, VOLUME_BYTES_MAX,
+    Volume, VolumeId, ZeroMode,
 };
 
 const BLOCK_BYTES: u64 = 4096;
@@ -241,10 +241,24 @@ fn the_largest_volume_works_at_both_ends() {
     volume
         .trim(0, VOLUME_BYTES_MAX, Durability::Durable)
         .unwrap();
-    for offset in [0, VOLUME_BYTES_MAX - (1 << 30)] {
-        let extents = volume.extents(offset, 1 << 30, 8).unwrap();
-        assert!(extents.iter().all(|extent| extent.kind != ExtentKind::Data));
-    }
+    let whole = || volume.extents(0, VOLUME_BYTES_MAX, 8).unwrap();
+    let hole = |len| Extent {
+        len,
+        kind: ExtentKind::Hole,
+    };
+    // In memory, in the index, and below a snapshot.
+    assert_eq!(whole(), [hole(VOLUME_BYTES_MAX)]);
+    store.reclaim_now().unwrap();
+    assert_eq!(whole(), [hole(VOLUME_BYTES_MAX)]);
+    store.create_snapshots(&[(snapshot_id(1), id)]).unwrap();
+    volume
+        .write(last, &block(7, 1), Durability::Buffered)
+        .unwrap();
+    let data = Extent {
+        len: BLOCK_BYTES,
+        kind: ExtentKind::Data,
+    };
+    assert_eq!(whole(), [hole(last), data]);
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
@@ -306,4 +320,74 @@ fn a_thousand_volumes_open_at_once() {
         volume.read(0, &mut found).unwrap();
         check(number as u64, &found, 1, 1);
     }
+}
+
+#[test]
+fn more_trims_than_a_record_table_holds_are_all_found_again() {
+    let io = SimIo::new(1);
+    io.set_space_bytes(64 << 30);
+    let store = open(&io).unwrap();
+    let id = volume_id(1);
+    store.create_volume(id, spec(64 << 30)).unwrap();
+    let volume = store.volume(id).unwrap();
+    volume.write(0, &block(0, 1), Durability::Buffered).unwrap();
+    // Records of 28 bytes, for more than the 16 MiB that recovery accepts, and no flush.
+    for at in 0..620_000 {
+        let offset = (at * 2 + 5) * BLOCK_BYTES;
+        volume
+            .trim(offset, BLOCK_BYTES, Durability::Buffered)
+            .unwrap();
+    }
+    volume
+        .write(BLOCK_BYTES, &block(1, 1), Durability::Durable)
+        .unwrap();
+    drop((volume, store));
+    let store = open(&io).unwrap();
+    let mut found = vec![0; BLOCK_BYTES as usize];
+    let volume = store.volume(id).unwrap();
+    volume.read(BLOCK_BYTES, &mut found).unwrap();
+    check(1, &found, 1, 1);
+}
+
+#[test]
+fn many_writers_get_room_and_make_few_spares() {
+    let io = SimIo::new(1);
+    io.set_space_bytes(4 << 30);
+    let options = OpenOptions {
+        background: true,
+        ..options()
+    };
+    let store = Store::open(Arc::new(io), Path::new("/pool"), options).unwrap();
+    let id = volume_id(1);
+    store.create_volume(id, spec(1 << 30)).unwrap();
+    let (most, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let journal = store.engine_for_tests();
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..16_u64)
+            .map(|writer| {
+                let volume = store.volume(id).unwrap();
+                scope.spawn(move || {
+                    let mut data = vec![0; 1 << 20];
+                    SplitMix64::new(writer).fill(&mut data);
+                    for at in 0..16 {
+                        let offset = (writer * 32 + at % 8) << 20;
+                        volume.write(offset, &data, Durability::Buffered).unwrap();
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let spares = journal.journal.spare_count() as u64;
+                most.fetch_max(spares, Ordering::Relaxed);
+                thread::yield_now();
+            }
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let most = most.load(Ordering::Relaxed);
+    assert!(most <= 3, "{most} spares at once");
 }

@@ -5,8 +5,9 @@
 //! overlap with the disk.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::dedup::Dedup;
 use crate::engine::Engine;
 use crate::index::LayerId;
 use crate::journal::poisoned;
+use crate::journal::segment::Segment;
 use crate::mark::Mark;
 use crate::{Error, ErrorKind, Result};
 
@@ -28,6 +30,8 @@ const CHECKPOINT_OPS: u64 = 1 << 20;
 const REPLACED_CHUNKS: u64 = 1 << 16;
 /// Time after which a checkpoint is due when anything was written.
 const CHECKPOINT_US: u64 = 60_000_000;
+/// Time after which a checkpoint is due when volumes or layers have changed: many changes share one.
+const STRUCTURAL_US: u64 = 1_000_000;
 /// The raw tier is packed without an ended segment when nothing was written for so long.
 const IDLE_US: u64 = 10_000_000;
 /// Data in the current segment that makes packing an idle pool worthwhile.
@@ -52,6 +56,9 @@ pub(crate) struct Maintenance {
     pub(crate) unhooked: Vec<ContainerId>,
     pub(crate) last_domain: Option<(LayerId, DomainId, DomainKey)>,
     pub(crate) mark: Option<Mark>,
+    /// Number of the last mark begun, and of the last that went to its end.
+    pub(crate) marks_begun: u64,
+    pub(crate) marks_ended: u64,
     /// Whether something was dropped since the last mark began.
     pub(crate) garbage: bool,
     /// Mapped chunks that were overwritten or discarded since the last mark began.
@@ -73,6 +80,8 @@ impl Maintenance {
             unhooked: Vec::new(),
             last_domain: None,
             mark: None,
+            marks_begun: 0,
+            marks_ended: 0,
             garbage: false,
             idle: (0, now_us),
         }
@@ -104,7 +113,7 @@ impl Threads {
     /// Makes the background thread look for work now.
     pub(crate) fn wake(&self) {
         *self.woken.lock().expect(poisoned!()) = true;
-        self.wake.notify_one();
+        self.wake.notify_all();
     }
 
     /// Whether background work is going on in threads of its own.
@@ -127,7 +136,7 @@ impl Threads {
     pub(crate) fn join(&self, engine: &Engine) {
         self.stop.store(true, Ordering::Release);
         self.wake();
-        engine.journal.wake_writer();
+        engine.journal.dismiss_writer();
         let handles = std::mem::take(&mut *self.handles.lock().expect(poisoned!()));
         for handle in handles {
             // The last owner of the pool may be one of the threads themselves.
@@ -161,8 +170,21 @@ fn run(weak: &Weak<Engine>, turn: fn(&Engine)) {
         if engine.threads.stop.load(Ordering::Acquire) {
             return;
         }
-        turn(&engine);
+        // What a panic leaves half done is behind locks that it poisons, and the pool stops.
+        if catch_unwind(AssertUnwindSafe(|| turn(&engine))).is_err() {
+            stop_after_panic(&engine);
+            return;
+        }
     }
+}
+
+/// Nobody may wait for work that a thread of the pool will not do any more.
+fn stop_after_panic(engine: &Engine) {
+    tracing::error!("a thread of the pool broke off: the pool takes no more writes");
+    let stalled = engine.threads.stalled.lock();
+    let reason = "a thread of the pool broke off".to_owned();
+    *stalled.unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    engine.journal.fail();
 }
 
 fn write_behind(engine: &Engine) {
@@ -171,16 +193,14 @@ fn write_behind(engine: &Engine) {
         Ok(false) => engine.journal.wait_for_writing(NAP),
         Err(error) => {
             tracing::error!(%error, "writing the journal failed: the pool takes no more writes");
-            engine.threads.nap();
         }
     }
 }
 
 fn background(engine: &Engine) {
-    let outcome = {
-        let mut maintenance = engine.maintenance.lock().expect(poisoned!());
-        engine.step(&mut maintenance)
-    };
+    let outcome = engine
+        .maintenance()
+        .and_then(|mut maintenance| engine.step(&mut maintenance));
     let mut stalled = engine.threads.stalled.lock().expect(poisoned!());
     match outcome {
         Ok(worked) => {
@@ -218,8 +238,8 @@ impl Engine {
         let mut worked = false;
         let ended = !self.journal.ended_segments().is_empty();
         if ended || self.checkpoint_due(maintenance) {
-            self.checkpoint(maintenance)?;
-            worked = !ended;
+            let written = set_aside(&mut blocked, self.checkpoint(maintenance))?;
+            worked = written.is_some() && !ended;
         }
         worked |= self.hook_step(maintenance);
         // Packing without the fingerprints of earlier runs would store again what is there.
@@ -228,11 +248,12 @@ impl Engine {
             worked |= set_aside(&mut blocked, packed)?.unwrap_or(false);
         }
         worked |= self.clean_up_step(maintenance)?;
-        worked |= self.reclaim_step(maintenance)?;
+        worked |= set_aside(&mut blocked, self.reclaim_step(maintenance))?.unwrap_or(false);
         match blocked {
             Some(error) if !worked => Err(error),
             _ => {
-                self.restore_reserve();
+                self.reserve.restore();
+                self.measure_room()?;
                 Ok(worked)
             }
         }
@@ -265,8 +286,9 @@ impl Engine {
             .dirty
             .layers
             .is_empty();
-        let late = self.io.now_us() > maintenance.checkpoint_us + CHECKPOINT_US;
-        written >= CHECKPOINT_BYTES || ops >= CHECKPOINT_OPS || structural || (late && ops > 0)
+        let since_us = self.io.now_us().saturating_sub(maintenance.checkpoint_us);
+        let many = written >= CHECKPOINT_BYTES || ops >= CHECKPOINT_OPS || self.ranges.are_many();
+        many || (structural && since_us > STRUCTURAL_US) || (since_us > CHECKPOINT_US && ops > 0)
     }
 
     /// Ends the current segment of a pool that has been quiet for a while, so that it gets packed.
@@ -297,35 +319,65 @@ impl Engine {
         true
     }
 
-    /// Packs all there is, cleans up and frees what nothing needs; the bytes given back. Space that
-    /// is lacking for packing may come from the freeing, so packing is tried again after it.
-    pub(crate) fn reclaim_all(&self, maintenance: &mut Maintenance) -> Result<u64> {
-        while self.hook_step(maintenance) {}
+    /// Packs all there is, cleans up and frees what nothing needs; the bytes given back meanwhile.
+    /// Space that is lacking for packing may come from the freeing, so packing is tried again after
+    /// it. Background work and others get their turns in between: `maintenance` is held for a step.
+    pub(crate) fn reclaim_all(&self) -> Result<u64> {
+        let before = self.freed_bytes.load(Ordering::Relaxed);
+        while self.hook_step(&mut *self.maintenance()?) {}
         let mut blocked = None;
-        set_aside(&mut blocked, self.journal.roll_now())?;
-        self.checkpoint(maintenance)?;
-        set_aside(&mut blocked, self.pack_waiting(maintenance))?;
+        set_aside(&mut blocked, self.pack_waiting())?;
         let newest = LayerId(self.state.read().expect(poisoned!()).last_layer());
-        while self.clean_up_upto(maintenance, newest)? {
-            self.checkpoint(maintenance)?;
-        }
-        self.start_mark(maintenance);
-        let freed = loop {
-            if let Some(freed) = self.mark_step(maintenance)? {
-                break freed;
-            }
+        while self.clean_up_all_upto(newest)? {}
+        let number = {
+            let mut maintenance = self.maintenance()?;
+            self.checkpoint(&mut maintenance)?;
+            self.start_mark(&mut maintenance)
         };
+        while self.mark_goes_on(number)? {}
         if blocked.is_some() {
-            self.journal.roll_now()?;
-            self.checkpoint(maintenance)?;
-            self.pack_waiting(maintenance)?;
+            self.pack_waiting()?;
         }
-        Ok(freed)
+        Ok(self.freed_bytes.load(Ordering::Relaxed) - before)
     }
 
-    fn pack_waiting(&self, maintenance: &mut Maintenance) -> Result<()> {
-        while self.pack_round(maintenance)? {}
-        Ok(())
+    /// Packs all that has been written so far.
+    fn pack_waiting(&self) -> Result<()> {
+        let rolled = self.journal.roll_now();
+        let last = {
+            let mut maintenance = self.maintenance()?;
+            self.checkpoint(&mut maintenance)?;
+            maintenance.applied_sequence
+        };
+        let waits = |segment: &Arc<Segment>| segment.last_sequence() <= last;
+        while self.journal.ended_segments().iter().any(waits) {
+            if !self.pack_round(&mut *self.maintenance()?)? {
+                break;
+            }
+        }
+        rolled
+    }
+
+    /// One piece of clean-up and the checkpoint that others may wait for; says whether there was one.
+    fn clean_up_all_upto(&self, newest: LayerId) -> Result<bool> {
+        let mut maintenance = self.maintenance()?;
+        if !self.clean_up_upto(&mut maintenance, newest)? {
+            return Ok(false);
+        }
+        self.checkpoint(&mut maintenance).map(|()| true)
+    }
+
+    /// Takes a step of a mark unless it has ended. Writers do not wait for it when the raw tier fills.
+    fn mark_goes_on(&self, number: u64) -> Result<bool> {
+        let mut maintenance = self.maintenance()?;
+        if maintenance.marks_ended >= number || maintenance.mark.is_none() {
+            return Ok(false);
+        }
+        if self.raw_tier_is_tight() && !self.journal.ended_segments().is_empty() {
+            self.checkpoint(&mut maintenance)?;
+            self.pack_round(&mut maintenance)?;
+        }
+        self.mark_step(&mut maintenance).map(|_| true)
     }
 }
 

@@ -8,9 +8,11 @@
 //! a crash starts again.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 
 use crate::Result;
 use crate::addr::{Address, CONTAINER_SLOTS, ContainerId};
+use crate::checkpoint::Stale;
 use crate::engine::{Engine, Place};
 use crate::index::{ContainerRow, IndexRead, LayerId, Run};
 use crate::journal::poisoned;
@@ -71,8 +73,9 @@ impl Maintenance {
 }
 
 impl Engine {
-    /// Begins a mark; a checkpoint must just have been written.
-    pub(crate) fn start_mark(&self, maintenance: &mut Maintenance) {
+    /// Begins a mark, in place of one under way, and says its number. A checkpoint must just have been
+    /// written.
+    pub(crate) fn start_mark(&self, maintenance: &mut Maintenance) -> u64 {
         let state = self.state.read().expect(poisoned!());
         maintenance.mark = Some(Mark {
             epoch: self.containers.next(),
@@ -82,6 +85,8 @@ impl Engine {
         });
         maintenance.garbage = false;
         maintenance.replaced_chunks = 0;
+        maintenance.marks_begun += 1;
+        maintenance.marks_begun
     }
 
     /// Visits some runs. At the end frees what was not met, and says how many bytes: `Some`.
@@ -95,19 +100,19 @@ impl Engine {
         let from = mark.next_run;
         let writer = self.index.write()?;
         let runs = writer.layer_runs(layer, from, RUNS_AT_ONCE)?;
-        let mut changed = false;
+        let mut changed = HashSet::new();
         for (number, run) in &runs {
             let settled = self.settle_run(run)?;
             maintenance.note_run(self, settled.as_ref().unwrap_or(run))?;
             if let Some(settled) = settled {
                 writer.put_run(layer, *number, &settled)?;
-                changed = true;
+                changed.insert(*number);
             }
         }
-        if changed {
-            self.commit_runs(writer, &[], || true)?;
-        } else {
+        if changed.is_empty() {
             drop(writer);
+        } else {
+            self.commit_runs(writer, Stale::EveryStack(changed))?;
         }
         let Some(mark) = &mut maintenance.mark else {
             return Ok(Some(0));
@@ -186,8 +191,11 @@ impl Engine {
                 windows.insert(id);
             }
         }
-        self.commit_runs(writer, &[], || false)?;
-        self.forget(maintenance, &dead, &changed, &windows)
+        self.commit_runs(writer, Stale::None)?;
+        let freed = self.forget(maintenance, &dead, &changed, &windows);
+        maintenance.marks_ended = maintenance.marks_begun;
+        self.freed_bytes.fetch_add(freed, Ordering::Relaxed);
+        Ok(freed)
     }
 
     fn forget(
@@ -196,7 +204,7 @@ impl Engine {
         dead: &[(ContainerId, ContainerRow)],
         changed: &[(ContainerId, ContainerRow)],
         windows: &HashSet<ContainerId>,
-    ) -> Result<u64> {
+    ) -> u64 {
         // Reads that looked an address up before may still be on their way.
         self.epochs.wait();
         {
@@ -212,10 +220,14 @@ impl Engine {
         }
         let mut freed = 0;
         for (_, row) in dead {
-            self.packs.free(row.location.local())?;
-            freed += row.location.len();
+            match self.packs.free(row.location.local()) {
+                Ok(()) => freed += row.location.len(),
+                Err(error) => {
+                    tracing::warn!(%error, "a dead container stays until the next opening");
+                }
+            }
         }
-        Ok(freed)
+        freed
     }
 
     /// Bytes of packed chunks that the last mark did not meet, by the share of each container.

@@ -26,6 +26,7 @@ use crate::pack::LocalPlace;
 use crate::pack::files::PackSet;
 use crate::pack::reader::Reader;
 use crate::reserve::Reserve;
+use crate::room::Ranges;
 use crate::state::{Counters, State};
 use crate::{Error, ErrorKind, OpenOptions, Result};
 
@@ -65,7 +66,10 @@ impl Engine {
             .open(&dir.join("meta.redb"), Create::IfMissing, Caching::Buffered)
             .and_then(|file| io.sync_dir(dir).map(|()| file))
             .map_err(|e| Error::io("opening meta.redb", e))?;
-        let index = Index::open(Arc::clone(&file), options.memory_bytes / 4)?;
+        let reserve = Arc::new(Reserve::new(Arc::clone(&io), dir));
+        let relief = Arc::clone(&reserve);
+        let relief = Arc::new(move || relief.give_up());
+        let index = Index::open(Arc::clone(&file), options.memory_bytes / 4, relief)?;
         let (checkpoint, containers) = reserve_ids(&index, &*io, dir)?;
         let loaded = load(&index, checkpoint.next_layer)?;
         let packs = PackSet::open(
@@ -142,9 +146,20 @@ impl Engine {
                 .max(QUOTA_SEGMENTS * u64::from(segment_blocks(space)) * BLOCK_BYTES as u64),
             maintenance: Mutex::new(maintenance),
             threads: Threads::default(),
-            reserve: Reserve::default(),
+            maintenance_queue: Mutex::new(()),
+            reserve,
+            ranges: Ranges::default(),
+            freed_bytes: 0.into(),
         });
-        engine.restore_reserve();
+        engine.reserve.restore();
+        engine.count_ranges();
+        engine.measure_room()?;
+        let damaged = Arc::downgrade(&engine);
+        engine.index.on_damage(move || {
+            if let Some(engine) = damaged.upgrade() {
+                engine.journal.fail();
+            }
+        });
         Ok(engine)
     }
 }
@@ -307,6 +322,7 @@ fn replay(state: &mut State, segment: &Segment, start_block: u32, record: &Recor
     entry
         .layer
         .change(first_chunk, chunks, || Ok::<_, Error>(address))
+        .map(|_| ())
 }
 
 /// Segments of 4 to 256 MiB: a thousandth of the disk, a power of two.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::addr::{Address, CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
+use crate::checkpoint::Stale;
 use crate::chunk::{DomainKey, Fingerprint, fingerprint};
 use crate::engine::Engine;
 use crate::index::{ContainerRow, ForwardRow, IndexRead, LayerId, Location, RUN_CHUNKS, Run};
@@ -80,7 +81,7 @@ impl Engine {
         if segments.is_empty() {
             return Ok(false);
         }
-        self.release_reserve_if_tight();
+        self.reserve.give_up_if_tight();
         let mut round = Round::default();
         if let Err(error) = self.pack_all(maintenance, &mut round, &segments) {
             self.abandon(maintenance, &round);
@@ -336,7 +337,7 @@ impl Engine {
         let Some(sealed) = builder.finish() else {
             return Ok(());
         };
-        self.check_room(sealed.bytes.len() as u64)?;
+        self.reserve.check_room(sealed.bytes.len() as u64)?;
         let location = Location::Local(self.packs.append(&sealed)?);
         let row = ContainerRow {
             location,
@@ -390,7 +391,7 @@ impl Engine {
             self.forwards.insert(id, Arc::new(row));
         }
         // Runs seen through other stacks may be these runs.
-        self.commit_runs(writer, &touched, || true)?;
+        self.commit_runs(writer, Stale::every_stack(&touched))?;
         self.containers.reserve(limit);
         self.dedup_hit_bytes
             .fetch_add(round.hit_chunks * CHUNK_BYTES as u64, Ordering::Relaxed);

@@ -7,10 +7,9 @@ use crate::engine::{Engine, Place, SeenRun};
 use crate::index::{IndexRead, RUN_CHUNKS, Run};
 use crate::journal::poisoned;
 use crate::layer::Chain;
-use crate::store::{Extent, ExtentKind};
 use crate::{Error, ErrorKind, Result};
 
-const RUN: usize = RUN_CHUNKS as usize;
+pub(crate) const RUN: usize = RUN_CHUNKS as usize;
 
 impl Engine {
     /// Fills `out` with the bytes at `offset`; the caller has checked the bounds.
@@ -92,7 +91,7 @@ impl Engine {
     }
 
     /// A run as the stack shows it, from the cache or the index.
-    fn seen_run(&self, chain: &Chain, run: u32) -> Result<SeenRun> {
+    pub(crate) fn seen_run(&self, chain: &Chain, run: u32) -> Result<SeenRun> {
         let key = (chain.head().id, run);
         if let Some(seen) = self.run_cache.runs.get(&key) {
             return Ok(seen);
@@ -116,7 +115,7 @@ impl Engine {
     }
 
     /// Reads chunks by address, neighbours together.
-    fn read_addresses(&self, addresses: &[Address], out: &mut [u8]) -> Result<()> {
+    pub(crate) fn read_addresses(&self, addresses: &[Address], out: &mut [u8]) -> Result<()> {
         let mut rest = out;
         let mut at = 0;
         while at < addresses.len() {
@@ -154,57 +153,6 @@ impl Engine {
                 self.read_addresses(&settled, out)
             }
         }
-    }
-
-    /// Kinds of a range in bytes, as [`crate::Volume::extents`] promises.
-    pub(crate) fn extents(
-        &self,
-        chain: &Chain,
-        offset: u64,
-        len: u64,
-        max: usize,
-    ) -> Result<Vec<Extent>> {
-        let mut extents: Vec<Extent> = Vec::new();
-        let (mut at, end) = (offset, offset + len);
-        while at < end {
-            let chunk = at >> CHUNK_SHIFT;
-            let last = (end - 1) >> CHUNK_SHIFT;
-            let in_run = chunk % RUN_CHUNKS;
-            let count = (last - chunk + 1).min(RUN_CHUNKS - in_run);
-            let mut found = [Address::HOLE; RUN];
-            self.resolve(chain, chunk, &mut found[..count as usize])?;
-            for (index, address) in found[..count as usize].iter().enumerate() {
-                let until = ((chunk + index as u64 + 1) << CHUNK_SHIFT).min(end);
-                if !push_extent(&mut extents, max, until - at, kind_of(*address)) {
-                    return Ok(extents);
-                }
-                at = until;
-            }
-        }
-        Ok(extents)
-    }
-}
-
-/// Adds to the last extent or behind it; `false` when there is no room for another.
-fn push_extent(extents: &mut Vec<Extent>, max: usize, len: u64, kind: ExtentKind) -> bool {
-    if let Some(last) = extents.last_mut()
-        && last.kind == kind
-    {
-        last.len += len;
-        return true;
-    }
-    if extents.len() == max {
-        return false;
-    }
-    extents.push(Extent { len, kind });
-    true
-}
-
-fn kind_of(address: Address) -> ExtentKind {
-    match address {
-        Address::HOLE => ExtentKind::Hole,
-        Address::ZERO => ExtentKind::Zero,
-        _ => ExtentKind::Data,
     }
 }
 

@@ -3,16 +3,16 @@
 //! The same `apply` runs when a record is appended and when it is replayed, so recovery cannot differ
 //! from what happened. Checkpoints copy what is marked dirty into the index.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
+use crate::Packing;
 use crate::chunk::DomainKey;
 use crate::index::{LayerId, LayerRow, LayerState, SnapshotRow, VolumeRow};
 use crate::journal::poisoned;
 use crate::journal::record::{Cut, Record};
 use crate::layer::{Chain, Layer};
-use crate::store::Packing;
 use crate::{DomainId, Error, ErrorKind, Result, SnapshotId, VolumeId, VolumeSpec};
 
 /// Traffic since the pool was opened.
@@ -87,6 +87,36 @@ pub(crate) struct LayerEntry {
     pub(crate) parent: Option<LayerId>,
     /// Data chunks seen through this layer less those seen through its parent.
     pub(crate) delta_chunks: i64,
+    /// The layers on top of it.
+    pub(crate) children: BTreeSet<LayerId>,
+    is_head: bool,
+    is_snapshot: bool,
+}
+
+impl LayerEntry {
+    fn new(layer: Arc<Layer>, parent: Option<LayerId>, delta_chunks: i64) -> Self {
+        Self {
+            layer,
+            parent,
+            delta_chunks,
+            children: BTreeSet::new(),
+            is_head: false,
+            is_snapshot: false,
+        }
+    }
+
+    /// What the layer is to the outside.
+    pub(crate) fn role(&self) -> LayerState {
+        if self.is_head {
+            LayerState::Open
+        } else if self.is_snapshot {
+            LayerState::Frozen
+        } else if self.children.is_empty() {
+            LayerState::Dropping
+        } else {
+            LayerState::Hidden
+        }
+    }
 }
 
 /// What has changed since the last checkpoint.
@@ -106,6 +136,8 @@ pub(crate) struct State {
     pub(crate) layers: BTreeMap<LayerId, LayerEntry>,
     pub(crate) domains: HashMap<DomainId, DomainKey>,
     pub(crate) dirty: Dirty,
+    /// Layers that may have become of no use; looked at, and forgotten if not, by the clean-up.
+    pub(crate) loose: BTreeSet<LayerId>,
     last_layer: u32,
 }
 
@@ -127,12 +159,13 @@ impl State {
             ..Self::default()
         };
         for (id, row) in layers {
-            let entry = LayerEntry {
-                layer: Layer::new(id, row.domain),
-                parent: row.parent,
-                delta_chunks: row.delta_chunks,
-            };
+            let entry = LayerEntry::new(Layer::new(id, row.domain), row.parent, row.delta_chunks);
             state.layers.insert(id, entry);
+            state.loose.insert(id);
+        }
+        let parents: Vec<_> = state.layers.iter().map(|(id, e)| (*id, e.parent)).collect();
+        for (id, parent) in parents {
+            state.adopt(id, parent);
         }
         for (id, row) in volumes {
             state.add_volume(id, row.head, row.size_bytes, row.domain, row.packing)?;
@@ -207,7 +240,7 @@ impl State {
             Record::DeleteSnapshot { snapshot } => {
                 if let Some(state) = self.snapshots.remove(snapshot) {
                     state.gone.store(true, Ordering::Release);
-                    self.dirty.layers.insert(state.layer);
+                    self.release(state.layer, |entry| entry.is_snapshot = false);
                 }
                 self.dirty.snapshots.insert(*snapshot);
                 Ok(())
@@ -215,7 +248,7 @@ impl State {
             Record::DeleteVolume { volume } => {
                 if let Some(state) = self.volumes.remove(volume) {
                     state.gone.store(true, Ordering::Release);
-                    self.dirty.layers.insert(state.chain().head().id);
+                    self.release(state.chain().head().id, |entry| entry.is_head = false);
                 }
                 self.dirty.volumes.insert(*volume);
                 Ok(())
@@ -246,17 +279,15 @@ impl State {
         self.add_layer(new_head, Some(frozen), volume.domain);
         *volume.chain.write().expect(poisoned!()) = self.chain(new_head)?;
         self.dirty.volumes.insert(volume.id);
-        self.dirty.layers.insert(frozen);
+        self.release(frozen, |entry| entry.is_head = false);
+        self.mark_head(new_head);
         Ok(frozen)
     }
 
     fn add_layer(&mut self, id: LayerId, parent: Option<LayerId>, domain: DomainId) {
-        let entry = LayerEntry {
-            layer: Layer::new(id, domain),
-            parent,
-            delta_chunks: 0,
-        };
+        let entry = LayerEntry::new(Layer::new(id, domain), parent, 0);
         self.layers.insert(id, entry);
+        self.adopt(id, parent);
         self.last_layer = self.last_layer.max(id.0);
         self.dirty.layers.insert(id);
     }
@@ -281,7 +312,57 @@ impl State {
         };
         self.volumes.insert(id, Arc::new(volume));
         self.dirty.volumes.insert(id);
+        self.mark_head(head);
         Ok(())
+    }
+
+    fn mark_head(&mut self, layer: LayerId) {
+        if let Some(entry) = self.layers.get_mut(&layer) {
+            entry.is_head = true;
+        }
+    }
+
+    /// Notes that `parent` has a child more.
+    fn adopt(&mut self, child: LayerId, parent: Option<LayerId>) {
+        if let Some(entry) = parent.and_then(|parent| self.layers.get_mut(&parent)) {
+            entry.children.insert(child);
+        }
+    }
+
+    /// Ends a use of a layer, so that the clean-up looks at it.
+    fn release(&mut self, layer: LayerId, end: impl FnOnce(&mut LayerEntry)) {
+        if let Some(entry) = self.layers.get_mut(&layer) {
+            end(entry);
+        }
+        self.dirty.layers.insert(layer);
+        self.loose.insert(layer);
+    }
+
+    /// Takes a layer out that nothing uses.
+    pub(crate) fn remove_layer(&mut self, layer: LayerId) {
+        self.loose.remove(&layer);
+        let removed = self.layers.remove(&layer);
+        if let Some(parent) = removed.and_then(|entry| entry.parent)
+            && let Some(entry) = self.layers.get_mut(&parent)
+        {
+            entry.children.remove(&layer);
+            self.loose.insert(parent);
+        }
+    }
+
+    /// Takes a layer out whose only child has its runs now.
+    pub(crate) fn merge_layer(&mut self, layer: LayerId, into: LayerId) {
+        let Some(old) = self.layers.get(&layer) else {
+            return;
+        };
+        let (parent, delta_chunks) = (old.parent, old.delta_chunks);
+        self.remove_layer(layer);
+        if let Some(child) = self.layers.get_mut(&into) {
+            child.parent = parent;
+            child.delta_chunks += delta_chunks;
+        }
+        self.adopt(into, parent);
+        self.loose.insert(into);
     }
 
     fn add_snapshot(
@@ -304,6 +385,9 @@ impl State {
         };
         self.snapshots.insert(id, Arc::new(snapshot));
         self.dirty.snapshots.insert(id);
+        if let Some(entry) = self.layers.get_mut(&layer) {
+            entry.is_snapshot = true;
+        }
         Ok(())
     }
 
@@ -340,66 +424,35 @@ impl State {
         Ok(())
     }
 
-    /// The layer rows refer to each other by role; `None` for a layer that is gone.
-    pub(crate) fn layer_row(&self, id: LayerId, roles: &Roles) -> Option<LayerRow> {
+    /// What the index holds of a layer; `None` for one that is gone.
+    pub(crate) fn layer_row(&self, id: LayerId) -> Option<LayerRow> {
         let entry = self.layers.get(&id)?;
         Some(LayerRow {
             parent: entry.parent,
-            state: roles.of(id),
+            state: entry.role(),
             domain: entry.layer.domain,
             delta_chunks: entry.delta_chunks,
         })
     }
 
-    /// Who uses each layer, computed in one pass.
-    pub(crate) fn roles(&self) -> Roles {
-        let mut roles = Roles::default();
-        for volume in self.volumes.values() {
-            roles.heads.insert(volume.chain().head().id);
-        }
-        roles
-            .snapshots
-            .extend(self.snapshots.values().map(|snapshot| snapshot.layer));
-        for (id, entry) in &self.layers {
-            if let Some(parent) = entry.parent {
-                roles.children.entry(parent).or_default().push(*id);
-            }
-        }
-        roles
+    /// Whether the uses noted with each layer are those that volumes, snapshots and layers have of it.
+    #[cfg(test)]
+    pub(crate) fn uses_are_right(&self) -> bool {
+        let heads: Vec<LayerId> = self.volumes.values().map(|v| v.chain().head().id).collect();
+        let frozen: Vec<LayerId> = self.snapshots.values().map(|s| s.layer).collect();
+        self.layers.iter().all(|(id, entry)| {
+            let on_top = |(_, other): &(&LayerId, &LayerEntry)| other.parent == Some(*id);
+            let children = self.layers.iter().filter(on_top).map(|(child, _)| *child);
+            entry.is_head == heads.contains(id)
+                && entry.is_snapshot == frozen.contains(id)
+                && entry.children == children.collect::<BTreeSet<_>>()
+        })
     }
 
     /// Data chunks mapped through a layer's stack.
     pub(crate) fn mapped_chunks(&self, chain: &Chain) -> u64 {
         let delta = |id| self.layers.get(id).map_or(0, |entry| entry.delta_chunks);
         u64::try_from(chain.ids.iter().map(delta).sum::<i64>()).unwrap_or(0)
-    }
-}
-
-/// Uses of the layers at one moment.
-#[derive(Default)]
-pub(crate) struct Roles {
-    heads: HashSet<LayerId>,
-    snapshots: HashSet<LayerId>,
-    children: HashMap<LayerId, Vec<LayerId>>,
-}
-
-impl Roles {
-    /// What the layer is to the outside.
-    pub(crate) fn of(&self, id: LayerId) -> LayerState {
-        if self.heads.contains(&id) {
-            LayerState::Open
-        } else if self.snapshots.contains(&id) {
-            LayerState::Frozen
-        } else if self.children(id).is_empty() {
-            LayerState::Dropping
-        } else {
-            LayerState::Hidden
-        }
-    }
-
-    /// The layers on top of it.
-    pub(crate) fn children(&self, id: LayerId) -> &[LayerId] {
-        self.children.get(&id).map_or(&[], Vec::as_slice)
     }
 }
 

@@ -1,6 +1,15 @@
 //! What the pool and its volumes hold, in bytes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::{Deserialize, Serialize};
+
+use crate::addr::{CHUNK_BYTES, CHUNK_SHIFT};
+use crate::engine::Engine;
+use crate::journal::poisoned;
+use crate::state::VolumeState;
+use crate::{Result, VolumeId};
 
 /// Space of a pool. `logical >= referenced >= unique`; `stored` is what `unique` takes on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,4 +69,71 @@ pub struct VolumeStats {
     pub write_ops: u64,
     /// Read operations since the pool was opened.
     pub read_ops: u64,
+}
+
+impl Engine {
+    /// Writes, trims and zeroings since the pool was opened.
+    pub(crate) fn write_ops(&self) -> u64 {
+        self.counters.write_ops.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written by guests since the pool was opened.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.counters.written_bytes.load(Ordering::Relaxed)
+    }
+
+    fn metadata_bytes(&self) -> u64 {
+        self.meta.len().unwrap_or(0)
+    }
+
+    pub(crate) fn pool_stats(&self) -> PoolStats {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let space = self.io.space(&self.dir).ok();
+        let (mut unique_bytes, mut stored_bytes) = (0, 0);
+        for row in self.places.read().expect(poisoned!()).values() {
+            unique_bytes += u64::from(row.slots) * CHUNK_BYTES as u64;
+            stored_bytes += row.location.len();
+        }
+        let state = self.state.read().expect(poisoned!());
+        let mapped = |volume: &Arc<VolumeState>| state.mapped_chunks(&volume.chain());
+        PoolStats {
+            logical_bytes: state
+                .volumes
+                .values()
+                .map(|volume| volume.size_bytes())
+                .sum(),
+            referenced_bytes: state.volumes.values().map(mapped).sum::<u64>() << CHUNK_SHIFT,
+            unique_bytes,
+            stored_bytes,
+            dead_bytes: self.dead_bytes(),
+            raw_tier_bytes: self.journal.used_bytes(),
+            raw_tier_quota_bytes: self.raw_quota_bytes,
+            metadata_bytes: self.metadata_bytes(),
+            free_bytes: space.map_or(0, |space| space.free_bytes),
+            total_bytes: space.map_or(0, |space| space.total_bytes),
+            written_bytes: load(&self.counters.written_bytes),
+            read_bytes: load(&self.counters.read_bytes),
+            flushes: load(&self.counters.flushes),
+            write_ops: load(&self.counters.write_ops),
+            read_ops: load(&self.counters.read_ops),
+            dedup_hit_bytes: load(&self.dedup_hit_bytes),
+            volumes: state.volumes.len() as u64,
+            snapshots: state.snapshots.len() as u64,
+            failed: self.journal.has_failed(),
+        }
+    }
+
+    pub(crate) fn volume_stats(&self, id: VolumeId) -> Result<VolumeStats> {
+        let state = self.state.read().expect(poisoned!());
+        let volume = state.volume(id)?;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Ok(VolumeStats {
+            logical_bytes: volume.size_bytes(),
+            referenced_bytes: state.mapped_chunks(&volume.chain()) << CHUNK_SHIFT,
+            written_bytes: load(&volume.counters.written_bytes),
+            read_bytes: load(&volume.counters.read_bytes),
+            write_ops: load(&volume.counters.write_ops),
+            read_ops: load(&volume.counters.read_ops),
+        })
+    }
 }

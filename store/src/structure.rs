@@ -4,17 +4,13 @@
 //! here depends on the size of a volume or on what is in it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use crate::addr::{CHUNK_BYTES, CHUNK_SHIFT};
 use crate::engine::Engine;
 use crate::index::LayerId;
 use crate::journal::record::{Cut, Record};
 use crate::journal::{Purpose, poisoned};
 use crate::state::{State, VolumeState};
-use crate::{
-    DomainId, Error, ErrorKind, PoolStats, Result, SnapshotId, VolumeId, VolumeSpec, VolumeStats,
-};
+use crate::{DomainId, Error, ErrorKind, Result, SnapshotId, VolumeId, VolumeSpec};
 
 /// Snapshots of one volume at a time: reads walk at most so many layers.
 const DEPTH_MAX: usize = 512;
@@ -42,7 +38,16 @@ impl Engine {
         &self,
         id: VolumeId,
         spec: VolumeSpec,
-        parent: impl FnOnce(&State) -> Result<Option<LayerId>>,
+        parent: impl Fn(&State) -> Result<Option<LayerId>>,
+    ) -> Result<()> {
+        self.with_spare(|| self.try_add_volume(id, spec, &parent))
+    }
+
+    fn try_add_volume(
+        &self,
+        id: VolumeId,
+        spec: VolumeSpec,
+        parent: &impl Fn(&State) -> Result<Option<LayerId>>,
     ) -> Result<()> {
         let _structure = self.structure.lock().expect(poisoned!());
         let record = {
@@ -76,6 +81,10 @@ impl Engine {
         from: VolumeId,
         spec: VolumeSpec,
     ) -> Result<()> {
+        self.with_spare(|| self.try_clone_volume(id, from, spec))
+    }
+
+    fn try_clone_volume(&self, id: VolumeId, from: VolumeId, spec: VolumeSpec) -> Result<()> {
         let _structure = self.structure.lock().expect(poisoned!());
         let (record, source) = {
             let state = self.state.read().expect(poisoned!());
@@ -112,7 +121,6 @@ impl Engine {
     }
 
     pub(crate) fn create_snapshots(&self, pairs: &[(SnapshotId, VolumeId)]) -> Result<()> {
-        let _structure = self.structure.lock().expect(poisoned!());
         let mut sorted = pairs.to_vec();
         sorted.sort_by_key(|(_, volume)| *volume);
         let mut ids: Vec<SnapshotId> = pairs.iter().map(|(id, _)| *id).collect();
@@ -122,9 +130,14 @@ impl Engine {
             let context = "a volume or a snapshot is named twice".to_owned();
             return Err(Error::new(ErrorKind::InvalidInput, context));
         }
+        self.with_spare(|| self.try_create_snapshots(&sorted))
+    }
+
+    fn try_create_snapshots(&self, sorted: &[(SnapshotId, VolumeId)]) -> Result<()> {
+        let _structure = self.structure.lock().expect(poisoned!());
         let (cuts, volumes) = {
             let state = self.state.read().expect(poisoned!());
-            match plan_cuts(&state, &sorted)? {
+            match plan_cuts(&state, sorted)? {
                 Some(plan) => plan,
                 None => {
                     drop(state);
@@ -149,6 +162,10 @@ impl Engine {
     }
 
     pub(crate) fn delete_snapshot(&self, id: SnapshotId) -> Result<()> {
+        self.with_spare(|| self.try_delete_snapshot(id))
+    }
+
+    fn try_delete_snapshot(&self, id: SnapshotId) -> Result<()> {
         let _structure = self.structure.lock().expect(poisoned!());
         if self
             .state
@@ -165,6 +182,10 @@ impl Engine {
     }
 
     pub(crate) fn delete_volume(&self, id: VolumeId) -> Result<()> {
+        self.with_spare(|| self.try_delete_volume(id))
+    }
+
+    fn try_delete_volume(&self, id: VolumeId) -> Result<()> {
         let _structure = self.structure.lock().expect(poisoned!());
         let volume = self
             .state
@@ -183,6 +204,10 @@ impl Engine {
     }
 
     pub(crate) fn resize_volume(&self, id: VolumeId, size_bytes: u64) -> Result<()> {
+        self.with_spare(|| self.try_resize_volume(id, size_bytes))
+    }
+
+    fn try_resize_volume(&self, id: VolumeId, size_bytes: u64) -> Result<()> {
         let _structure = self.structure.lock().expect(poisoned!());
         let volume = Arc::clone(self.state.read().expect(poisoned!()).volume(id)?);
         let old = volume.size_bytes();
@@ -218,101 +243,22 @@ impl Engine {
     /// Appends a structural record and does what it says, in one step as seen by checkpoints.
     fn carry_out(&self, record: &Record) -> Result<()> {
         debug_assert!(record.is_structural());
-        let once = || {
-            let _cut = self.cut.read().expect(poisoned!());
-            let mut state = self.state.write().expect(poisoned!());
-            self.journal.append_record(record, Purpose::Control)?;
-            state.apply(record)
-        };
-        match once() {
+        let _cut = self.cut.read().expect(poisoned!());
+        let mut state = self.state.write().expect(poisoned!());
+        self.journal.append_record(record, Purpose::Control)?;
+        state.apply(record)
+    }
+
+    /// Does something that appends structural records, all of it again when the journal lacks room:
+    /// making room waits for the disk, so neither gates nor `structure` may be held over it.
+    fn with_spare(&self, change: impl Fn() -> Result<()>) -> Result<()> {
+        match change() {
             Err(error) if error.kind() == ErrorKind::NoSpace => {
                 self.journal.prepare_spares()?;
-                once()
+                change()
             }
             outcome => outcome,
         }
-    }
-
-    /// Waits while the raw tier is full and packing can still make room.
-    pub(crate) fn wait_for_room(&self) -> Result<()> {
-        while self.threads.are_running() && self.journal.bytes() >= self.raw_quota_bytes {
-            if let Some(reason) = self.threads.stalled() {
-                let context = format!("the raw tier is full and cannot be packed: {reason}");
-                return Err(Error::new(ErrorKind::NoSpace, context));
-            }
-            if self.journal.has_failed() {
-                let context = "the journal stopped after a failed write or sync".to_owned();
-                return Err(Error::new(ErrorKind::Failed, context));
-            }
-            self.threads.wake();
-            self.journal.wait_for_change();
-        }
-        Ok(())
-    }
-
-    /// Writes, trims and zeroings since the pool was opened.
-    pub(crate) fn write_ops(&self) -> u64 {
-        self.counters.write_ops.load(Ordering::Relaxed)
-    }
-
-    /// Bytes written by guests since the pool was opened.
-    pub(crate) fn written_bytes(&self) -> u64 {
-        self.counters.written_bytes.load(Ordering::Relaxed)
-    }
-
-    fn metadata_bytes(&self) -> u64 {
-        self.meta.len().unwrap_or(0)
-    }
-
-    pub(crate) fn pool_stats(&self) -> PoolStats {
-        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let space = self.io.space(&self.dir).ok();
-        let (mut unique_bytes, mut stored_bytes) = (0, 0);
-        for row in self.places.read().expect(poisoned!()).values() {
-            unique_bytes += u64::from(row.slots) * CHUNK_BYTES as u64;
-            stored_bytes += row.location.len();
-        }
-        let state = self.state.read().expect(poisoned!());
-        let mapped = |volume: &Arc<VolumeState>| state.mapped_chunks(&volume.chain());
-        PoolStats {
-            logical_bytes: state
-                .volumes
-                .values()
-                .map(|volume| volume.size_bytes())
-                .sum(),
-            referenced_bytes: state.volumes.values().map(mapped).sum::<u64>() << CHUNK_SHIFT,
-            unique_bytes,
-            stored_bytes,
-            dead_bytes: self.dead_bytes(),
-            raw_tier_bytes: self.journal.used_bytes(),
-            raw_tier_quota_bytes: self.raw_quota_bytes,
-            metadata_bytes: self.metadata_bytes(),
-            free_bytes: space.map_or(0, |space| space.free_bytes),
-            total_bytes: space.map_or(0, |space| space.total_bytes),
-            written_bytes: load(&self.counters.written_bytes),
-            read_bytes: load(&self.counters.read_bytes),
-            flushes: load(&self.counters.flushes),
-            write_ops: load(&self.counters.write_ops),
-            read_ops: load(&self.counters.read_ops),
-            dedup_hit_bytes: load(&self.dedup_hit_bytes),
-            volumes: state.volumes.len() as u64,
-            snapshots: state.snapshots.len() as u64,
-            failed: self.journal.has_failed(),
-        }
-    }
-
-    pub(crate) fn volume_stats(&self, id: VolumeId) -> Result<VolumeStats> {
-        let state = self.state.read().expect(poisoned!());
-        let volume = state.volume(id)?;
-        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        Ok(VolumeStats {
-            logical_bytes: volume.size_bytes(),
-            referenced_bytes: state.mapped_chunks(&volume.chain()) << CHUNK_SHIFT,
-            written_bytes: load(&volume.counters.written_bytes),
-            read_bytes: load(&volume.counters.read_bytes),
-            write_ops: load(&volume.counters.write_ops),
-            read_ops: load(&volume.counters.read_ops),
-        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Changing a disk: writes, zeroes and trims go to the journal and the head layer's overlay.
 
+use crate::ZeroMode;
 use crate::addr::{Address, CHUNK_BYTES, CHUNK_SHIFT};
 use crate::chunk::is_zero;
 use crate::engine::Engine;
@@ -7,7 +8,6 @@ use crate::journal::record::Record;
 use crate::journal::{APPEND_CHUNKS_MAX, Purpose, poisoned};
 use crate::layer::Layer;
 use crate::state::VolumeState;
-use crate::store::ZeroMode;
 use crate::{Error, ErrorKind, Result};
 
 /// Beyond this, zeroing always leaves a hole: nothing is ever preallocated, so the only difference
@@ -17,34 +17,43 @@ const ZERO_CHUNKS_MAX: u64 = (1 << 30) / CHUNK_BYTES as u64;
 /// How often an append looks for room that others may take first.
 const ROOM_TRIES: usize = 64;
 
+/// How long the next piece of a write is: whole chunks up to what one append takes, or the part of a
+/// chunk up to its end.
+fn piece_len(offset: u64, len: usize) -> usize {
+    let skip = (offset % CHUNK_BYTES as u64) as usize;
+    if skip == 0 && len >= CHUNK_BYTES {
+        (len / CHUNK_BYTES).min(APPEND_CHUNKS_MAX) * CHUNK_BYTES
+    } else {
+        len.min(CHUNK_BYTES - skip)
+    }
+}
+
 impl Engine {
     /// Writes bytes anywhere; the caller has checked the bounds.
     pub(crate) fn write_bytes(&self, volume: &VolumeState, offset: u64, data: &[u8]) -> Result<()> {
-        let chunk_bytes = CHUNK_BYTES as u64;
-        if offset.is_multiple_of(chunk_bytes) && data.len().is_multiple_of(CHUNK_BYTES) {
+        let (mut at, mut rest) = (offset, data);
+        while !rest.is_empty() {
+            let (piece, tail) = rest.split_at(piece_len(at, rest.len()));
+            self.with_room(|| self.write_piece(volume, at, piece))?;
+            self.journal.relieve()?;
+            (at, rest) = (at + piece.len() as u64, tail);
+        }
+        Ok(())
+    }
+
+    /// Writes what [`piece_len`] allows. Memory only: no disk is waited for under the gate, except to
+    /// read the rest of a chunk.
+    fn write_piece(&self, volume: &VolumeState, offset: u64, piece: &[u8]) -> Result<()> {
+        let (chunk, end) = (offset >> CHUNK_SHIFT, offset + piece.len() as u64);
+        if piece.len().is_multiple_of(CHUNK_BYTES) {
             let _shared = volume.gate.read().expect(poisoned!());
-            Self::admit(volume, offset + data.len() as u64)?;
-            return self.write_chunks(volume.chain().head(), offset >> CHUNK_SHIFT, data);
+            Self::admit(volume, end)?;
+            return self.write_chunks(volume.chain().head(), chunk, piece);
         }
         // What surrounds the bytes is read and written again: nobody may change it in between.
         let _alone = volume.gate.write().expect(poisoned!());
-        Self::admit(volume, offset + data.len() as u64)?;
-        let mut rest = data;
-        let mut at = offset;
-        while !rest.is_empty() {
-            let skip = (at % chunk_bytes) as usize;
-            let whole = rest.len() / CHUNK_BYTES * CHUNK_BYTES;
-            let take = if skip == 0 && whole > 0 {
-                self.write_chunks(volume.chain().head(), at >> CHUNK_SHIFT, &rest[..whole])?;
-                whole
-            } else {
-                let take = rest.len().min(CHUNK_BYTES - skip);
-                self.merge(volume, at >> CHUNK_SHIFT, skip, &rest[..take])?;
-                take
-            };
-            (at, rest) = (at + take as u64, &rest[take..]);
-        }
-        Ok(())
+        Self::admit(volume, end)?;
+        self.merge(volume, chunk, (offset % CHUNK_BYTES as u64) as usize, piece)
     }
 
     /// Changes part of a chunk. The gate is held alone.
@@ -57,25 +66,22 @@ impl Engine {
     }
 
     fn write_chunks(&self, layer: &Layer, first: u64, data: &[u8]) -> Result<()> {
-        let mut chunk = first;
-        for piece in data.chunks(APPEND_CHUNKS_MAX * CHUNK_BYTES) {
-            let mut rest = piece;
-            while !rest.is_empty() {
-                let zero = is_zero(&rest[..CHUNK_BYTES]);
-                let same = rest
-                    .chunks_exact(CHUNK_BYTES)
-                    .take_while(|part| is_zero(part) == zero);
-                let count = same.count();
-                let (part, tail) = rest.split_at(count * CHUNK_BYTES);
-                if zero {
-                    self.map_constant(layer, chunk, count as u64, Address::ZERO)?;
-                } else {
-                    self.write_data(layer, chunk, part)?;
-                }
-                (chunk, rest) = (chunk + count as u64, tail);
+        let (mut chunk, mut rest) = (first, data);
+        while !rest.is_empty() {
+            let zero = is_zero(&rest[..CHUNK_BYTES]);
+            let same = rest
+                .chunks_exact(CHUNK_BYTES)
+                .take_while(|part| is_zero(part) == zero);
+            let count = same.count();
+            let (part, tail) = rest.split_at(count * CHUNK_BYTES);
+            if zero {
+                self.map_constant(layer, chunk, count as u64, Address::ZERO)?;
+            } else {
+                self.write_data(layer, chunk, part)?;
             }
+            (chunk, rest) = (chunk + count as u64, tail);
         }
-        self.journal.relieve()
+        Ok(())
     }
 
     fn write_data(&self, layer: &Layer, first: u64, data: &[u8]) -> Result<()> {
@@ -116,22 +122,24 @@ impl Engine {
         })
     }
 
-    /// Runs an append inside the cut; when the journal lacks room, makes some and tries again. Others
-    /// may take the room first, so once is not always enough.
-    fn appending(&self, append: impl Fn() -> Result<()>) -> Result<()> {
-        let once = || {
-            let _cut = self.cut.read().expect(poisoned!());
-            append()
-        };
+    /// Runs an append inside the cut and counts what it adds to the overlay.
+    fn appending(&self, append: impl FnOnce() -> Result<i64>) -> Result<()> {
+        let _cut = self.cut.read().expect(poisoned!());
+        let grown = append()?;
+        self.ranges.grow(grown);
+        Ok(())
+    }
+
+    /// Does something that appends data; when the journal lacks room, makes some, while no gate is
+    /// held, and does it again. Others may take the room first, so once is not always enough.
+    fn with_room(&self, change: impl Fn() -> Result<()>) -> Result<()> {
         for _ in 0..ROOM_TRIES {
-            match once() {
-                Err(error) if error.kind() == ErrorKind::NoSpace => {
-                    self.prepare_data_spares()?;
-                }
+            match change() {
+                Err(error) if error.kind() == ErrorKind::NoSpace => self.prepare_data_spares()?,
                 outcome => return outcome,
             }
         }
-        once()
+        change()
     }
 
     /// Looked at once more under the gate: the volume may have been deleted or cut down since the
@@ -187,12 +195,14 @@ impl Engine {
             last
         };
         if first < last {
-            let _shared = volume.gate.read().expect(poisoned!());
-            Self::admit(volume, end)?;
             let count = (last - first) >> CHUNK_SHIFT;
             let keep = mode == ZeroMode::Allocate && count <= ZERO_CHUNKS_MAX;
             let what = if keep { Address::ZERO } else { Address::HOLE };
-            self.map_constant(volume.chain().head(), first >> CHUNK_SHIFT, count, what)?;
+            self.with_room(|| {
+                let _shared = volume.gate.read().expect(poisoned!());
+                Self::admit(volume, end)?;
+                self.map_constant(volume.chain().head(), first >> CHUNK_SHIFT, count, what)
+            })?;
         }
         let zeroes = [0; CHUNK_BYTES];
         let head = (first.min(end) - offset) as usize;

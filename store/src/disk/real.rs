@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock, statvfs};
+use rustix::process::{Resource, getrlimit};
 
 use super::{BLOCK_BYTES, Caching, Create, Entry, File, Io, Space, check_aligned};
 
@@ -77,6 +78,10 @@ impl Io for RealIo {
             total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
             free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
         })
+    }
+
+    fn open_files_max(&self) -> u64 {
+        getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
     }
 
     fn now_us(&self) -> u64 {

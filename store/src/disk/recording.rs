@@ -116,6 +116,10 @@ impl Io for RecordingIo {
         self.inner.space(path)
     }
 
+    fn open_files_max(&self) -> u64 {
+        self.inner.open_files_max()
+    }
+
     fn now_us(&self) -> u64 {
         self.inner.now_us()
     }

@@ -117,6 +117,12 @@ impl SimIo {
         lock(&self.state).faults.push(fault);
     }
 
+    /// Tells `watcher` of every operation that changes or syncs something, while it happens and on
+    /// the thread that does it. It must not use the disk; it may panic.
+    pub fn watch(&self, watcher: impl FnMut(OpKind, &Path) + Send + 'static) {
+        lock(&self.state).watcher = Some(Box::new(watcher));
+    }
+
     /// Removes all faults.
     pub fn heal(&self) {
         lock(&self.state).faults.clear();

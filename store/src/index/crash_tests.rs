@@ -17,7 +17,7 @@ fn open(sim: &SimIo) -> Result<Index> {
         .open(Path::new(PATH), Create::IfMissing, Caching::Buffered)
         .unwrap();
     sim.sync_dir(Path::new("/")).unwrap();
-    Index::open(file, CACHE_BYTES)
+    Index::open(file, CACHE_BYTES, std::sync::Arc::new(|| false))
 }
 
 /// What every run holds once checkpoint `sequence` is committed.

@@ -1,5 +1,7 @@
 //! What redb reports, as the crate's error.
 
+use std::io;
+
 use crate::{Error, ErrorKind};
 
 /// Turns a redb error met while doing `what` into the crate's own.
@@ -10,6 +12,10 @@ pub(super) fn failed<E: Into<redb::Error>>(what: &'static str) -> impl Fn(E) -> 
 fn convert(what: &'static str, error: redb::Error) -> Error {
     let context = format!("metadata: {what}");
     let kind = match error {
+        // A page that is behind the end of the file: what named it is damaged, or the file was cut.
+        redb::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+            return Error::new(ErrorKind::Corrupt, format!("{context}: {source}"));
+        }
         redb::Error::Io(source) => return Error::io(context, source),
         redb::Error::DatabaseAlreadyOpen => ErrorKind::Busy,
         redb::Error::UpgradeRequired(_) => ErrorKind::UnsupportedFormat,

@@ -6,6 +6,7 @@ use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, Value};
 
 use super::codec::Row;
 use super::error::failed;
+use super::health::Health;
 use super::rows::{
     CheckpointRow, ContainerRow, DomainRow, ForwardRow, LayerId, LayerRow, SnapshotRow, VolumeRow,
 };
@@ -48,7 +49,15 @@ fn run_number(key: u64) -> u32 {
 
 /// One consistent view of the index. Dropping it lets redb reuse the pages it holds.
 pub(crate) struct IndexReader {
-    pub(super) transaction: ReadTransaction,
+    /// Always there but while it is dropped.
+    pub(super) transaction: Option<ReadTransaction>,
+    pub(super) health: Health,
+}
+
+impl Drop for IndexReader {
+    fn drop(&mut self) {
+        self.health.dispose(self.transaction.take());
+    }
 }
 
 /// Typed reading, for views and for transactions that see their own changes.
@@ -58,6 +67,9 @@ pub(crate) trait IndexRead {
     where
         Self: 'a;
 
+    /// Keeps panics from leaving the methods below.
+    fn health(&self) -> &Health;
+
     /// Opens a table; for the methods below only.
     fn table<K: Key + 'static, V: Value + 'static>(
         &self,
@@ -66,39 +78,44 @@ pub(crate) trait IndexRead {
 
     /// A run of a layer, if the layer itself has it.
     fn run(&self, layer: LayerId, run: u32) -> Result<Option<Run>> {
-        get(&self.table(RUNS)?, run_key(layer, run))
+        self.health()
+            .guard(|| get(&self.table(RUNS)?, run_key(layer, run)))
     }
 
     /// One layer.
     fn layer(&self, id: LayerId) -> Result<Option<LayerRow>> {
-        get(&self.table(LAYERS)?, id.0)
+        self.health().guard(|| get(&self.table(LAYERS)?, id.0))
     }
 
     /// A run of the first layer of `chain` that has it.
     fn find_run(&self, chain: &[LayerId], run: u32) -> Result<Option<(LayerId, Run)>> {
-        let table = self.table(RUNS)?;
-        for &layer in chain {
-            if let Some(found) = get(&table, run_key(layer, run))? {
-                return Ok(Some((layer, found)));
+        self.health().guard(|| {
+            let table = self.table(RUNS)?;
+            for &layer in chain {
+                if let Some(found) = get(&table, run_key(layer, run))? {
+                    return Ok(Some((layer, found)));
+                }
             }
-        }
-        Ok(None)
+            Ok(None)
+        })
     }
 
     /// At most `limit` runs of a layer from number `from` on, in order.
     fn layer_runs(&self, layer: LayerId, from: u32, limit: usize) -> Result<Vec<(u32, Run)>> {
-        let table = self.table(RUNS)?;
-        let keys = run_key(layer, from)..=run_key(layer, u32::MAX);
-        let mut runs = Vec::new();
-        for entry in table
-            .range(keys)
-            .map_err(failed("listing runs"))?
-            .take(limit)
-        {
-            let (key, value) = entry.map_err(failed("reading a run"))?;
-            runs.push((run_number(key.value()), Run::decode(value.value())?));
-        }
-        Ok(runs)
+        self.health().guard(|| {
+            let table = self.table(RUNS)?;
+            let keys = run_key(layer, from)..=run_key(layer, u32::MAX);
+            let mut runs = Vec::new();
+            for entry in table
+                .range(keys)
+                .map_err(failed("listing runs"))?
+                .take(limit)
+            {
+                let (key, value) = entry.map_err(failed("reading a run"))?;
+                runs.push((run_number(key.value()), Run::decode(value.value())?));
+            }
+            Ok(runs)
+        })
     }
 
     /// At most `limit` numbers of runs that a layer has in `from..to`, in order.
@@ -109,83 +126,102 @@ pub(crate) trait IndexRead {
         to: u32,
         limit: usize,
     ) -> Result<Vec<u32>> {
-        let table = self.table(RUNS)?;
-        let keys = run_key(layer, from)..run_key(layer, to.max(from));
-        let entries = table.range(keys).map_err(failed("listing runs"))?;
-        entries
-            .take(limit)
-            .map(|entry| {
-                Ok(run_number(
-                    entry.map_err(failed("reading a run"))?.0.value(),
-                ))
-            })
-            .collect()
+        self.health().guard(|| {
+            let table = self.table(RUNS)?;
+            let keys = run_key(layer, from)..run_key(layer, to.max(from));
+            let entries = table.range(keys).map_err(failed("listing runs"))?;
+            entries
+                .take(limit)
+                .map(|entry| {
+                    Ok(run_number(
+                        entry.map_err(failed("reading a run"))?.0.value(),
+                    ))
+                })
+                .collect()
+        })
     }
 
     /// All volumes, by id.
     fn volumes(&self) -> Result<Vec<(VolumeId, VolumeRow)>> {
-        list(&self.table(VOLUMES)?, |key| {
-            VolumeId(uuid::Uuid::from_bytes(*key))
+        self.health().guard(|| {
+            list(&self.table(VOLUMES)?, |key| {
+                VolumeId(uuid::Uuid::from_bytes(*key))
+            })
         })
     }
 
     /// All snapshots, by id.
     fn snapshots(&self) -> Result<Vec<(SnapshotId, SnapshotRow)>> {
-        list(&self.table(SNAPSHOTS)?, |key| {
-            SnapshotId(uuid::Uuid::from_bytes(*key))
+        self.health().guard(|| {
+            list(&self.table(SNAPSHOTS)?, |key| {
+                SnapshotId(uuid::Uuid::from_bytes(*key))
+            })
         })
     }
 
     /// All layers, by id.
     fn layers(&self) -> Result<Vec<(LayerId, LayerRow)>> {
-        list(&self.table(LAYERS)?, LayerId)
+        self.health().guard(|| list(&self.table(LAYERS)?, LayerId))
     }
 
     /// All packed containers, by id.
     fn containers(&self) -> Result<Vec<(ContainerId, ContainerRow)>> {
-        list(&self.table(CONTAINERS)?, ContainerId)
+        self.health()
+            .guard(|| list(&self.table(CONTAINERS)?, ContainerId))
     }
 
     /// The journal windows that have forwarding rows.
     fn forwards(&self) -> Result<Vec<ContainerId>> {
-        let table = self.table(FORWARDS)?;
-        let entries = table.iter().map_err(failed("listing forwards"))?;
-        entries
-            .map(|entry| {
-                Ok(ContainerId(
-                    entry.map_err(failed("listing forwards"))?.0.value(),
-                ))
-            })
-            .collect()
+        self.health().guard(|| {
+            let table = self.table(FORWARDS)?;
+            let entries = table.iter().map_err(failed("listing forwards"))?;
+            entries
+                .map(|entry| {
+                    Ok(ContainerId(
+                        entry.map_err(failed("listing forwards"))?.0.value(),
+                    ))
+                })
+                .collect()
+        })
     }
 
     /// Where the chunks of a journal window went, if it was packed.
     fn forward(&self, window: ContainerId) -> Result<Option<ForwardRow>> {
-        get(&self.table(FORWARDS)?, window.0)
+        self.health()
+            .guard(|| get(&self.table(FORWARDS)?, window.0))
     }
 
     /// How far the index has followed the journal; `None` in a new index.
     fn checkpoint(&self) -> Result<Option<CheckpointRow>> {
-        get(&self.table(STATE)?, CHECKPOINT_NAME)
+        self.health()
+            .guard(|| get(&self.table(STATE)?, CHECKPOINT_NAME))
     }
 
     /// The fingerprint keys of all domains.
     fn domain_keys(&self) -> Result<Vec<(DomainId, [u8; 32])>> {
-        let rows: Vec<(DomainId, DomainRow)> = list(&self.table(DOMAINS)?, |key| {
-            DomainId(uuid::Uuid::from_bytes(*key))
-        })?;
-        Ok(rows.into_iter().map(|(id, row)| (id, row.0)).collect())
+        self.health().guard(|| {
+            let rows: Vec<(DomainId, DomainRow)> = list(&self.table(DOMAINS)?, |key| {
+                DomainId(uuid::Uuid::from_bytes(*key))
+            })?;
+            Ok(rows.into_iter().map(|(id, row)| (id, row.0)).collect())
+        })
     }
 }
 
 impl IndexRead for IndexReader {
     type Table<'a, K: Key + 'static, V: Value + 'static> = redb::ReadOnlyTable<K, V>;
 
+    fn health(&self) -> &Health {
+        &self.health
+    }
+
     fn table<K: Key + 'static, V: Value + 'static>(
         &self,
         table: TableDefinition<'static, K, V>,
     ) -> Result<Self::Table<'_, K, V>> {
-        self.transaction
+        let transaction = self.transaction.as_ref();
+        transaction
+            .expect("it is taken in drop only")
             .open_table(table)
             .map_err(failed("opening a table"))
     }

@@ -33,7 +33,7 @@ impl Fixture {
     }
 
     fn open(&self) -> Result<Index> {
-        Index::open(self.file(), CACHE_BYTES)
+        Index::open(self.file(), CACHE_BYTES, Arc::new(|| false))
     }
 }
 

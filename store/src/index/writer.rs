@@ -7,6 +7,7 @@ use redb::{Key, TableDefinition, Value, WriteTransaction};
 use super::codec::Row;
 use super::error::failed;
 use super::format::FormatRow;
+use super::health::Health;
 use super::rows::{
     CheckpointRow, ContainerRow, DomainRow, ForwardRow, LayerId, LayerRow, SnapshotRow, VolumeRow,
 };
@@ -20,17 +21,31 @@ use crate::{DomainId, Result, SnapshotId, VolumeId};
 
 /// A transaction. It sees its own changes; dropping it without [`IndexWriter::commit`] undoes them.
 pub(crate) struct IndexWriter {
-    pub(super) transaction: WriteTransaction,
+    /// Always there but while it ends.
+    pub(super) transaction: Option<WriteTransaction>,
+    pub(super) health: Health,
+}
+
+impl Drop for IndexWriter {
+    fn drop(&mut self) {
+        self.health.dispose(self.transaction.take());
+    }
 }
 
 impl IndexRead for IndexWriter {
     type Table<'a, K: Key + 'static, V: Value + 'static> = redb::Table<'a, K, V>;
 
+    fn health(&self) -> &Health {
+        &self.health
+    }
+
     fn table<K: Key + 'static, V: Value + 'static>(
         &self,
         table: TableDefinition<'static, K, V>,
     ) -> Result<Self::Table<'_, K, V>> {
-        self.transaction
+        let transaction = self.transaction.as_ref();
+        transaction
+            .expect("it is taken when it ends only")
             .open_table(table)
             .map_err(failed("opening a table"))
     }
@@ -38,8 +53,13 @@ impl IndexRead for IndexWriter {
 
 impl IndexWriter {
     /// Makes the changes durable and visible to later readers.
-    pub(crate) fn commit(self) -> Result<()> {
-        self.transaction.commit().map_err(failed("committing"))
+    pub(crate) fn commit(mut self) -> Result<()> {
+        let health = self.health.clone();
+        health.guard(|| {
+            let transaction = self.transaction.take();
+            let committed = transaction.map(WriteTransaction::commit);
+            committed.unwrap_or(Ok(())).map_err(failed("committing"))
+        })
     }
 
     /// Stores a run; all holes are stored too, since they hide the parent's run.
@@ -60,13 +80,15 @@ impl IndexWriter {
         limit: usize,
     ) -> Result<usize> {
         let numbers = self.layer_run_numbers(layer, from, u32::MAX, limit)?;
-        let mut table = self.table(RUNS)?;
-        for &run in &numbers {
-            let _old = table
-                .remove(run_key(layer, run))
-                .map_err(failed("removing a run"))?;
-        }
-        Ok(numbers.len())
+        self.health.guard(|| {
+            let mut table = self.table(RUNS)?;
+            for &run in &numbers {
+                let _old = table
+                    .remove(run_key(layer, run))
+                    .map_err(failed("removing a run"))?;
+            }
+            Ok(numbers.len())
+        })
     }
 
     /// Stores a volume.
@@ -131,20 +153,22 @@ impl IndexWriter {
 
     /// The format row, absent in a new file.
     pub(super) fn format(&self) -> Result<Option<FormatRow>> {
-        get(&self.table(STATE)?, FORMAT_NAME)
+        self.health.guard(|| get(&self.table(STATE)?, FORMAT_NAME))
     }
 
     /// Stores the format row and creates every table, so that readers find them.
     pub(super) fn initialise(&self) -> Result<()> {
         self.put(STATE, FORMAT_NAME, &FormatRow::CURRENT)?;
-        for table in [RUNS, CONTAINERS, FORWARDS] {
-            self.table(table)?;
-        }
-        for table in [VOLUMES, SNAPSHOTS, DOMAINS] {
-            self.table(table)?;
-        }
-        self.table(LAYERS)?;
-        Ok(())
+        self.health.guard(|| {
+            for table in [RUNS, CONTAINERS, FORWARDS] {
+                self.table(table)?;
+            }
+            for table in [VOLUMES, SNAPSHOTS, DOMAINS] {
+                self.table(table)?;
+            }
+            self.table(LAYERS)?;
+            Ok(())
+        })
     }
 
     fn put<'k, K: Key + 'static>(
@@ -154,10 +178,11 @@ impl IndexWriter {
         row: &impl Row,
     ) -> Result<()> {
         let bytes = row.encode();
-        self.table(table)?
-            .insert(key, bytes.as_slice())
-            .map_err(failed("storing a row"))?;
-        Ok(())
+        self.health.guard(|| {
+            let mut table = self.table(table)?;
+            let stored = table.insert(key, bytes.as_slice());
+            stored.map(|_| ()).map_err(failed("storing a row"))
+        })
     }
 
     fn delete<'k, K: Key + 'static>(
@@ -165,9 +190,10 @@ impl IndexWriter {
         table: TableDefinition<'static, K, Bytes>,
         key: impl Borrow<K::SelfType<'k>>,
     ) -> Result<()> {
-        self.table(table)?
-            .remove(key)
-            .map_err(failed("removing a row"))?;
-        Ok(())
+        self.health.guard(|| {
+            let mut table = self.table(table)?;
+            let removed = table.remove(key);
+            removed.map(|_| ()).map_err(failed("removing a row"))
+        })
     }
 }

@@ -12,11 +12,11 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 use crate::addr::ContainerId;
 use crate::disk::Create;
+use crate::journal::batch::Inner;
 use crate::journal::format::SegmentHeader;
 use crate::journal::record::Record;
 use crate::journal::scan::{Check, Scan};
 use crate::journal::segment::{Segment, Spare};
-use crate::journal::writer::Inner;
 use crate::journal::{Journal, JournalSettings, spare_files};
 use crate::{Error, ErrorKind, Result};
 
@@ -62,6 +62,7 @@ impl Journal {
             segment_blocks: settings.segment_blocks,
             prefill: settings.prefill,
             containers: settings.containers,
+            queue_bytes: Arc::clone(&begun.queue_bytes),
             inner: Mutex::new(begun),
             making: Mutex::new(()),
             changed: Condvar::new(),

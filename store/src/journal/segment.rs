@@ -232,13 +232,29 @@ impl Segment {
         self.read_bytes(u64::from(first_block) * BLOCK_BYTES as u64, out)
     }
 
-    /// Reads data blocks that have reached the file and checks each.
+    /// Reads data blocks that have reached the file and checks each. Damage may lie in the page cache
+    /// or on the way from the disk, so it is believed only when the disk itself says so once more.
     pub(crate) fn read(&self, first_block: u32, out: &mut [u8]) -> Result<()> {
         self.read_raw(first_block, out)?;
-        for (index, chunk) in out.chunks_exact(BLOCK_BYTES).enumerate() {
-            self.verify(first_block + index as u32, chunk)?;
-        }
+        let Err(damage) = self.verify_all(first_block, out) else {
+            return Ok(());
+        };
+        let mut again = AlignedBuf::zeroed(out.len());
+        let offset = u64::from(first_block) * BLOCK_BYTES as u64;
+        self.direct
+            .read_at(&mut again, offset)
+            .map_err(|e| Error::io(format!("reading journal segment {}", self.header.number), e))?;
+        self.verify_all(first_block, &again)?;
+        tracing::warn!(%damage, "the page cache was wrong, the disk is right");
+        out.copy_from_slice(&again);
         Ok(())
+    }
+
+    fn verify_all(&self, first_block: u32, data: &[u8]) -> Result<()> {
+        let chunks = data.chunks_exact(BLOCK_BYTES).enumerate();
+        chunks
+            .into_iter()
+            .try_for_each(|(index, chunk)| self.verify(first_block + index as u32, chunk))
     }
 
     fn verify(&self, block: u32, chunk: &[u8]) -> Result<()> {

@@ -10,8 +10,14 @@ use super::format;
 use crate::disk::{Caching, Create, File, Io};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Files kept open for reading: 8 GiB of packs, well under the usual limit of 1024 descriptors.
-const OPEN_FILES_MAX: usize = 128;
+/// Pack files kept open for reading at least and at most: 4 GiB and 1 TiB of packs.
+const OPEN_FILES: std::ops::RangeInclusive<u64> = 64..=16_384;
+
+/// How many to keep open: opening one again costs three calls, so as many as leave enough for
+/// connections and everything else.
+fn open_files(program_max: u64) -> usize {
+    (program_max / 4).clamp(*OPEN_FILES.start(), *OPEN_FILES.end()) as usize
+}
 
 /// The folder of a pack file.
 pub(super) fn folder(dir: &Path, pack: u64) -> PathBuf {
@@ -62,10 +68,10 @@ pub(super) struct Handles {
 impl Handles {
     pub(super) fn new(io: Arc<dyn Io>, dir: PathBuf, pool_id: [u8; 16]) -> Self {
         Self {
+            open: Cache::new(open_files(io.open_files_max())),
             io,
             dir,
             pool_id,
-            open: Cache::new(OPEN_FILES_MAX),
         }
     }
 
@@ -120,8 +126,15 @@ pub(super) fn read(
 
 #[cfg(test)]
 mod tests {
-    use super::{number, path};
+    use super::{number, open_files, path};
     use std::path::Path;
+
+    #[test]
+    fn the_limit_of_the_program_decides_how_many_stay_open() {
+        assert_eq!(open_files(256), 64);
+        assert_eq!(open_files(1024), 256);
+        assert_eq!(open_files(u64::MAX), 16_384);
+    }
 
     #[test]
     fn names_lead_back_to_numbers() {

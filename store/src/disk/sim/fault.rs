@@ -39,7 +39,8 @@ pub enum Effect {
     NoSpace,
     /// A write transfers the first half of its bytes, then fails with EIO; others just fail.
     ShortWrite,
-    /// A sync succeeds without making anything durable; others succeed as usual.
+    /// A sync succeeds without making anything durable, a read gives a wrong bit; others succeed as
+    /// usual.
     Lie,
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::content::ContentChange;
-use super::fault::OpKind;
+use super::fault::{Effect, OpKind};
 use super::lock;
 use super::state::{State, fail_if_struck};
 use crate::disk::{Caching, File, check_aligned};
@@ -47,12 +47,16 @@ impl File for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         check_aligned(self.caching, buffer, offset)?;
         let mut state = lock(&self.state);
-        fail_if_struck(state.strike(OpKind::Read))?;
+        let struck = state.strike(OpKind::Read);
+        fail_if_struck(struck)?;
         let content = state.content(self.file).ok_or(io::ErrorKind::NotFound)?;
         if offset + buffer.len() as u64 > content.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         content.read(buffer, offset);
+        if let (Some(Effect::Lie), Some(byte)) = (struck, buffer.first_mut()) {
+            *byte ^= 1;
+        }
         Ok(())
     }
 

@@ -14,11 +14,15 @@ use super::rng::SplitMix64;
 /// Capacity unless a test sets another.
 const DEFAULT_SPACE_BYTES: u64 = 1 << 40;
 
+/// Who is told of each operation.
+pub(super) type Watcher = Box<dyn FnMut(OpKind, &Path) + Send>;
+
 /// Everything behind the lock of a simulated disk.
 pub(super) struct State {
     pub(super) image: Image,
     pub(super) history: History,
     pub(super) faults: Vec<Fault>,
+    pub(super) watcher: Option<Watcher>,
     pub(super) total_bytes: u64,
     pub(super) now_us: u64,
     pub(super) rng: SplitMix64,
@@ -42,6 +46,7 @@ impl State {
             history: History::new(image.clone()),
             image,
             faults: Vec::new(),
+            watcher: None,
             total_bytes: DEFAULT_SPACE_BYTES,
             now_us: 1,
             rng: SplitMix64::new(seed),
@@ -66,6 +71,9 @@ impl State {
     }
 
     fn record(&mut self, kind: OpKind, path: &Arc<Path>, change: Change) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher(kind, path);
+        }
         let path = Arc::clone(path);
         self.history.push(Op { kind, path, change }, &self.image);
     }

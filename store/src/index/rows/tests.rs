@@ -32,9 +32,9 @@ fn volume_and_snapshot() {
         head: LayerId(0x0A0B_0C0D),
         size_bytes: 1 << 40,
         domain: DomainId(ID),
-        packing: Packing::Eager,
+        packing: Packing::Background,
     };
-    check(&volume, &format!("010d0c0b0a0000000000010000{ID_HEX}02"));
+    check(&volume, &format!("010d0c0b0a0000000000010000{ID_HEX}01"));
     let snapshot = SnapshotRow {
         layer: LayerId(7),
         volume: VolumeId(ID),

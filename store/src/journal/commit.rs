@@ -1,0 +1,203 @@
+//! Group commit: bringing batches to the disk, and reading those that are not there yet.
+//!
+//! Whoever wants durability joins [`Journal::flush`]: the first to come writes and syncs for all who
+//! wait, the others wait for a turn that covers them; nothing newer than the durable sequence costs
+//! nothing. All file operations happen in `carry_out`, by one thread at a time (the `busy` token),
+//! never under the lock.
+
+use std::mem;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use crate::Result;
+use crate::disk::BLOCK_BYTES;
+use crate::journal::batch::{Inner, Step};
+use crate::journal::segment::Segment;
+use crate::journal::{Journal, poisoned};
+
+/// Unwritten bytes beyond which appenders write before they go on.
+const QUEUE_BYTES_MAX: usize = 32 << 20;
+
+impl Journal {
+    /// Makes everything appended before the call durable.
+    ///
+    /// # Errors
+    /// `Failed` when this or an earlier write or sync failed; nothing is acknowledged after that.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let mut inner = self.lock();
+        let target = inner.last_sequence();
+        while inner.durable_sequence < target {
+            if inner.failed {
+                return Err(Self::failed());
+            }
+            inner.close_batch();
+            if inner.busy {
+                inner.flushers += 1;
+                inner = self.changed.wait(inner).expect(poisoned!());
+                inner.flushers -= 1;
+                continue;
+            }
+            inner = self.carry_out(inner, Sync::Yes)?;
+        }
+        if inner.failed {
+            Err(Self::failed())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes what has piled up when it is more than memory should hold. Called by appenders without
+    /// any lock or gate; a writer already at work is waited for only beyond the limit.
+    pub(crate) fn relieve(&self) -> Result<()> {
+        let piled_up = || self.queue_bytes.load(Ordering::Relaxed) > QUEUE_BYTES_MAX;
+        if !piled_up() {
+            return Ok(());
+        }
+        let mut inner = self.lock();
+        while piled_up() && !inner.failed {
+            if inner.busy {
+                inner = self.changed.wait(inner).expect(poisoned!());
+            } else {
+                inner = self.carry_out(inner, Sync::No)?;
+            }
+        }
+        if inner.failed {
+            Err(Self::failed())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits until closed batches are there to be written, at most `nap`.
+    pub(crate) fn wait_for_writing(&self, nap: Duration) {
+        let inner = self.lock();
+        let idle = |inner: &mut Inner| {
+            !inner.closing && (inner.queue.is_empty() || inner.busy || inner.failed)
+        };
+        drop(
+            self.pending
+                .wait_timeout_while(inner, nap, idle)
+                .expect(poisoned!()),
+        );
+    }
+
+    /// Writes closed batches, for the thread that writes them behind the appenders.
+    pub(crate) fn write_behind(&self) -> Result<bool> {
+        let inner = self.lock();
+        if inner.busy || inner.failed || inner.queue.is_empty() {
+            return Ok(false);
+        }
+        drop(self.carry_out(inner, Sync::No)?);
+        Ok(true)
+    }
+
+    /// Takes the token, performs all queued steps without the lock, and publishes the outcome.
+    fn carry_out<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+        sync: Sync,
+    ) -> Result<MutexGuard<'a, Inner>> {
+        debug_assert!(!inner.busy);
+        let sync = if inner.flushers > 0 { Sync::Yes } else { sync };
+        inner.busy = true;
+        let steps: Vec<Step> = mem::take(&mut inner.queue).into();
+        inner.in_flight.clone_from(&steps);
+        let upto = inner.next_sequence - 1;
+        let last = Arc::clone(&inner.current);
+        drop(inner);
+        let outcome = self.perform(&steps, sync, &last);
+        let mut inner = self.lock();
+        inner.busy = false;
+        inner.in_flight.clear();
+        match &outcome {
+            Ok(()) if sync == Sync::Yes => {
+                inner.durable_sequence = inner.durable_sequence.max(upto);
+            }
+            Ok(()) => {}
+            Err(_) => inner.failed = true,
+        }
+        for step in steps {
+            if let Step::Batch(batch) = step {
+                self.queue_bytes
+                    .fetch_sub(batch.bytes.len(), Ordering::Relaxed);
+                // Readers may hold the batch still; then the buffer goes with them.
+                if let Ok(batch) = Arc::try_unwrap(batch)
+                    && inner.free_buffers.len() < 4
+                {
+                    inner.free_buffers.push(batch.bytes);
+                }
+            }
+        }
+        self.changed.notify_all();
+        outcome.map(|()| inner)
+    }
+
+    fn perform(&self, steps: &[Step], sync: Sync, last: &Segment) -> Result<()> {
+        for step in steps {
+            match step {
+                Step::Begin(segment, spare) => self.begin_segment(segment, spare)?,
+                Step::Batch(batch) => {
+                    batch.segment.write(batch.start_block, &batch.bytes)?;
+                    batch.segment.set_written(batch.start_block + batch.blocks);
+                }
+                Step::End(segment, used) => {
+                    segment.write_trailer(*used)?;
+                    segment.sync()?;
+                }
+            }
+        }
+        if sync == Sync::Yes {
+            last.sync()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Copies chunks that have not reached the file from memory. `false` when they are not there,
+    /// because they have been written meanwhile.
+    pub(crate) fn read_unwritten(
+        &self,
+        segment: &Segment,
+        first_block: u32,
+        out: &mut [u8],
+    ) -> bool {
+        let inner = self.lock();
+        let number = segment.header.number;
+        let blocks = (out.len() / BLOCK_BYTES) as u32;
+        let copy = |start: u32, bytes: &[u8], out: &mut [u8]| {
+            let Some(skip) = first_block.checked_sub(start) else {
+                return false;
+            };
+            let from = skip as usize * BLOCK_BYTES;
+            let Some(source) = bytes.get(from..from + blocks as usize * BLOCK_BYTES) else {
+                return false;
+            };
+            out.copy_from_slice(source);
+            true
+        };
+        if let Some(open) = &inner.open
+            && open.segment.header.number == number
+            && copy(open.start_block, &open.bytes, out)
+        {
+            return true;
+        }
+        inner
+            .queue
+            .iter()
+            .chain(&inner.in_flight)
+            .any(|step| match step {
+                Step::Batch(batch) if batch.segment.header.number == number => {
+                    copy(batch.start_block, &batch.bytes, out)
+                }
+                _ => false,
+            })
+    }
+}
+
+/// Whether a turn ends with a sync.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    Yes,
+    No,
+}

@@ -1,0 +1,127 @@
+//! What callers say of volumes and pools, and what they are told: plain values.
+
+use crate::{DomainId, SnapshotId, VolumeId};
+
+/// When data of a volume moves from the raw tier into containers. The stored form has room for other
+/// ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Packing {
+    /// When there is time, at the latest when the raw tier fills up.
+    #[default]
+    Background,
+}
+
+impl Packing {
+    /// The stored form.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Background => 1,
+        }
+    }
+
+    /// Reads the stored form back.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Background),
+            _ => None,
+        }
+    }
+}
+
+/// What a new volume is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeSpec {
+    /// A multiple of 512, at most 64 TiB.
+    pub size_bytes: u64,
+    /// Where equal chunks are looked for.
+    pub domain: DomainId,
+    /// When its data is packed.
+    pub packing: Packing,
+}
+
+/// Settings of an open pool; the defaults serve a pool of a few TiB.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenOptions {
+    /// Memory for all caches together, in bytes.
+    pub memory_bytes: u64,
+    /// Quota of the raw tier in bytes; `None` derives it from the file system's size.
+    pub raw_tier_bytes: Option<u64>,
+    /// Start the packing, checkpoint and reclaim thread. Tests that step by hand say no.
+    pub background: bool,
+    /// Write zeroes into new journal segments, so that later syncs change no file system metadata.
+    pub prefill_journal: bool,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 1 << 30,
+            raw_tier_bytes: None,
+            background: true,
+            prefill_journal: true,
+        }
+    }
+}
+
+/// How durable a write is when it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Durable after the next flush.
+    Buffered,
+    /// Durable at once (NBD's FUA).
+    Durable,
+}
+
+/// What zeroing leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZeroMode {
+    /// A hole.
+    Deallocate,
+    /// Allocated zeroes (NBD's NO_HOLE).
+    Allocate,
+}
+
+/// What a range of a volume is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtentKind {
+    /// Stored data.
+    Data,
+    /// Allocated, and known to read as zeroes.
+    Zero,
+    /// Never written or discarded; reads as zeroes.
+    Hole,
+}
+
+/// A run of bytes of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Length in bytes.
+    pub len: u64,
+    /// What it is made of.
+    pub kind: ExtentKind,
+}
+
+/// What the pool knows of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeInfo {
+    /// Its id.
+    pub id: VolumeId,
+    /// What the guest sees.
+    pub size_bytes: u64,
+    /// Where equal chunks are looked for.
+    pub domain: DomainId,
+}
+
+/// What the pool knows of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotInfo {
+    /// Its id.
+    pub id: SnapshotId,
+    /// The volume it was taken of, which may be gone.
+    pub volume: VolumeId,
+    /// The volume's size at that moment.
+    pub size_bytes: u64,
+    /// Microseconds since 1970.
+    pub created_us: u64,
+}
