@@ -221,7 +221,7 @@ fn spoil(io: &SimIo, path: &Path, rng: &mut SplitMix64) {
 #[test]
 fn metadata_damaged_under_a_running_pool_stops_it_without_a_panic() {
     let (mut noticed, mut stopped) = (0, 0);
-    for seed in 0..30 {
+    for seed in 0..10 {
         let mut rng = SplitMix64::new(seed ^ 0x9a6e);
         let mut run = Run::new(seed, true);
         for _ in 0..60 {
@@ -249,5 +249,5 @@ fn metadata_damaged_under_a_running_pool_stops_it_without_a_panic() {
         assert!(dropped.is_ok(), "seed {seed}: a panic in closing");
     }
     println!("{noticed} pools noticed, {stopped} stopped");
-    assert!(noticed >= 10 && stopped >= 3);
+    assert!(noticed >= 8 && stopped >= 5);
 }
