@@ -260,6 +260,9 @@ fn add(
             volume.id, volume.status
         )));
     }
+    if volume.status == "in-use" && volume.bootable {
+        caller.check(Rule::VolumeMultiattachBootableVolume, &volume)?;
+    }
     check_attachable(writer, &volume, wanted.instance_id)?;
     let mut attachment = reserve(services, writer, &volume, wanted.instance_id)?;
     attachment.mode = wanted.mode;

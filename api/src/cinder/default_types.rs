@@ -17,6 +17,7 @@ use crate::catalogue::{Query, Record, View};
 use crate::fault::{Fault, FaultKind};
 use crate::keystone::Project;
 use crate::microversion::Microversion;
+use crate::policy::Rule;
 use crate::server::Services;
 
 /// The microversion these calls came with.
@@ -51,10 +52,10 @@ pub(super) fn routes() -> Router<Services> {
         )
 }
 
-/// Admins alone, and only where these calls exist. The refusal names no rule.
-fn check(version: Microversion, caller: &Caller) -> Result<(), Fault> {
+/// Only where these calls exist. The refusal names no rule.
+fn check(version: Microversion, caller: &Caller, rule: Rule) -> Result<(), Fault> {
     version.require(SINCE)?;
-    match caller.is_admin {
+    match caller.can_own(rule) {
         true => Ok(()),
         false => Err(Fault::new(
             FaultKind::Forbidden,
@@ -68,7 +69,7 @@ async fn index(
     version: Microversion,
     caller: Caller,
 ) -> Result<Json<Value>, Fault> {
-    check(version, &caller)?;
+    check(version, &caller, Rule::DefaultGetAll)?;
     let all: Vec<ProjectDefault> = services
         .blocking(|services| {
             let catalogue = services.catalogue();
@@ -84,7 +85,7 @@ async fn show(
     caller: Caller,
     Path(project): Path<String>,
 ) -> Result<Json<Value>, Fault> {
-    check(version, &caller)?;
+    check(version, &caller, Rule::DefaultGet)?;
     let own: ProjectDefault = services
         .blocking(move |services| {
             let own = services
@@ -111,7 +112,7 @@ async fn set(
         let reason = "'volume_type' is a required property";
         validate::invalid("default_type", &Value::Object(map.clone()), reason)
     })?;
-    check(version, &caller)?;
+    check(version, &caller, Rule::DefaultSetOrUpdate)?;
     let own = services
         .blocking(move |services| {
             services.catalogue().write(|writer| {
@@ -138,7 +139,7 @@ async fn unset(
     caller: Caller,
     Path(project): Path<String>,
 ) -> Result<Response, Fault> {
-    check(version, &caller)?;
+    check(version, &caller, Rule::DefaultUnset)?;
     services
         .blocking(move |services| {
             let catalogue = services.catalogue();

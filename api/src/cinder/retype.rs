@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::quotas::{self, Change};
-use super::records::{Volume, VolumeType};
+use super::records::Volume;
 use super::{types, validate};
 use crate::auth::Caller;
 use crate::catalogue::Writer;
@@ -35,7 +35,10 @@ pub(super) fn retype(
             new.id
         )));
     }
-    let multiattach = is_multiattach(&new);
+    let multiattach = types::is_multiattach(&new);
+    if multiattach && !volume.multiattach {
+        caller.check(Rule::VolumeMultiattach, &volume)?;
+    }
     if multiattach != volume.multiattach && volume.status != "available" {
         return Err(Fault::bad_request(
             "Invalid input received: Changing a volume's multiattach capability requires it to be \
@@ -51,11 +54,6 @@ pub(super) fn retype(
     volume.volume_type_id = new.id;
     volume.multiattach = multiattach;
     Ok(volume)
-}
-
-fn is_multiattach(volume_type: &VolumeType) -> bool {
-    let spec = volume_type.extra_specs.get("multiattach");
-    spec.and_then(Option::as_deref) == Some("<is> True")
 }
 
 /// The type asked for, by name or id.

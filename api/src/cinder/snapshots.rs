@@ -149,10 +149,11 @@ fn brief(snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
 }
 
 /// The form of show and detail lists.
-fn full(snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
+fn full(caller: &Caller, snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
+    let extended = caller.can_own(Rule::ExtendedSnapshotAttributes);
     wire::Snapshot {
-        project_id: Some(snapshot.project_id.clone()),
-        progress: Some(snapshot.progress.clone()),
+        project_id: extended.then(|| snapshot.project_id.clone()),
+        progress: extended.then(|| snapshot.progress.clone()),
         ..brief(snapshot, version)
     }
 }
@@ -196,7 +197,7 @@ async fn list(
             let shape = |snapshot: Snapshot| {
                 Ok::<_, Fault>(match form {
                     Form::Summary => json!(summary(&snapshot)),
-                    Form::Detail => json!(full(&snapshot, version)),
+                    Form::Detail => json!(full(&caller, &snapshot, version)),
                 })
             };
             let body = listing.body(&params, "snapshots", &href, found, shape)?;
@@ -342,7 +343,7 @@ async fn show(
                 .catalogue()
                 .read(|reader| find(reader, &caller, &id))?;
             caller.check(Rule::VolumeGetSnapshot, &snapshot)?;
-            Ok(Json(json!({"snapshot": full(&snapshot, version)})))
+            Ok(Json(json!({"snapshot": full(&caller, &snapshot, version)})))
         })
         .await
 }

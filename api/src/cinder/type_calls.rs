@@ -66,9 +66,10 @@ pub(super) fn visible_specs(
     caller: &Caller,
     volume_type: &VolumeType,
 ) -> BTreeMap<String, Option<String>> {
+    let all = caller.can_own(Rule::TypesExtraSpecsReadSensitive);
     let specs = volume_type.extra_specs.iter();
     specs
-        .filter(|(key, _)| caller.is_admin || VISIBLE_SPECS.contains(&key.as_str()))
+        .filter(|(key, _)| all || VISIBLE_SPECS.contains(&key.as_str()))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }
@@ -92,9 +93,11 @@ fn view(caller: &Caller, volume_type: &VolumeType, form: Form) -> Value {
         "name": volume_type.name,
         "is_public": volume_type.is_public,
         "description": volume_type.description,
-        "extra_specs": visible_specs(caller, volume_type),
     });
-    if caller.is_admin && matches!(form, Form::Default | Form::Shown) {
+    if caller.can_own(Rule::AccessTypesExtraSpecs) {
+        value["extra_specs"] = json!(visible_specs(caller, volume_type));
+    }
+    if caller.can_own(Rule::AccessTypesQosSpecsId) && matches!(form, Form::Default | Form::Shown) {
         value["qos_specs_id"] = Value::Null;
     }
     let member = caller.can_own(Rule::VolumeTypeAccess);

@@ -81,3 +81,9 @@ pub(super) fn default_type(view: &impl View, project: &str) -> Result<VolumeType
     }
     by_name(view, DEFAULT_NAME)?.ok_or_else(|| Fault::internal("there is no default volume type"))
 }
+
+/// Whether volumes of a type may be attached more than once at a time.
+pub(super) fn is_multiattach(volume_type: &VolumeType) -> bool {
+    let spec = volume_type.extra_specs.get("multiattach");
+    spec.and_then(Option::as_deref) == Some("<is> True")
+}

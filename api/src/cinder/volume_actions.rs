@@ -125,6 +125,9 @@ impl Context<'_> {
             validate::invalid("os-extend", self.args, "'new_size' is a required property")
         })?;
         let online = volume.status == "in-use" && self.version.has(42);
+        if online {
+            self.check(Rule::VolumeExtendAttachedVolume, &volume)?;
+        }
         if volume.status != "available" && !online {
             return Err(Fault::bad_request(format!(
                 "Invalid volume: Volume {} status must be '{{'status': 'available'}}' to extend, currently {}.",

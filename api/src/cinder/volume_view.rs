@@ -8,6 +8,7 @@ use crate::catalogue::{self, Key, Query, View};
 use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
 use crate::types::cinder as wire;
 
@@ -108,13 +109,15 @@ impl Viewer<'_> {
 
     /// The form of show and detail lists.
     pub(super) fn detail(&self, loaded: &Loaded) -> wire::Volume {
-        let admin = self.caller.is_admin;
-        let host = self.services.config().backend_host.clone();
+        let shows = |rule: Rule| self.caller.can_own(rule);
+        let tenant = shows(Rule::VolumeTenantAttribute).then(|| loaded.volume.project_id.clone());
+        let host = || Some(self.services.config().backend_host.clone());
+        let migration = shows(Rule::VolumeMigStatusAttribute);
         wire::Volume {
-            tenant_id: Some(loaded.volume.project_id.clone()),
-            host: admin.then_some(Some(host)),
-            migstat: admin.then_some(None),
-            name_id: admin.then_some(None),
+            tenant_id: tenant,
+            host: shows(Rule::VolumeHostAttribute).then(host),
+            migstat: migration.then_some(None),
+            name_id: migration.then_some(None),
             ..self.brief(loaded)
         }
     }

@@ -201,11 +201,10 @@ fn add(
             ..Change::of_gib(size_gib)
         },
     )?;
-    let multiattach = volume_type
-        .extra_specs
-        .get("multiattach")
-        .cloned()
-        .flatten();
+    let multiattach = types::is_multiattach(&volume_type);
+    if multiattach {
+        caller.check_own(Rule::VolumeMultiattach)?;
+    }
     let volume = Volume {
         id: Uuid::new_v4(),
         project_id: project.to_owned(),
@@ -222,7 +221,7 @@ fn add(
         metadata: wanted.metadata.clone(),
         bootable: is_bootable(writer, snapshot.as_ref(), source.as_ref())?,
         read_only: None,
-        multiattach: multiattach.as_deref() == Some("<is> True"),
+        multiattach,
         source_length: snapshot
             .and_then(|snapshot| snapshot.source_length)
             .or(source.and_then(|source| source.source_length)),
