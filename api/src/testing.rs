@@ -13,6 +13,7 @@ use tower::ServiceExt;
 
 use crate::catalogue::{Catalogue, Options};
 use crate::clock::Clock;
+use crate::policy::Rules;
 use crate::server::{Config, Connection, ExportControl, Parts, Services, bootstrap, router};
 
 /// The admin's password.
@@ -61,6 +62,15 @@ impl Cloud {
 
     /// As [`Cloud::new`], with an NBD side of the test's own.
     pub(crate) fn with_exports(exports: Arc<dyn ExportControl>) -> Self {
+        Self::with(exports, Rules::default())
+    }
+
+    /// As [`Cloud::new`], with rules of the test's own.
+    pub(crate) fn with_rules(rules: Rules) -> Self {
+        Self::with(Arc::new(NoExports), rules)
+    }
+
+    fn with(exports: Arc<dyn ExportControl>, rules: Rules) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let io = Arc::new(RealIo::new());
         let options = store::OpenOptions {
@@ -69,11 +79,13 @@ impl Cloud {
         };
         let store = store::Store::open(io.clone(), &dir.path().join("pool"), options).unwrap();
         let path = dir.path().join("catalogue.redb");
+        let mut config = Config::new("http://cloud.test:8080", "127.0.0.1", 10809);
+        config.policy = Arc::new(rules);
         let hands = Arc::new(AtomicU64::new(1_700_000_000_000_000));
         let services = Services::new(Parts {
             catalogue: Catalogue::open_file(io.as_ref(), &path, Options::default()).unwrap(),
             store,
-            config: Config::new("http://cloud.test:8080", "127.0.0.1", 10809),
+            config,
             exports,
             clock: Clock::manual(hands.clone()),
         });

@@ -1,4 +1,8 @@
-//! The defaults, and what files may change of them.
+//! The defaults, and what files may change of them; the whole through the router in `matrix`.
+
+mod matrix;
+mod scopes;
+mod world;
 
 use std::io::Write;
 

@@ -40,6 +40,21 @@ fn flags_win_over_environment_over_file_over_defaults() {
 }
 
 #[test]
+fn a_policy_file_is_compiled_with_the_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = dir.path().join("policy.yaml");
+    std::fs::write(&policy, "\"volume:get\": \"role:reader\"\n").unwrap();
+    let text = policy.to_str().unwrap();
+    let config = load(&[("data", "/a"), ("policy_file", text)]).unwrap();
+    assert_ne!(config.policy, load(&[("data", "/a")]).unwrap().policy);
+    std::fs::write(&policy, "# ours\n\"volume:got\": \"role:reader\"\n").unwrap();
+    let error = load(&[("data", "/a"), ("policy_file", text)]).unwrap_err();
+    let told = "policy.yaml: line 2: volume:got: there is no such rule";
+    assert!(error.ends_with(told), "{error}");
+    assert!(load(&[("data", "/a"), ("policy_file", "/nowhere/policy.yaml")]).is_err());
+}
+
+#[test]
 fn errors_name_their_place() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("c.toml");

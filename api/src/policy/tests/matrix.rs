@@ -1,0 +1,323 @@
+//! Every operation that is built, called by everyone: nobody, a bad token, a reader, a member,
+//! a member of another project, an admin.
+//!
+//! `routes.tsv` has the operations of Block Storage with success code, role and rule. Those that
+//! are not built yet stand in [`NOT_BUILT`], which the test keeps honest in both directions.
+
+use std::fmt::Write;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::world::{Objects, World};
+use crate::policy::{Rule, Rules};
+use crate::testing::Answer;
+
+const ROUTES: &str = include_str!("routes.tsv");
+
+/// Areas, and single operations of other areas, without code. One that answers has to leave.
+const NOT_BUILT: &[&str] = &[
+    "backups",
+    "cgsnapshots",
+    "clusters",
+    "consistencygroups",
+    "group_snapshots",
+    "group_types",
+    "groups",
+    "manageable_snapshots",
+    "manageable_volumes",
+    "messages",
+    "os-hosts",
+    "os-services-02",
+    "os-services-03",
+    "os-services-04",
+    "os-services-05",
+    "os-services-06",
+    "os-services-07",
+    "os-services-08",
+    "os-services-09",
+    "os-services-10",
+    "os-snapshot-manage",
+    "os-volume-manage",
+    "os-volume-transfer",
+    "qos-specs",
+    "resource_filters",
+    "snapshots-15",
+    "snapshots-16",
+    "types-11",
+    "types-12",
+    "types-13",
+    "types-14",
+    "types-15",
+    "volume-transfers",
+    "volumes-14",
+    "volumes-15",
+    "volumes-16",
+    "volumes-20",
+    "volumes-21",
+    "volumes-22",
+    "volumes-31",
+    "volumes-36",
+    "volumes-37",
+    "volumes-38",
+    "volumes-39",
+    "volumes-40",
+    "workers",
+];
+
+/// Objects that callers of another project are not told of.
+const HIDDEN: [&str; 3] = ["{volume_id}", "{snapshot_id}", "{attachment_id}"];
+/// Operations whose body names such an object.
+const HIDDEN_IN_BODY: [&str; 2] = ["snapshots-03", "attachments-03"];
+
+/// Who may call an operation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Any,
+    Reader,
+    Member,
+    Admin,
+}
+
+/// A row of the table.
+struct Row {
+    id: &'static str,
+    method: &'static str,
+    path: &'static str,
+    action: &'static str,
+    success: u16,
+    who: Who,
+    rule: &'static str,
+}
+
+impl Row {
+    fn parse(line: &'static str) -> Self {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let &[id, method, path, action, success, who, rule] = cells.as_slice() else {
+            panic!("{line}: not seven cells");
+        };
+        Self {
+            id,
+            method,
+            path,
+            action,
+            success: success.parse().unwrap(),
+            who: match who {
+                "any" => Who::Any,
+                "reader" => Who::Reader,
+                "member" => Who::Member,
+                "admin" => Who::Admin,
+                other => panic!("{line}: who is {other}?"),
+            },
+            rule,
+        }
+    }
+
+    fn all() -> Vec<Self> {
+        ROUTES.lines().skip(1).map(Self::parse).collect()
+    }
+
+    /// The area: the id without its number.
+    fn area(&self) -> &'static str {
+        self.id.rsplit_once('-').unwrap().0
+    }
+
+    fn is_built(&self) -> bool {
+        !NOT_BUILT.contains(&self.id) && !NOT_BUILT.contains(&self.area())
+    }
+
+    fn hides(&self) -> bool {
+        HIDDEN.iter().any(|name| self.path.contains(name)) || HIDDEN_IN_BODY.contains(&self.id)
+    }
+
+    /// A body that the operation accepts.
+    fn body(&self, made: &Objects) -> Value {
+        if !self.action.is_empty() {
+            return json!({ self.action: self.arguments(made) });
+        }
+        match self.id {
+            "attachments-03" => json!({"attachment": {
+                "volume_uuid": made.id("volume_id"), "instance_uuid": made.id("volume_id"),
+            }}),
+            "attachments-05" => json!({"attachment": {"connector": {"host": "h"}}}),
+            "default-types-03" => {
+                json!({"default_type": {"volume_type": made.id("spare_type")}})
+            }
+            "os-quota-class-sets-02" => json!({"quota_class_set": {"volumes": 77}}),
+            "os-quota-sets-03" => json!({"quota_set": {"volumes": 7777}}),
+            "snapshots-03" => json!({"snapshot": {"volume_id": made.id("volume_id")}}),
+            "snapshots-05" => json!({"snapshot": {"name": "new"}}),
+            "types-02" => json!({"volume_type": {"name": uuid::Uuid::new_v4().to_string()}}),
+            "types-04" => json!({"volume_type": {"description": "new"}}),
+            "types-07" => json!({"extra_specs": {"new": "value"}}),
+            "types-09" => json!({"multiattach": "<is> True"}),
+            "volumes-04" => json!({"volume": {"size": 1}}),
+            "volumes-06" => json!({"volume": {"name": "new"}}),
+            "volumes-09" | "volumes-10" | "snapshots-08" | "snapshots-09" => {
+                json!({"metadata": {"new": "value"}})
+            }
+            "volumes-12" | "snapshots-11" => json!({"meta": {"key": "new"}}),
+            _ => Value::Null,
+        }
+    }
+
+    fn arguments(&self, made: &Objects) -> Value {
+        match self.action {
+            "addProjectAccess" | "removeProjectAccess" => {
+                json!({"project": made.id("target_project_id")})
+            }
+            "os-attach" => {
+                json!({"instance_uuid": made.id("volume_id"), "mountpoint": "/dev/vdc"})
+            }
+            "os-extend" => json!({"new_size": 2}),
+            "os-initialize_connection" | "os-terminate_connection" => {
+                json!({"connector": {"host": "h"}})
+            }
+            "os-reset_status" => json!({"status": "error"}),
+            "os-retype" => json!({"new_type": made.id("spare_type")}),
+            "os-set_bootable" => json!({"bootable": true}),
+            "os-update_readonly_flag" => json!({"readonly": true}),
+            _ => json!({}),
+        }
+    }
+
+    /// What a caller ought to get, in the words of [`told`].
+    fn expected(&self, caller: &str) -> String {
+        let allowed = match caller {
+            "nobody" | "a bad token" => return "401".to_owned(),
+            "another project's member" if self.hides() => return "404".to_owned(),
+            // The one thing in a path that is of a project and not hidden.
+            "another project's member" if self.path.contains("{target_project_id}") => false,
+            "reader" => self.who <= Who::Reader,
+            "admin" => true,
+            _ => self.who <= Who::Member,
+        };
+        match (allowed, self.area()) {
+            (true, _) => self.success.to_string(),
+            // The real service names no rule here.
+            (false, "default-types") => {
+                "403 You are not authorized to perform this operation.".to_owned()
+            }
+            (false, _) => format!("403 Policy doesn't allow {} to be performed.", self.rule),
+        }
+    }
+}
+
+/// Status of an answer, with the message of a refusal.
+fn told(answer: &Answer) -> String {
+    let status = answer.status.as_u16();
+    match answer.body["forbidden"]["message"].as_str() {
+        Some(message) => format!("{status} {message}"),
+        None => status.to_string(),
+    }
+}
+
+/// Whether an answer says that there is no such operation.
+fn is_missing(answer: &Answer) -> bool {
+    let no_path = answer.body["code"] == "404 Not Found";
+    let message = answer.body["badRequest"]["message"].as_str();
+    let no_action = message.is_some_and(|text| text.starts_with("There is no such action"));
+    no_path || no_action
+}
+
+impl World {
+    async fn cell(&self, row: &Row, caller: &str, made: &Objects) -> Answer {
+        let (path, body) = (made.path(row.path), row.body(made));
+        let token = match caller {
+            "nobody" => return self.anonymous(row.method, &path, body).await,
+            "a bad token" => "bad",
+            "reader" => &self.reader,
+            "member" => &self.member,
+            "another project's member" => &self.other,
+            _ => &self.admin,
+        };
+        let answer = self.volume(token, row.method, &path, body).await;
+        self.run_jobs();
+        answer
+    }
+}
+
+/// Callers, those that are refused most often first: they leave the objects as they are.
+const CALLERS: [&str; 6] = [
+    "nobody",
+    "a bad token",
+    "another project's member",
+    "reader",
+    "member",
+    "admin",
+];
+
+#[tokio::test]
+async fn every_operation_answers_everyone_as_it_should() {
+    let world = World::new(Rules::default()).await.without_limits().await;
+    let mut wrong = String::new();
+    for row in Row::all().iter().filter(|row| row.is_built()) {
+        let mut made = world.objects(row.id, row.path).await;
+        for caller in CALLERS {
+            let expected = row.expected(caller);
+            let answer = world.cell(row, caller, &made).await;
+            let told = told(&answer);
+            if told != expected {
+                let (id, body) = (row.id, &answer.body);
+                let call = format!("{} {} {}", row.method, row.path, row.action);
+                writeln!(
+                    wrong,
+                    "{id}, {call}, {caller}: {told}, not {expected}: {body}"
+                )
+                .unwrap();
+            }
+            if answer.status.is_success() && row.method != "GET" && caller != "admin" {
+                made = world.objects(row.id, row.path).await;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[tokio::test]
+async fn what_is_not_built_does_not_answer() {
+    let world = World::new(Rules::default()).await.without_limits().await;
+    let rows = Row::all();
+    for name in NOT_BUILT {
+        let named: Vec<&Row> = rows
+            .iter()
+            .filter(|row| row.id == *name || row.area() == *name)
+            .collect();
+        assert!(!named.is_empty(), "{name} is no area or operation");
+        for row in named {
+            let made = world.objects(row.id, row.path).await;
+            let answer = world.cell(row, "admin", &made).await;
+            assert!(
+                is_missing(&answer),
+                "{} answers {}: take it off NOT_BUILT",
+                row.id,
+                answer.status
+            );
+        }
+    }
+}
+
+#[test]
+fn the_table_names_rules_that_there_are() {
+    for row in Row::all().iter().filter(|row| !row.rule.is_empty()) {
+        let rule = Rule::ALL.iter().find(|rule| rule.name() == row.rule);
+        let default = match row.who {
+            Who::Any => panic!("{}: a rule for anyone", row.id),
+            Who::Reader => super::super::defaults::READER,
+            Who::Member => super::super::defaults::MEMBER,
+            Who::Admin => super::super::defaults::ADMIN,
+        };
+        assert_eq!(rule.map(|rule| rule.default()), Some(default), "{}", row.id);
+    }
+}
+
+#[tokio::test]
+async fn other_projects_show_in_no_list() {
+    let world = World::new(Rules::default()).await;
+    world.new_volume().await;
+    for path in ["/volumes", "/volumes/detail", "/volumes?all_tenants=1"] {
+        let list = world.volume(&world.other, "GET", path, Value::Null).await;
+        assert_eq!(list.status, StatusCode::OK);
+        assert_eq!(list.body, json!({"volumes": []}), "{path}");
+    }
+}
