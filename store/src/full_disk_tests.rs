@@ -154,28 +154,27 @@ fn a_checkpoint_of_what_was_taken_always_fits() {
     store.create_volume(id, spec(64 << 30)).unwrap();
     let volume = store.volume(id).unwrap();
     leave_free(&io, 24 << 20);
-    // Chunks far apart: a range, and a run of the index, for each.
-    let mut taken = 0_u64;
-    let refused = loop {
-        let bytes = [1 + (taken % 250) as u8; 4096];
-        match volume.write(taken << 19, &bytes, Durability::Buffered) {
-            Ok(()) => taken += 1,
-            Err(error) => break error,
-        }
-    };
+    // Places far apart: a range, and a run of the index, for each. The journal has room for all.
+    let bytes_at = |at: u64| [1 + (at % 250) as u8; 4096];
+    let write = |at: u64| volume.write(at << 19, &bytes_at(at), Durability::Buffered);
+    let taken = 1000;
+    (0..taken).for_each(|at| write(at).unwrap());
+    let trim = |at: u64| volume.trim((at << 19) + 8192, 4096, Durability::Buffered);
+    let refused = (0..131_072).find_map(|at| trim(at).err());
+    let refused = refused.expect("more was taken than a checkpoint has room for");
     assert_eq!(refused.kind(), ErrorKind::NoSpace, "{refused}");
-    let trims = (0..1 << 20).map(|at| volume.trim((at << 19) + 8192, 4096, Durability::Buffered));
-    let refused = trims.filter_map(Result::err).next().unwrap();
+    let refused = write(taken).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NoSpace, "{refused}");
     let engine = store.engine_for_tests();
     engine
         .checkpoint(&mut engine.maintenance().unwrap())
         .unwrap();
     assert!(!store.stats().failed);
+    write(taken).unwrap();
     let mut found = [0; 4096];
-    for at in (0..taken).step_by(97) {
+    for at in 0..=taken {
         volume.read(at << 19, &mut found).unwrap();
-        assert_eq!(found, [1 + (at % 250) as u8; 4096]);
+        assert_eq!(found, bytes_at(at));
     }
     store.delete_volume(id).unwrap();
     store.reclaim_now().unwrap();

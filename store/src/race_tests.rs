@@ -2,9 +2,9 @@
 //! whom.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -267,11 +267,24 @@ fn a_raw_tier_of_a_segment_takes_writes() {
 
 #[test]
 fn closing_does_not_wait_for_a_nap() {
-    let io = SimIo::new(1);
+    let (_store, engine, _volume) = by_hand(&SimIo::new(1), 1 << 20);
     let began = Instant::now();
-    for _ in 0..10 {
-        with_threads(&io, None).close().unwrap();
-    }
-    // Half a second for each nap that is slept to its end.
-    assert!(began.elapsed() < Duration::from_millis(2500));
+    engine.journal.dismiss_writer();
+    engine.journal.wait_for_writing(LIMIT);
+    assert!(began.elapsed() < LIMIT / 2);
+}
+
+#[test]
+fn spares_are_made_once_for_all_who_want_them() {
+    let (_store, engine, _volume) = by_hand(&SimIo::new(1), 1 << 20);
+    let together = Barrier::new(16);
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                together.wait();
+                engine.journal.prepare_spares().unwrap();
+            });
+        }
+    });
+    assert_eq!(engine.journal.spare_count(), 2);
 }
