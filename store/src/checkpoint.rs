@@ -89,6 +89,7 @@ impl Engine {
         for frozen in &cut.frozen {
             frozen.layer.thaw();
         }
+        self.ranges.settle();
         maintenance.applied_sequence = cut.sequence;
         maintenance.written_at_checkpoint = self.written_bytes();
         maintenance.ops_at_checkpoint = self.write_ops();

@@ -337,7 +337,8 @@ impl Engine {
         let Some(sealed) = builder.finish() else {
             return Ok(());
         };
-        self.reserve.check_room(sealed.bytes.len() as u64)?;
+        let len = sealed.bytes.len() as u64;
+        self.reserve.check_room(len, self.ranges.bytes())?;
         let location = Location::Local(self.packs.append(&sealed)?);
         let row = ContainerRow {
             location,

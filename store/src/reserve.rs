@@ -91,14 +91,14 @@ impl Reserve {
         }
     }
 
-    /// Whether data may take so many bytes of the disk more.
+    /// Whether data may take so many bytes of the disk more when metadata may still need `besides`.
     ///
     /// # Errors
     /// `NoSpace` when they would be taken from the reserve.
-    pub(crate) fn check_room(&self, bytes: u64) -> Result<()> {
+    pub(crate) fn check_room(&self, bytes: u64, besides: u64) -> Result<()> {
         let space = self.space()?;
         let held = self.held_bytes.load(Ordering::Acquire);
-        if space.free_bytes + held >= bytes + wanted_bytes(space) {
+        if space.free_bytes + held >= bytes + wanted_bytes(space).max(besides) {
             return Ok(());
         }
         let context = format!(

@@ -19,6 +19,8 @@ const RANGE_BYTES: u64 = 1 << 10;
 #[derive(Default)]
 pub(crate) struct Ranges {
     count: AtomicI64,
+    /// Those of the checkpoint that is being written.
+    committing: AtomicI64,
     max: AtomicI64,
 }
 
@@ -46,11 +48,22 @@ impl Ranges {
 
     /// Starts to count anew, at a cut.
     pub(crate) fn restart(&self) {
-        self.count.store(0, Ordering::Relaxed);
+        let cut = self.count.swap(0, Ordering::Relaxed);
+        self.committing.store(cut, Ordering::Relaxed);
+    }
+
+    /// What was cut is in the index.
+    pub(crate) fn settle(&self) {
+        self.committing.store(0, Ordering::Relaxed);
+    }
+
+    /// Bytes of the disk that checkpoints of all of them may take.
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::try_from(self.count()).unwrap_or(0) * RANGE_BYTES
     }
 
     fn count(&self) -> i64 {
-        self.count.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed) + self.committing.load(Ordering::Relaxed)
     }
 
     /// Whether a checkpoint should come soon, as there is not much room for more.
@@ -104,9 +117,11 @@ impl Engine {
     /// # Errors
     /// `NoSpace`.
     pub(crate) fn prepare_data_spares(&self) -> Result<()> {
+        let check = |bytes| self.reserve.check_room(bytes, self.ranges.bytes());
+        let made = self.journal.prepare_spares_if(&check);
+        // What was made leaves room for fewer ranges.
         self.measure_room()?;
-        self.journal
-            .prepare_spares_if(&|bytes| self.reserve.check_room(bytes))
+        made
     }
 
     fn lacks_room(&self, change: Change) -> Option<Full> {
