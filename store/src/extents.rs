@@ -113,7 +113,7 @@ fn push_extent(extents: &mut Vec<Extent>, max: usize, len: u64, kind: ExtentKind
     true
 }
 
-fn kind_of(address: Address) -> ExtentKind {
+pub(crate) fn kind_of(address: Address) -> ExtentKind {
     match address {
         Address::HOLE => ExtentKind::Hole,
         Address::ZERO => ExtentKind::Zero,

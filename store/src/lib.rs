@@ -12,6 +12,7 @@ mod crash_tests;
 #[cfg(test)]
 mod damage_tests;
 mod dedup;
+mod difference;
 pub mod disk;
 mod disks;
 mod engine;
@@ -48,6 +49,7 @@ mod store;
 mod structure;
 mod write;
 
+pub use difference::{Difference, Differences};
 pub use disks::{Snapshot, Volume};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{DomainId, SnapshotId, VolumeId};

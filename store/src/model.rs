@@ -187,6 +187,11 @@ impl Run {
         }
     }
 
+    /// The store under test.
+    pub(crate) fn store(&self) -> Store {
+        self.store.clone()
+    }
+
     pub(crate) fn engine(&self) -> Arc<Engine> {
         self.store.engine_for_tests()
     }

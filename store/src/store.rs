@@ -57,7 +57,7 @@ impl Store {
         })
     }
 
-    fn engine(&self) -> &Engine {
+    pub(crate) fn engine(&self) -> &Engine {
         &self.pool.engine
     }
 
