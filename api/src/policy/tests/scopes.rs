@@ -107,6 +107,19 @@ async fn a_file_reaches_calls_and_what_they_show() {
 }
 
 #[tokio::test]
+async fn a_file_shows_nobody_the_volumes_of_all_projects() {
+    let world = World::new(Rules::parse("volume:get_all: '@'").unwrap()).await;
+    world.new_volume().await;
+    world.granted("auditor", "reader", "system").await;
+    let auditor = world
+        .login("auditor", json!({"system": {"all": true}}))
+        .await;
+    for path in ["/volumes", "/volumes/detail", "/volumes/summary"] {
+        assert_eq!(world.get(&auditor, path).await, StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_says_who_is_admin_leaves_identity_alone() {
     let world =
         World::new(Rules::parse("context_is_admin: role:member and not role:admin").unwrap());
