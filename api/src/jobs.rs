@@ -80,7 +80,7 @@ impl Registry {
         debug_assert!(old.is_none(), "two handlers for jobs of kind {kind}");
     }
 
-    fn get(&self, kind: &str) -> Option<Arc<dyn Handler>> {
+    pub(crate) fn get(&self, kind: &str) -> Option<Arc<dyn Handler>> {
         self.0.get(kind).cloned()
     }
 }

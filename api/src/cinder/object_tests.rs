@@ -11,11 +11,11 @@ use crate::jobs::{Registry, run_pending};
 use crate::testing::Answer;
 
 impl Site {
-    async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(super) async fn post(&self, path: &str, body: Value) -> Answer {
         self.call("POST", path, body).await
     }
 
-    async fn make(&self, kind: &str, wanted: Value) -> String {
+    pub(super) async fn make(&self, kind: &str, wanted: Value) -> String {
         let made = self
             .post(&format!("/{kind}s"), json!({ kind: wanted }))
             .await;
@@ -23,12 +23,12 @@ impl Site {
         id_of(&made)
     }
 
-    async fn shown(&self, kind: &str, id: &str) -> Value {
+    pub(super) async fn shown(&self, kind: &str, id: &str) -> Value {
         let shown = self.get(&format!("/{kind}s/{id}")).await;
         shown.body[kind].clone()
     }
 
-    async fn delete(&self, path: &str) -> Answer {
+    pub(super) async fn delete(&self, path: &str) -> Answer {
         self.call("DELETE", path, Value::Null).await
     }
 }

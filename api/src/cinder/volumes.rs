@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::quotas::{self, Change};
 use super::records::{BY_VOLUME, Snapshot, Volume};
 use super::volume_view::{Viewer, attachments_of, load, no_volume};
-use super::{snapshots, types, validate, volume_actions, volume_list, work};
+use super::{groups, snapshots, types, validate, volume_actions, volume_list, work};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
@@ -63,14 +63,16 @@ pub(crate) fn find(view: &impl View, caller: &Caller, id: &str) -> Result<Volume
 }
 
 /// What is asked for in a new volume, checked as far as the body alone allows.
-struct Wanted {
-    name: Option<String>,
-    description: Option<String>,
-    size_gib: Option<u64>,
-    volume_type: Option<String>,
-    metadata: std::collections::BTreeMap<String, String>,
-    snapshot_id: Option<Uuid>,
-    source_volid: Option<Uuid>,
+#[derive(Default)]
+pub(super) struct Wanted {
+    pub(super) name: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) size_gib: Option<u64>,
+    pub(super) volume_type: Option<String>,
+    pub(super) metadata: std::collections::BTreeMap<String, String>,
+    pub(super) snapshot_id: Option<Uuid>,
+    pub(super) source_volid: Option<Uuid>,
+    pub(super) group: Option<String>,
 }
 
 impl Wanted {
@@ -92,6 +94,7 @@ impl Wanted {
             metadata: validate::metadata(map, "metadata")?.unwrap_or_default(),
             snapshot_id: validate::reference(map, "snapshot_id", snapshots::no_snapshot)?,
             source_volid: validate::reference(map, "source_volid", no_volume)?,
+            group: groups::asked(map, version)?,
         };
         check_rest(map, zone)?;
         if wanted.snapshot_id.is_some() && wanted.source_volid.is_some() {
@@ -116,11 +119,6 @@ fn check_rest(map: &Map<String, Value>, zone: &str) -> Result<(), Fault> {
                 "Invalid image identifier or unable to access requested image.",
             ));
         }
-    }
-    if let Some(group) = validate::text(map, "group_id")? {
-        return Err(Fault::not_found(format!(
-            "Group {group} could not be found."
-        )));
     }
     if let Some(backup) = validate::text(map, "backup_id")? {
         return Err(Fault::not_found(format!(
@@ -175,6 +173,24 @@ fn add(
     project: &str,
     wanted: &Wanted,
 ) -> Result<Volume, Fault> {
+    let volume = add_row(services, writer, caller, project, wanted)?;
+    let mut job = job_of(services, work::CREATE_VOLUME, &volume, Value::Null);
+    // A source that is deleted from now on waits for this volume.
+    if let Some(source) = wanted.snapshot_id.or(wanted.source_volid) {
+        job = job.reading(source);
+    }
+    jobs::enqueue(writer, job)?;
+    Ok(volume)
+}
+
+/// Adds the row and takes its quota; the work is the caller's to queue.
+pub(super) fn add_row(
+    services: &Services,
+    writer: &Writer,
+    caller: &Caller,
+    project: &str,
+    wanted: &Wanted,
+) -> Result<Volume, Fault> {
     let snapshot = match wanted.snapshot_id {
         Some(id) => Some(snapshots::find(writer, caller, &id.to_string())?),
         None => None,
@@ -191,6 +207,9 @@ fn add(
         (None, Some(id)) => types::find_type(writer, project, &id.to_string())?,
         (None, None) => types::default_type(writer, project)?,
     };
+    let named = wanted.volume_type.as_ref().map(|_| volume_type.id);
+    let join = |group: &String| groups::join(writer, caller, group, named);
+    let group_id = wanted.group.as_ref().map(join).transpose()?;
     quotas::check_volume_size(writer, project, size_gib)?;
     quotas::reserve_of_type(
         writer,
@@ -225,16 +244,11 @@ fn add(
         source_length: snapshot
             .and_then(|snapshot| snapshot.source_length)
             .or(source.and_then(|source| source.source_length)),
+        group_id,
         created_us: services.now_us(),
         updated_us: None,
     };
     writer.insert(&volume)?;
-    let mut job = job_of(services, work::CREATE_VOLUME, &volume, Value::Null);
-    // A source that is deleted from now on waits for this volume.
-    if let Some(source) = wanted.snapshot_id.or(wanted.source_volid) {
-        job = job.reading(source);
-    }
-    jobs::enqueue(writer, job)?;
     Ok(volume)
 }
 
@@ -424,7 +438,7 @@ async fn remove(
 }
 
 /// A yes or no; 400 for other words.
-fn strict_flag(params: &Params, key: &str) -> Result<bool, Fault> {
+pub(super) fn strict_flag(params: &Params, key: &str) -> Result<bool, Fault> {
     let (no, yes) = (params.flag(key, false), params.flag(key, true));
     match (no == yes, params.get(key)) {
         (false, Some(text)) => Err(Fault::bad_request(format!(
@@ -455,10 +469,12 @@ pub(super) fn delete(
     let snapshots: Vec<Snapshot> = writer.list(&query)?;
     let attached = !attachments_of(writer, &volume)?.is_empty();
     let deletable = |snapshot: &Snapshot| {
-        force || ["available", "error", "deleting"].contains(&snapshot.status.as_str())
+        snapshot.group_snapshot_id.is_none()
+            && (force || ["available", "error", "deleting"].contains(&snapshot.status.as_str()))
     };
     if (!force && !allowed.contains(&volume.status.as_str()))
         || attached
+        || volume.group_id.is_some()
         || (!cascade && !snapshots.is_empty())
         || !snapshots.iter().all(deletable)
     {
