@@ -7,6 +7,8 @@
 #[cfg(feature = "server")]
 pub mod auth;
 #[cfg(feature = "server")]
+pub mod backup;
+#[cfg(feature = "server")]
 pub mod body;
 #[cfg(feature = "server")]
 pub mod catalogue;

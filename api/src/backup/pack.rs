@@ -1,0 +1,210 @@
+//! Packs: objects of many chunks.
+//!
+//! A pack is the header of [`super::seal`] with the length of the data, the data, a directory and a
+//! digest of the pack's id and the directory. The data needs no digest of its own: every chunk has
+//! its hash. A row of the directory:
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 32 | BLAKE3 of the chunk, keyed with the repository's key |
+//! | 4 | where it is in the object |
+//! | 4 | length as stored |
+//! | 4 | length of the chunk |
+//! | 1 | 0 as it is, 1 LZ4 block |
+
+use uuid::Uuid;
+
+use super::error::{Error, Result};
+use super::seal::{self, DIGEST_BYTES, Digest, Fields, HEADER_BYTES, Kind};
+
+/// Length of a chunk, but for the last of a disk.
+pub(super) const UNIT_BYTES: usize = 32 << 10;
+/// Data of a pack: one more chunk is not begun behind this.
+const PACK_BYTES: usize = 16 << 20;
+/// Longest pack that is read.
+pub(super) const PACK_BYTES_MAX: u64 = 64 << 20;
+const ROW_BYTES: usize = 45;
+const PLAIN: u8 = 0;
+const LZ4: u8 = 1;
+
+/// A pack as manifests name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PackRow {
+    pub(super) id: Uuid,
+    /// Length of the object.
+    pub(super) length: u32,
+    pub(super) chunks: u32,
+    /// Digest of the directory.
+    pub(super) digest: Digest,
+}
+
+impl PackRow {
+    /// The bytes of the object in which its directory and digest are.
+    pub(super) fn directory_range(&self) -> std::ops::Range<u64> {
+        let tail = u64::from(self.chunks) * ROW_BYTES as u64 + DIGEST_BYTES as u64;
+        u64::from(self.length).saturating_sub(tail)..u64::from(self.length)
+    }
+}
+
+/// Where a chunk is in its pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ChunkRow {
+    pub(super) hash: Digest,
+    pub(super) offset: u32,
+    pub(super) stored: u32,
+    pub(super) length: u32,
+    codec: u8,
+}
+
+impl ChunkRow {
+    /// The bytes of the object in which the chunk is.
+    pub(super) fn range(&self) -> std::ops::Range<u64> {
+        u64::from(self.offset)..u64::from(self.offset) + u64::from(self.stored)
+    }
+
+    /// Decodes a chunk and makes sure that it is the one that was stored.
+    pub(super) fn decode(&self, key: &Digest, object: &str, stored: &[u8]) -> Result<Vec<u8>> {
+        let damaged = |what: &str| {
+            let found = format!("{what}, chunk {} at {}", seal::hex(&self.hash), self.offset);
+            Error::corrupt(object, found)
+        };
+        let mut chunk = match self.codec {
+            PLAIN => stored.to_vec(),
+            LZ4 => lz4_flex::block::decompress(stored, self.length as usize)
+                .map_err(|_| damaged("data does not decompress"))?,
+            _ => return Err(damaged("unknown compression")),
+        };
+        if chunk.len() != self.length as usize {
+            return Err(damaged("wrong length"));
+        }
+        let found = blake3::keyed_hash(key, &chunk);
+        if found.as_bytes() != &self.hash {
+            return Err(damaged(&format!("data has hash {found}")));
+        }
+        chunk.shrink_to_fit();
+        Ok(chunk)
+    }
+}
+
+/// Digest of a pack's directory.
+fn directory_digest(id: Uuid, directory: &[u8]) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(id.as_bytes()).update(directory);
+    hasher.finalize().into()
+}
+
+/// A pack being filled.
+pub(super) struct PackBuilder {
+    pub(super) id: Uuid,
+    bytes: Vec<u8>,
+    rows: Vec<ChunkRow>,
+}
+
+impl PackBuilder {
+    pub(super) fn new(id: Uuid) -> Self {
+        Self {
+            id,
+            bytes: seal::header(Kind::Pack, 0).to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a chunk and says its slot.
+    pub(super) fn add(&mut self, hash: Digest, chunk: &[u8]) -> u32 {
+        let packed = lz4_flex::block::compress(chunk);
+        // What saves less than an eighth is not worth the time of reading it.
+        let (codec, stored) = if packed.len() < chunk.len() - chunk.len() / 8 {
+            (LZ4, packed.as_slice())
+        } else {
+            (PLAIN, chunk)
+        };
+        self.rows.push(ChunkRow {
+            hash,
+            offset: self.bytes.len() as u32,
+            stored: stored.len() as u32,
+            length: chunk.len() as u32,
+            codec,
+        });
+        self.bytes.extend_from_slice(stored);
+        self.rows.len() as u32 - 1
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= PACK_BYTES
+    }
+
+    /// The object, and how manifests name it.
+    pub(super) fn finish(mut self) -> (PackRow, Vec<u8>) {
+        let data = (self.bytes.len() - HEADER_BYTES) as u64;
+        self.bytes[..HEADER_BYTES].copy_from_slice(&seal::header(Kind::Pack, data));
+        let start = self.bytes.len();
+        for row in &self.rows {
+            self.bytes.extend_from_slice(&row.hash);
+            for number in [row.offset, row.stored, row.length] {
+                self.bytes.extend_from_slice(&number.to_le_bytes());
+            }
+            self.bytes.push(row.codec);
+        }
+        let digest = directory_digest(self.id, &self.bytes[start..]);
+        self.bytes.extend_from_slice(&digest);
+        let row = PackRow {
+            id: self.id,
+            length: self.bytes.len() as u32,
+            chunks: self.rows.len() as u32,
+            digest,
+        };
+        (row, self.bytes)
+    }
+}
+
+/// Reads the directory out of the tail of a pack that a manifest names.
+pub(super) fn open_directory(object: &str, pack: &PackRow, tail: &[u8]) -> Result<Vec<ChunkRow>> {
+    let Some((directory, digest)) = tail.split_last_chunk::<DIGEST_BYTES>() else {
+        return Err(Error::corrupt(object, "it is too short for its directory"));
+    };
+    if directory_digest(pack.id, directory) != *digest || *digest != pack.digest {
+        return Err(Error::corrupt(
+            object,
+            "the checksum of its directory differs",
+        ));
+    }
+    let data_end = pack.directory_range().start;
+    let mut fields = Fields::new(object, directory);
+    let mut rows = Vec::with_capacity(directory.len() / ROW_BYTES);
+    let mut behind = HEADER_BYTES as u64;
+    for _ in 0..pack.chunks {
+        let row = ChunkRow {
+            hash: fields.array()?,
+            offset: fields.u32()?,
+            stored: fields.u32()?,
+            length: fields.u32()?,
+            codec: fields.array::<1>()?[0],
+        };
+        let fits = row.range().start >= behind && row.range().end <= data_end && row.stored > 0;
+        if !fits || row.length as usize > UNIT_BYTES || row.length == 0 {
+            return Err(Error::corrupt(object, "its directory points outside it"));
+        }
+        behind = row.range().end;
+        rows.push(row);
+    }
+    fields.end()?;
+    Ok(rows)
+}
+
+/// Reads the directory of a pack of which only the object is known, as it was left by an attempt
+/// that did not come to its manifest.
+pub(super) fn open_whole(object: &str, id: Uuid, bytes: &[u8]) -> Result<(PackRow, Vec<ChunkRow>)> {
+    let data = usize::try_from(seal::check_header(object, Kind::Pack, bytes)?).ok();
+    let start = data.and_then(|data| data.checked_add(HEADER_BYTES));
+    let tail = start
+        .and_then(|start| bytes.get(start..))
+        .unwrap_or_default();
+    let chunks = tail.len().saturating_sub(DIGEST_BYTES) / ROW_BYTES;
+    let row = PackRow {
+        id,
+        length: bytes.len() as u32,
+        chunks: chunks as u32,
+        digest: seal::digest_of(tail),
+    };
+    Ok((row, open_directory(object, &row, tail)?))
+}
