@@ -16,6 +16,7 @@
 //! meanwhile goes when its clones are there. And it may own more than one, as the snapshot of a
 //! group does its snapshots.
 
+mod progress;
 mod record;
 mod runner;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::server::{Services, request};
 
+pub(crate) use progress::Progress;
 pub use record::{BY_CREATED, Job, JobState, OF_OBJECT};
 pub use runner::{Runner, run_pending};
 
@@ -34,6 +36,21 @@ pub use runner::{Runner, run_pending};
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct JobError(pub String);
+
+/// The text of a job that was stopped with the daemon; no other job fails with it.
+const INTERRUPTED: &str = "interrupted: the daemon is stopping";
+
+impl JobError {
+    /// The job stops because the daemon does. It has not failed: it runs again at the next start.
+    pub(crate) fn interrupted() -> Self {
+        Self(INTERRUPTED.to_owned())
+    }
+
+    /// Whether this is [`Self::interrupted`].
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.0 == INTERRUPTED
+    }
+}
 
 impl From<store::Error> for JobError {
     fn from(error: store::Error) -> Self {
@@ -67,6 +84,11 @@ pub trait Handler: Send + Sync {
         result: Result<(), &JobError>,
         now_us: u64,
     ) -> catalogue::Result<()>;
+
+    /// Whether the work may take minutes: only some of the workers do such jobs at a time.
+    fn is_long(&self) -> bool {
+        false
+    }
 }
 
 /// The handlers by kind.
@@ -80,7 +102,11 @@ impl Registry {
         debug_assert!(old.is_none(), "two handlers for jobs of kind {kind}");
     }
 
-    pub(crate) fn get(&self, kind: &str) -> Option<Arc<dyn Handler>> {
+    fn is_long(&self, job: &Job) -> bool {
+        self.get(&job.kind).is_some_and(|handler| handler.is_long())
+    }
+
+    fn get(&self, kind: &str) -> Option<Arc<dyn Handler>> {
         self.0.get(kind).cloned()
     }
 }

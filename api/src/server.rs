@@ -14,6 +14,7 @@ mod router;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -104,6 +105,7 @@ struct Inner {
     logins: LoginLimiter,
     started_us: u64,
     tree: TreeVersion,
+    stopping: AtomicBool,
     reclaiming: Arc<Semaphore>,
     blocking: Arc<Semaphore>,
     hashing: Arc<Semaphore>,
@@ -128,6 +130,7 @@ impl Services {
             events: Events::new(started_us),
             started_us,
             tree: TreeVersion::default(),
+            stopping: AtomicBool::new(false),
             reclaiming: Arc::new(Semaphore::new(1)),
             logins: LoginLimiter::default(),
             blocking: Arc::new(Semaphore::new(BLOCKING_MAX)),
@@ -186,6 +189,15 @@ impl Services {
     /// When the services were put together, microseconds since 1970.
     pub(crate) fn started_us(&self) -> u64 {
         self.0.started_us
+    }
+
+    /// Whether running jobs should stop where they are.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_stopping(&self, stopping: bool) {
+        self.0.stopping.store(stopping, Ordering::Relaxed);
     }
 
     pub(crate) fn tree(&self) -> &TreeVersion {

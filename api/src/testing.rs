@@ -1,5 +1,6 @@
 //! A cloud within the process, for tests: real catalogue, real pool, the real router, no sockets.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use store::disk::RealIo;
 use tower::ServiceExt;
 
+use crate::backup::Target;
 use crate::catalogue::{Catalogue, Options};
 use crate::clock::Clock;
 use crate::policy::Rules;
@@ -35,7 +37,7 @@ pub(crate) struct Cloud {
     pub(crate) services: Services,
     router: Router,
     hands: Arc<AtomicU64>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// An answer, read to its end.
@@ -62,15 +64,26 @@ impl Cloud {
 
     /// As [`Cloud::new`], with an NBD side of the test's own.
     pub(crate) fn with_exports(exports: Arc<dyn ExportControl>) -> Self {
-        Self::with(exports, Rules::default())
+        Self::with(exports, Rules::default(), None)
     }
 
     /// As [`Cloud::new`], with rules of the test's own.
     pub(crate) fn with_rules(rules: Rules) -> Self {
-        Self::with(Arc::new(NoExports), rules)
+        Self::with(Arc::new(NoExports), rules, None)
     }
 
-    fn with(exports: Arc<dyn ExportControl>, rules: Rules) -> Self {
+    /// A fresh cloud whose backups go where another's do.
+    pub(crate) fn sharing_backups(other: &Self) -> Self {
+        let target = other.services.config().backup.clone();
+        Self::with(Arc::new(NoExports), Rules::default(), target)
+    }
+
+    /// Where its backups are, unless it shares them.
+    pub(crate) fn backups(&self) -> PathBuf {
+        self.dir.path().join("backups")
+    }
+
+    fn with(exports: Arc<dyn ExportControl>, rules: Rules, target: Option<Target>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let io = Arc::new(RealIo::new());
         let options = store::OpenOptions {
@@ -81,6 +94,8 @@ impl Cloud {
         let path = dir.path().join("catalogue.redb");
         let mut config = Config::new("http://cloud.test:8080", "127.0.0.1", 10809);
         config.policy = Arc::new(rules);
+        let own = || Target::directory(&dir.path().join("backups")).unwrap();
+        config.backup = Some(target.unwrap_or_else(own));
         let hands = Arc::new(AtomicU64::new(1_700_000_000_000_000));
         let services = Services::new(Parts {
             catalogue: Catalogue::open_file(io.as_ref(), &path, Options::default()).unwrap(),
@@ -94,7 +109,7 @@ impl Cloud {
             router: router(&services),
             services,
             hands,
-            _dir: dir,
+            dir,
         }
     }
 

@@ -38,9 +38,8 @@ async fn show(State(services): State<Services>, caller: Caller) -> Result<Json<L
         total_volumes_used: used(usage.volumes),
         total_gigabytes_used: used(usage.gigabytes),
         total_snapshots_used: used(usage.snapshots),
-        // There are no backups.
-        total_backups_used: used(0),
-        total_backup_gigabytes_used: used(0),
+        total_backups_used: used(usage.backups),
+        total_backup_gigabytes_used: used(usage.backup_gigabytes),
     };
     let rate = Vec::new();
     Ok(Json(LimitsBody {

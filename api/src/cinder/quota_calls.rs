@@ -70,11 +70,9 @@ fn with_usage(
     project: &str,
     limits: Limits,
 ) -> Result<Map<String, Value>, Fault> {
-    let usage = quotas::usage_of(view, project)?;
-    let mut used: BTreeMap<String, u64> = counts(&usage)
+    let mut used: BTreeMap<String, u64> = counts(&quotas::usage_of(view, project)?)
         .map(|(name, count)| (name.to_owned(), count))
         .into();
-    used.insert("groups".to_owned(), usage.groups);
     for volume_type in view.list::<VolumeType>(&Query::all())? {
         let usage = quotas::usage_of_type(view, project, volume_type.id)?;
         let own = counts(&usage);
@@ -90,11 +88,13 @@ fn with_usage(
     Ok(limits.into_iter().map(one).collect())
 }
 
-fn counts(usage: &Usage) -> [(&'static str, u64); 3] {
+fn counts(usage: &Usage) -> [(&'static str, u64); 5] {
     [
         ("volumes", usage.volumes),
         ("gigabytes", usage.gigabytes),
         ("snapshots", usage.snapshots),
+        ("backups", usage.backups),
+        ("backup_gigabytes", usage.backup_gigabytes),
     ]
 }
 

@@ -32,8 +32,10 @@ pub(super) struct Change {
     pub(super) gigabytes: i64,
     /// Snapshots.
     pub(super) snapshots: i64,
-    /// Groups.
-    pub(super) groups: i64,
+    /// Backups.
+    pub(super) backups: i64,
+    /// GiB of backups.
+    pub(super) backup_gigabytes: i64,
 }
 
 impl Change {
@@ -54,7 +56,8 @@ impl std::ops::Neg for Change {
             volumes: -self.volumes,
             gigabytes: -self.gigabytes,
             snapshots: -self.snapshots,
-            groups: -self.groups,
+            backups: -self.backups,
+            backup_gigabytes: -self.backup_gigabytes,
         }
     }
 }
@@ -100,6 +103,7 @@ pub(super) fn usage_of(view: &impl View, project: &str) -> catalogue::Result<Usa
 pub(super) fn reserve(writer: &Writer, project: &str, change: Change) -> Result<(), Fault> {
     let usage = usage_of(writer, project)?;
     let limits = limits_of(writer, project)?;
+    check_backups(&limits, &usage, change)?;
     // The real service complains of size before number.
     if let Some(limit) = exceeded(&limits, "gigabytes", usage.gigabytes, change.gigabytes) {
         return Err(no_space(
@@ -118,12 +122,28 @@ pub(super) fn reserve(writer: &Writer, project: &str, change: Change) -> Result<
             return Err(too_many(kind, name, name, limit));
         }
     }
-    if let Some(limit) = exceeded(&limits, "groups", usage.groups, change.groups) {
+    Ok(count(writer, usage, change)?)
+}
+
+/// As [`reserve`] for what is counted of backups, in the words of the real service.
+fn check_backups(
+    limits: &BTreeMap<String, i64>,
+    usage: &Usage,
+    change: Change,
+) -> Result<(), Fault> {
+    let (used, more) = (usage.backup_gigabytes, change.backup_gigabytes);
+    if let Some(limit) = exceeded(limits, "backup_gigabytes", used, more) {
         return Err(Fault::over_quota(format!(
-            "GroupLimitExceeded: Maximum number of groups allowed ({limit}) exceeded"
+            "VolumeBackupSizeExceedsAvailableQuota: Requested backup exceeds allowed Backup \
+             gigabytes quota. Requested {more}G, quota is {limit}G and {used}G has been consumed."
         )));
     }
-    Ok(count(writer, usage, change)?)
+    match exceeded(limits, "backups", usage.backups, change.backups) {
+        None => Ok(()),
+        Some(limit) => Err(Fault::over_quota(format!(
+            "BackupLimitExceeded: Maximum number of backups allowed ({limit}) exceeded"
+        ))),
+    }
 }
 
 /// Gives back what was counted; never below zero, whatever an admin has done to the numbers.
@@ -135,7 +155,9 @@ fn count(writer: &Writer, mut usage: Usage, change: Change) -> catalogue::Result
     usage.volumes = usage.volumes.saturating_add_signed(change.volumes);
     usage.gigabytes = usage.gigabytes.saturating_add_signed(change.gigabytes);
     usage.snapshots = usage.snapshots.saturating_add_signed(change.snapshots);
-    usage.groups = usage.groups.saturating_add_signed(change.groups);
+    usage.backups = usage.backups.saturating_add_signed(change.backups);
+    let more = change.backup_gigabytes;
+    usage.backup_gigabytes = usage.backup_gigabytes.saturating_add_signed(more);
     writer.put(&usage)
 }
 

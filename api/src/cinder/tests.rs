@@ -18,7 +18,10 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) async fn new() -> Self {
-        let cloud = Cloud::new();
+        Self::on(Cloud::new()).await
+    }
+
+    pub(super) async fn on(cloud: Cloud) -> Self {
         let scope = json!({"project": {"name": "admin", "domain": {"id": "default"}}});
         let login = cloud.login("admin", PASSWORD, scope).await;
         Self {
@@ -45,7 +48,7 @@ impl Site {
     }
 
     /// Creates a type and returns its id.
-    pub(super) async fn create_type(&self, name: &str, is_public: bool) -> String {
+    async fn create_type(&self, name: &str, is_public: bool) -> String {
         let body = json!({"volume_type": {
             "name": name, "os-volume-type-access:is_public": is_public,
         }});

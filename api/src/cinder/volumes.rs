@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::quotas::{self, Change};
 use super::records::{BY_VOLUME, Snapshot, Volume};
 use super::volume_view::{Viewer, attachments_of, load, no_volume};
-use super::{groups, snapshots, types, validate, volume_actions, volume_list, work};
+use super::{backups, snapshots, types, validate, volume_actions, volume_list, work};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
@@ -72,7 +72,7 @@ pub(super) struct Wanted {
     pub(super) metadata: std::collections::BTreeMap<String, String>,
     pub(super) snapshot_id: Option<Uuid>,
     pub(super) source_volid: Option<Uuid>,
-    pub(super) group: Option<String>,
+    pub(super) backup_id: Option<Uuid>,
 }
 
 impl Wanted {
@@ -94,10 +94,14 @@ impl Wanted {
             metadata: validate::metadata(map, "metadata")?.unwrap_or_default(),
             snapshot_id: validate::reference(map, "snapshot_id", snapshots::no_snapshot)?,
             source_volid: validate::reference(map, "source_volid", no_volume)?,
-            group: groups::asked(map, version)?,
+            backup_id: match version.has(47) {
+                true => validate::reference(map, "backup_id", backups::no_backup)?,
+                false => None,
+            },
         };
         check_rest(map, zone)?;
-        if wanted.snapshot_id.is_some() && wanted.source_volid.is_some() {
+        let sources = [wanted.snapshot_id, wanted.source_volid, wanted.backup_id];
+        if sources.iter().flatten().count() > 1 {
             return Err(Fault::bad_request(
                 "Invalid input received: May specify only one of backup, imageRef, snapshot, source volume",
             ));
@@ -120,9 +124,9 @@ fn check_rest(map: &Map<String, Value>, zone: &str) -> Result<(), Fault> {
             ));
         }
     }
-    if let Some(backup) = validate::text(map, "backup_id")? {
+    if let Some(group) = validate::text(map, "group_id")? {
         return Err(Fault::not_found(format!(
-            "Backup {backup} could not be found."
+            "Group {group} could not be found."
         )));
     }
     match validate::text(map, "availability_zone")? {
@@ -166,25 +170,7 @@ pub(super) async fn create(
 }
 
 /// Adds the row, takes its quota and queues the work.
-fn add(
-    services: &Services,
-    writer: &Writer,
-    caller: &Caller,
-    project: &str,
-    wanted: &Wanted,
-) -> Result<Volume, Fault> {
-    let volume = add_row(services, writer, caller, project, wanted)?;
-    let mut job = job_of(services, work::CREATE_VOLUME, &volume, Value::Null);
-    // A source that is deleted from now on waits for this volume.
-    if let Some(source) = wanted.snapshot_id.or(wanted.source_volid) {
-        job = job.reading(source);
-    }
-    jobs::enqueue(writer, job)?;
-    Ok(volume)
-}
-
-/// Adds the row and takes its quota; the work is the caller's to queue.
-pub(super) fn add_row(
+pub(super) fn add(
     services: &Services,
     writer: &Writer,
     caller: &Caller,
@@ -199,7 +185,10 @@ pub(super) fn add_row(
         Some(id) => Some(find(writer, caller, &id.to_string())?),
         None => None,
     };
-    let (least, inherited) = sources(snapshot.as_ref(), source.as_ref())?;
+    let (mut least, inherited) = sources(snapshot.as_ref(), source.as_ref())?;
+    if let Some(id) = wanted.backup_id {
+        least = Some(backups::source_of(writer, caller, id, wanted.size_gib)?.size_gib);
+    }
     let size_gib = wanted.size_gib.or(least).ok_or_else(Fault::malformed)?;
     check_size(size_gib, snapshot.as_ref(), source.as_ref())?;
     let volume_type = match (&wanted.volume_type, inherited) {
@@ -207,9 +196,6 @@ pub(super) fn add_row(
         (None, Some(id)) => types::find_type(writer, project, &id.to_string())?,
         (None, None) => types::default_type(writer, project)?,
     };
-    let named = wanted.volume_type.as_ref().map(|_| volume_type.id);
-    let join = |group: &String| groups::join(writer, caller, group, named);
-    let group_id = wanted.group.as_ref().map(join).transpose()?;
     quotas::check_volume_size(writer, project, size_gib)?;
     quotas::reserve_of_type(
         writer,
@@ -244,11 +230,19 @@ pub(super) fn add_row(
         source_length: snapshot
             .and_then(|snapshot| snapshot.source_length)
             .or(source.and_then(|source| source.source_length)),
-        group_id,
         created_us: services.now_us(),
         updated_us: None,
     };
     writer.insert(&volume)?;
+    let mut job = match wanted.backup_id {
+        Some(backup) => backups::create_volume_job(services, &volume, backup),
+        None => job_of(services, work::CREATE_VOLUME, &volume, Value::Null),
+    };
+    // A source that is deleted from now on waits for this volume.
+    if let Some(source) = wanted.snapshot_id.or(wanted.source_volid) {
+        job = job.reading(source);
+    }
+    jobs::enqueue(writer, job)?;
     Ok(volume)
 }
 
@@ -438,7 +432,7 @@ async fn remove(
 }
 
 /// A yes or no; 400 for other words.
-pub(super) fn strict_flag(params: &Params, key: &str) -> Result<bool, Fault> {
+fn strict_flag(params: &Params, key: &str) -> Result<bool, Fault> {
     let (no, yes) = (params.flag(key, false), params.flag(key, true));
     match (no == yes, params.get(key)) {
         (false, Some(text)) => Err(Fault::bad_request(format!(
@@ -469,12 +463,10 @@ pub(super) fn delete(
     let snapshots: Vec<Snapshot> = writer.list(&query)?;
     let attached = !attachments_of(writer, &volume)?.is_empty();
     let deletable = |snapshot: &Snapshot| {
-        snapshot.group_snapshot_id.is_none()
-            && (force || ["available", "error", "deleting"].contains(&snapshot.status.as_str()))
+        force || ["available", "error", "deleting"].contains(&snapshot.status.as_str())
     };
     if (!force && !allowed.contains(&volume.status.as_str()))
         || attached
-        || volume.group_id.is_some()
         || (!cascade && !snapshots.is_empty())
         || !snapshots.iter().all(deletable)
     {

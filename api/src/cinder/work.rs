@@ -7,6 +7,7 @@
 use store::{DomainId, Packing, SnapshotId, VolumeId, VolumeSpec};
 use uuid::Uuid;
 
+use super::backups;
 use super::quotas::{self, Change};
 use super::records::{BY_VOLUME, Object, Snapshot, Volume};
 use crate::catalogue::{self, Key, Query, View, Writer};
@@ -31,11 +32,10 @@ pub(super) fn register(registry: &mut Registry) {
 
 pub(super) type Outcome<'a> = Result<(), &'a JobError>;
 
-fn object(job: &Job) -> Result<Uuid, JobError> {
+pub(super) fn object(job: &Job) -> Result<Uuid, JobError> {
     Uuid::parse_str(&job.object).map_err(|_| JobError("the job names no object".to_owned()))
 }
 
-/// The row of a job's object.
 pub(super) fn row<R: catalogue::Record<Id = Uuid>>(
     services: &Services,
     job: &Job,
@@ -46,7 +46,7 @@ pub(super) fn row<R: catalogue::Record<Id = Uuid>>(
 }
 
 /// Changes the job's object if it is still there.
-fn settle<R: Object>(
+pub(super) fn settle<R: Object>(
     writer: &Writer,
     job: &Job,
     now_us: u64,
@@ -71,7 +71,7 @@ pub(super) fn made<R: Object>(object: &mut R, result: Outcome<'_>) {
 }
 
 /// Removes the row of an object whose bytes are gone and gives its quota back.
-fn removed<R: Object>(
+pub(super) fn removed<R: Object>(
     writer: &Writer,
     job: &Job,
     result: Outcome<'_>,
@@ -82,11 +82,7 @@ fn removed<R: Object>(
             "error_deleting".clone_into(object.status());
         });
     }
-    forget::<R>(writer, Uuid::parse_str(&job.object).unwrap_or_default())
-}
-
-/// Removes a row if it is still there, and gives its quota back.
-pub(super) fn forget<R: Object>(writer: &Writer, id: Uuid) -> catalogue::Result<()> {
+    let id = Uuid::parse_str(&job.object).unwrap_or_default();
     match writer.delete::<R>(&id)? {
         Some(gone) => quotas::release(writer, gone.project(), gone.counts()),
         None => Ok(()),
@@ -94,7 +90,7 @@ pub(super) fn forget<R: Object>(writer: &Writer, id: Uuid) -> catalogue::Result<
 }
 
 /// The domain within which a project's equal chunks are shared.
-fn domain(services: &Services, project: &str) -> DomainId {
+pub(super) fn domain(services: &Services, project: &str) -> DomainId {
     let scope = if services.config().pool_wide_dedup {
         "pool"
     } else {
@@ -103,21 +99,16 @@ fn domain(services: &Services, project: &str) -> DomainId {
     DomainId(Uuid::new_v5(&Uuid::NAMESPACE_OID, scope.as_bytes()))
 }
 
-/// What the engine makes a volume by.
-pub(super) fn spec_of(services: &Services, volume: &Volume) -> VolumeSpec {
-    VolumeSpec {
-        size_bytes: volume.size_gib * GIB,
-        domain: domain(services, &volume.project_id),
-        packing: Packing::Background,
-    }
-}
-
 struct CreateVolume;
 
 impl Handler for CreateVolume {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
         let volume: Volume = row(services, job)?;
-        let spec = spec_of(services, &volume);
+        let spec = VolumeSpec {
+            size_bytes: volume.size_gib * GIB,
+            domain: domain(services, &volume.project_id),
+            packing: Packing::Background,
+        };
         let (store, id) = (services.store(), VolumeId(volume.id));
         match (volume.snapshot_id, volume.source_volid) {
             (Some(snapshot), _) => store.clone_snapshot(id, SnapshotId(snapshot), spec)?,
@@ -161,6 +152,9 @@ impl Handler for DeleteVolume {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        if let (Ok(()), Ok(id)) = (result, object(job)) {
+            backups::forget_volume(writer, id, now_us)?;
+        }
         removed::<Volume>(writer, job, result, now_us)
     }
 }

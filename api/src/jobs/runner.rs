@@ -19,6 +19,8 @@ const LOOKAHEAD: usize = 256;
 const FINISHED_MAX: u64 = 1000;
 /// Finished jobs removed at most with each that is added.
 const PURGE_STEP: usize = 4;
+/// Long jobs that run at a time, whatever the number of workers.
+const LONG_MAX: usize = 2;
 /// A worker looks again after this long at the latest, in case an earlier attempt failed.
 const IDLE_WAIT: Duration = Duration::from_secs(5);
 
@@ -27,6 +29,8 @@ const IDLE_WAIT: Duration = Duration::from_secs(5);
 struct Objects {
     own: HashSet<String>,
     read: HashMap<String, usize>,
+    /// Running jobs of long kinds.
+    long: usize,
 }
 
 impl Objects {
@@ -64,8 +68,9 @@ impl Objects {
 struct Claims(Mutex<Objects>);
 
 impl Claims {
-    /// The oldest job that neither a running nor an older waiting job stands in the way of.
-    fn next(&self, catalogue: &Catalogue) -> catalogue::Result<Option<Job>> {
+    /// The oldest job that neither a running nor an older waiting job stands in the way of. Long
+    /// ones leave workers to the others.
+    fn next(&self, catalogue: &Catalogue, registry: &Registry) -> catalogue::Result<Option<Job>> {
         let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = catalogue.read(|reader| {
             reader.list::<Job>(&Query::by(QUEUE, catalogue::Key::new()).limit(LOOKAHEAD))
@@ -74,17 +79,19 @@ impl Claims {
         let next = waiting.into_iter().find(|job| {
             let free = before.admit(job);
             before.add(job);
-            free
+            free && (claimed.long < LONG_MAX || !registry.is_long(job))
         });
         if let Some(job) = &next {
             claimed.add(job);
+            claimed.long += usize::from(registry.is_long(job));
         }
         Ok(next)
     }
 
-    fn release(&self, job: &Job) {
+    fn release(&self, job: &Job, registry: &Registry) {
         let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         claimed.remove(job);
+        claimed.long -= usize::from(registry.is_long(job));
     }
 }
 
@@ -106,6 +113,7 @@ impl Runner {
             stop: Arc::default(),
             threads: Vec::new(),
         };
+        services.set_stopping(false);
         let claims = Arc::new(Claims::default());
         for number in 0..workers {
             let (services, registry) = (services.clone(), registry.clone());
@@ -118,13 +126,15 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Lets running jobs end, starts no more, and waits for the threads.
+    /// Lets running jobs end, or stop half-way if they can, starts no more, and waits for the
+    /// threads.
     pub fn stop(mut self) {
         self.stop_and_join();
     }
 
     fn stop_and_join(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
+        self.services.set_stopping(true);
         self.services.catalogue().signal().raise();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
@@ -148,10 +158,10 @@ fn work(services: &Services, registry: &Registry, claims: &Claims, stop: &Atomic
         if stop.load(Ordering::SeqCst) {
             return;
         }
-        let ran = match claims.next(services.catalogue()) {
+        let ran = match claims.next(services.catalogue(), registry) {
             Ok(Some(job)) => {
                 let ran = run_one(services, registry, &job);
-                claims.release(&job);
+                claims.release(&job, registry);
                 ran
             }
             Ok(None) => false,
@@ -174,9 +184,9 @@ fn work(services: &Services, registry: &Registry, claims: &Claims, stop: &Atomic
 /// Those of the catalogue.
 pub fn run_pending(services: &Services, registry: &Registry) -> catalogue::Result<()> {
     let claims = Claims::default();
-    while let Some(job) = claims.next(services.catalogue())? {
+    while let Some(job) = claims.next(services.catalogue(), registry)? {
         let ran = run_one(services, registry, &job);
-        claims.release(&job);
+        claims.release(&job, registry);
         if !ran {
             let context = format!("job {} could not be closed", job.id);
             return Err(catalogue::Error::new(catalogue::ErrorKind::Failed, context));
@@ -202,6 +212,10 @@ fn run_one(services: &Services, registry: &Registry, job: &Job) -> bool {
 fn run_here(services: &Services, registry: &Registry, job: &Job) -> bool {
     let result = attempt(services, registry, job);
     if let Err(error) = &result {
+        if error.is_interruption() {
+            tracing::info!("the job goes on at the next start");
+            return false;
+        }
         tracing::warn!(%error, "job failed");
     }
     match close(services, registry, job, &result) {

@@ -263,3 +263,80 @@ fn workers_keep_the_order_of_an_objects_jobs() {
         );
     }
 }
+
+/// Notes that it runs, and runs until it may end or the daemon stops.
+#[derive(Clone, Default)]
+struct Long {
+    notes: Notes,
+    may_end: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Handler for Long {
+    fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
+        self.notes.add(format!("long {}", job.object));
+        let progress = super::Progress::new(services, job);
+        while !self.may_end.load(std::sync::atomic::Ordering::SeqCst) {
+            progress.report(1, 2)?;
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    fn finish(
+        &self,
+        _writer: &Writer,
+        _job: &Job,
+        _result: Result<(), &JobError>,
+        _now_us: u64,
+    ) -> catalogue::Result<()> {
+        Ok(())
+    }
+
+    fn is_long(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn long_jobs_leave_workers_to_others_and_stop_with_the_daemon() {
+    let cloud = Cloud::new();
+    let (notes, long) = (Notes::default(), Long::default());
+    let mut registry = registry(&notes);
+    registry.add("test.long", long.clone());
+    let ids: Vec<Uuid> = ["a", "b", "c"]
+        .map(|object| {
+            queue_job(
+                &cloud.services,
+                Job::new("test.long", object, None, json!({}), 1),
+            )
+        })
+        .to_vec();
+    queue(&cloud.services, "d", json!({"name": "short"}), 2);
+    let runner = Runner::start(&cloud.services, &registry, 4).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while (notes.all().len(), long.notes.all().len()) != (2, 2) {
+        assert!(
+            Instant::now() < deadline,
+            "{:?} {:?}",
+            notes.all(),
+            long.notes.all()
+        );
+        std::thread::yield_now();
+    }
+    assert_eq!(long.notes.all().len(), 2, "the third waits");
+    runner.stop();
+    for id in &ids {
+        assert!(!job(&cloud.services, *id).state.is_finished());
+    }
+    long.may_end
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    let runner = Runner::start(&cloud.services, &registry, 4).unwrap();
+    while !ids
+        .iter()
+        .all(|id| job(&cloud.services, *id).state == JobState::Done)
+    {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    runner.stop();
+}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::backup::Target;
 use crate::policy::Rules;
 
 /// Settings. Addresses have no slash at the end.
@@ -27,6 +28,8 @@ pub struct Config {
     pub availability_zone: String,
     /// Whether equal chunks are shared across projects; for pools of one tenant.
     pub pool_wide_dedup: bool,
+    /// Where backups go; without it there is no backup service.
+    pub backup: Option<Target>,
     /// Who may do what in Block Storage.
     pub policy: Arc<Rules>,
 }
@@ -45,6 +48,7 @@ impl Config {
             backend_host: "cinderblock@pool#pool".to_owned(),
             availability_zone: "nova".to_owned(),
             pool_wide_dedup: false,
+            backup: None,
             policy: Arc::default(),
         }
     }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 mod attachment;
+mod backup;
 mod limits;
 mod quota;
 mod service;
@@ -19,6 +20,7 @@ pub use attachment::{
     Attachment, AttachmentBody, AttachmentCreate, AttachmentCreateBody, AttachmentUpdate,
     AttachmentUpdateBody, Attachments, ConnectionInfo,
 };
+pub use backup::{Backup, BackupRecord, BackupSummary, Restore};
 pub use limits::{AbsoluteLimits, Limits, LimitsBody};
 pub use quota::{QuotaSet, QuotaSetBody, QuotaUsage, QuotaValue};
 pub use service::{

@@ -1,0 +1,86 @@
+//! Backups.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Link, Maybe, Metadata, present};
+
+/// A backup in the summary form, which creations and updates answer too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackupSummary {
+    /// Id.
+    pub id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Where it is.
+    pub links: Vec<Link>,
+}
+
+/// A backup in the detail form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Backup {
+    /// Id, name and links.
+    #[serde(flatten)]
+    pub summary: BackupSummary,
+    /// Status, such as `available`.
+    pub status: String,
+    /// Size of the volume in GiB.
+    pub size: u64,
+    /// Objects it brought to the target.
+    pub object_count: Option<u64>,
+    /// Zone.
+    pub availability_zone: Option<String>,
+    /// Container.
+    pub container: Option<String>,
+    /// Creation time, UTC.
+    pub created_at: String,
+    /// Last change, UTC.
+    pub updated_at: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Why it failed.
+    pub fail_reason: Option<String>,
+    /// The volume; all zeroes while a record is being imported.
+    pub volume_id: String,
+    /// Whether it is the difference from another.
+    pub is_incremental: bool,
+    /// Whether others are differences from it.
+    pub has_dependent_backups: bool,
+    /// The snapshot it was made of.
+    pub snapshot_id: Option<String>,
+    /// When the data was as it is in the backup, UTC.
+    pub data_timestamp: Option<String>,
+    /// Owner; from 3.18, for admins.
+    #[serde(
+        rename = "os-backup-project-attr:project_id",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub project_id: Option<String>,
+    /// User metadata; from 3.43.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// Creator; from 3.56, for admins.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub user_id: Maybe<String>,
+}
+
+/// What a restore answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restore {
+    /// The backup.
+    pub backup_id: String,
+    /// The volume it goes to.
+    pub volume_id: String,
+    /// Its name.
+    pub volume_name: Option<String>,
+}
+
+/// What another daemon needs to know of a backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRecord {
+    /// Which program's format it is in.
+    pub backup_service: String,
+    /// The record itself: JSON in base64.
+    pub backup_url: String,
+}
