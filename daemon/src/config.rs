@@ -72,6 +72,21 @@ pub(crate) struct NbdConfig {
     pub(crate) max_connections: usize,
 }
 
+/// Where backups go: a directory, or the bucket if one is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BackupConfig {
+    /// The directory; `None` is one within the data directory.
+    pub(crate) directory: Option<PathBuf>,
+    /// Name of the bucket.
+    pub(crate) bucket: Option<String>,
+    /// URL of the service that has it; `None` is Amazon's.
+    pub(crate) endpoint: Option<String>,
+    /// Region of the bucket.
+    pub(crate) region: String,
+    /// File with the access key.
+    pub(crate) credentials: Option<PathBuf>,
+}
+
 /// Settings of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogConfig {
@@ -96,6 +111,7 @@ pub(crate) struct Config {
     pub(crate) mount: Option<PathBuf>,
     pub(crate) http: HttpConfig,
     pub(crate) nbd: NbdConfig,
+    pub(crate) backup: BackupConfig,
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log: LogConfig,
 }
@@ -217,6 +233,7 @@ impl Config {
                 socket: PathBuf::new(),
                 max_connections: 0,
             },
+            backup: BackupConfig::default(),
             metrics_listen: None,
             log: LogConfig {
                 format: LogFormat::Text,

@@ -71,6 +71,11 @@ impl DataDir {
         self.0.join("pool")
     }
 
+    /// Where backups go unless told otherwise.
+    pub(crate) fn backups(&self) -> PathBuf {
+        self.0.join("backups")
+    }
+
     /// The catalogue's file.
     pub(crate) fn catalogue(&self) -> PathBuf {
         self.0.join("catalogue.redb")

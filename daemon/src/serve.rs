@@ -11,6 +11,7 @@
 //! first start) is in the way of the next.
 
 mod addresses;
+mod backups;
 mod credentials;
 mod http;
 mod image;
@@ -119,7 +120,8 @@ impl Daemon {
         let sockets = HttpSockets::bind(config)?;
         let http_address = sockets.main.local_addr()?;
 
-        let settings = addresses::api_config(config, http_address, nbd_address);
+        let mut settings = addresses::api_config(config, http_address, nbd_address);
+        settings.backup = Some(backups::open(&config.backup, &data)?);
         let start = match data.catalogue().exists() {
             true => Start::Later,
             false => Start::First,

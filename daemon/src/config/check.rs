@@ -34,6 +34,7 @@ pub(super) fn together(config: &Config) -> Result<(), Fault> {
         "nbd.advertise",
         config.nbd.advertise.is_some(),
     )?;
+    backup(config)?;
     match config.metrics_listen {
         Some(address) if !address.ip().is_loopback() => {
             let message = format!("{address} is not a loopback address, and would need no token");
@@ -41,6 +42,38 @@ pub(super) fn together(config: &Config) -> Result<(), Fault> {
         }
         _ => Ok(()),
     }
+}
+
+fn backup(config: &Config) -> Result<(), Fault> {
+    let backup = &config.backup;
+    let plain = backup.endpoint.as_ref();
+    match &backup.bucket {
+        Some(_) if backup.directory.is_some() => {
+            let message = "backups go to a directory or to a bucket, not to both";
+            Err(("backup.directory", message.to_owned()))
+        }
+        Some(_) if plain.is_some_and(|url| is_exposed(url)) && !config.allow_plaintext => {
+            let message = "the connection would not be encrypted; use https, or set \
+                           allow_plaintext = true if the network is trusted";
+            Err(("backup.endpoint", message.to_owned()))
+        }
+        None if plain.is_some() => Err(("backup.endpoint", "set backup.bucket too".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a URL leads out of this machine without encryption.
+fn is_exposed(url: &str) -> bool {
+    let Ok(url) = url::Url::parse(url) else {
+        return true;
+    };
+    let is_local = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    url.scheme() == "http" && !is_local
 }
 
 fn socket_path(config: &Config) -> Result<(), Fault> {

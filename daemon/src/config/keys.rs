@@ -178,6 +178,38 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "backup.directory",
+        default: "",
+        doc: "Directory that backups go to, best on another disk. Default: DATA/backups.",
+        set: |c, text| put(&mut c.backup.directory, value::path(text).map(Some)),
+    },
+    Key {
+        name: "backup.bucket",
+        default: "",
+        doc: "Bucket of an S3-compatible service that backups go to instead.",
+        set: |c, text| put(&mut c.backup.bucket, value::word(text).map(Some)),
+    },
+    Key {
+        name: "backup.endpoint",
+        default: "",
+        doc: "URL of that service. Default: Amazon's.",
+        set: |c, text| put(&mut c.backup.endpoint, value::public_url(text).map(Some)),
+    },
+    Key {
+        name: "backup.region",
+        default: "us-east-1",
+        doc: "Region of the bucket.",
+        set: |c, text| put(&mut c.backup.region, value::word(text)),
+    },
+    Key {
+        name: "backup.credentials",
+        default: "",
+        doc: "File, readable by its owner only, with the id of the access key in the first line and\n\
+              the key in the second. Default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the\n\
+              environment.",
+        set: |c, text| put(&mut c.backup.credentials, value::path(text).map(Some)),
+    },
+    Key {
         name: "metrics.listen",
         default: "none",
         doc: "Loopback address that answers /metrics without a token, or \"none\".",
