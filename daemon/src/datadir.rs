@@ -29,7 +29,15 @@ pub(crate) struct DataDir(PathBuf);
 /// Proof that no other daemon uses the directory.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would leave it to a process being started, which has the file until it runs its
+        // program. What cannot be unlocked is unlocked by closing.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// Content of run.json.
@@ -111,7 +119,7 @@ impl DataDir {
             .open(&path)
             .with_context(|| format!("opening {}", path.display()))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock { _file: file }),
+            Ok(()) => Ok(Lock { file }),
             Err(Errno::WOULDBLOCK) => bail!(self.taken()),
             Err(error) => Err(error).with_context(|| format!("locking {}", path.display())),
         }

@@ -159,14 +159,18 @@ fn text(file: &mut File) -> Result<String> {
 mod tests {
     use std::path::Path;
 
+    use serde_json::{Value, json};
+
     use super::{Format, source};
 
     #[test]
     fn nothing_is_left_to_guess() {
         let text = source(Path::new("/x/a,b\".img"), Format::Qcow2).unwrap();
+        let said: Value = serde_json::from_str(text.strip_prefix("json:").unwrap()).unwrap();
+        let file = json!({"driver": "file", "filename": "/x/a,b\".img"});
         assert_eq!(
-            text,
-            r#"json:{"backing":null,"driver":"qcow2","file":{"driver":"file","filename":"/x/a,b\".img"}}"#
+            said,
+            json!({"driver": "qcow2", "file": file, "backing": null})
         );
         assert!(
             !source(Path::new("/x"), Format::Vdi)
