@@ -106,7 +106,7 @@ impl Registry {
         self.get(&job.kind).is_some_and(|handler| handler.is_long())
     }
 
-    fn get(&self, kind: &str) -> Option<Arc<dyn Handler>> {
+    pub(crate) fn get(&self, kind: &str) -> Option<Arc<dyn Handler>> {
         self.0.get(kind).cloned()
     }
 }

@@ -49,6 +49,17 @@ impl Params {
         pair.map(|(_, value)| value.as_str())
     }
 
+    /// Those of the parameters that have one of these names.
+    #[must_use]
+    pub fn only(self, keys: &[&str]) -> Self {
+        let pairs = self.0.into_iter();
+        Self(
+            pairs
+                .filter(|(key, _)| keys.contains(&key.as_str()))
+                .collect(),
+        )
+    }
+
     /// Whether a parameter is there, with or without a value.
     pub fn has(&self, key: &str) -> bool {
         self.get(key).is_some()

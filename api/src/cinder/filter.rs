@@ -36,6 +36,14 @@ pub(super) trait Listed: Record {
     const FILTERS_SINCE: &'static [(&'static str, u16)] = &[];
     /// Sort keys that are unknown below a microversion, each with it.
     const SORT_SINCE: &'static [(&'static str, u16)] = &[];
+    /// Parameters of its own that are no filters.
+    const OPTIONS: &'static [&'static str] = &[];
+    /// Whether the mere presence of `all_tenants` asks for all projects, whatever it says.
+    const ALL_BY_PRESENCE: bool = false;
+    /// Whether there are counts; else `with_count` is a filter of a column that there is not.
+    const COUNTED: bool = true;
+    /// Whether filters that not everybody may use are dropped below 3.31, not obeyed.
+    const DROPS_FILTERS: bool = true;
 
     /// The value of a column as text, for filters and order; `None` is null. The outer `None` says
     /// that there is no such column.
@@ -73,6 +81,28 @@ impl Form {
     }
 }
 
+/// What the parts of an answer with a list are called.
+#[derive(Clone, Copy)]
+pub(super) struct Names<'a> {
+    /// The objects.
+    pub(super) items: &'a str,
+    /// The link to the next page; `None` where there is none.
+    links: Option<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn new(items: &'a str, links: &'a str) -> Self {
+        Self {
+            items,
+            links: Some(links),
+        }
+    }
+
+    pub(super) fn without_links(items: &'a str) -> Self {
+        Self { items, links: None }
+    }
+}
+
 /// A list as asked for.
 pub(super) struct Listing {
     /// The page; its marker is looked up here.
@@ -99,18 +129,23 @@ impl Listing {
     ) -> Result<Self, Fault> {
         // Below 3.45 a count is a filter like others, of a column that there is not: the list is
         // empty then, whatever its order.
-        let counts = params.has("with_count") && !version.has(45) && caller.is_admin;
+        let is_counted = R::COUNTED && version.has(45);
+        let counts = params.has("with_count") && !is_counted && caller.is_admin;
         let sort_keys: Vec<&str> = R::SORT_KEYS
             .iter()
             .filter(|key| counts || is_known(R::SORT_SINCE, key, version))
             .copied()
             .collect();
         let page = Page::parse(params, &sort_keys)?;
-        let all_projects = caller.is_admin && params.flag("all_tenants", false);
-        let with_count = version.has(45) && params.flag("with_count", false);
-        let given = params
-            .iter()
-            .filter(|(key, _)| !RESERVED.contains(key) && is_known(R::FILTERS_SINCE, key, version));
+        let by_presence = R::ALL_BY_PRESENCE && params.has("all_tenants");
+        let all_projects = caller.is_admin && (by_presence || params.flag("all_tenants", false));
+        let with_count = is_counted && params.flag("with_count", false);
+        let is_filter = |key: &str| {
+            !RESERVED.contains(&key)
+                && !R::OPTIONS.contains(&key)
+                && is_known(R::FILTERS_SINCE, key, version)
+        };
+        let given = params.iter().filter(|(key, _)| is_filter(key));
         let mut filters: Vec<(String, String)> = given
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
@@ -127,7 +162,7 @@ impl Listing {
                     "Invalid filters {names} are found in query options."
                 )));
             }
-            filters.retain(|(key, _)| allowed(key));
+            filters.retain(|(key, _)| !R::DROPS_FILTERS || allowed(key));
         }
         let mut nothing = counts;
         // All volumes are in the one zone and on the one host.
@@ -270,8 +305,7 @@ impl Listing {
         ordering.then(direction.unwrap_or(Direction::Descending).apply(by_time))
     }
 
-    /// The body of an answer: the objects as `shape` has them, the count if it was asked for, and
-    /// the link to the next page of `href` if there is one.
+    /// As [`Listing::body_named`], with the link under the name of the objects too.
     pub(super) fn body<R: Listed, E>(
         &self,
         params: &Params,
@@ -280,15 +314,34 @@ impl Listing {
         found: Found<R>,
         shape: impl FnMut(R) -> Result<Value, E>,
     ) -> Result<Value, E> {
+        let links = format!("{key}_links");
+        let names = Names {
+            items: key,
+            links: Some(&links),
+        };
+        self.body_named(params, names, href, found, shape)
+    }
+
+    /// The body of an answer: the objects as `shape` has them, the count if it was asked for, and
+    /// the link to the next page of `href` if there is one.
+    pub(super) fn body_named<R: Listed, E>(
+        &self,
+        params: &Params,
+        names: Names<'_>,
+        href: &str,
+        found: Found<R>,
+        shape: impl FnMut(R) -> Result<Value, E>,
+    ) -> Result<Value, E> {
         let mut body = Map::new();
         let last = found.items.last().map(R::id_text);
         let shown = found.items.len();
-        if let Some(links) = self.page.links(params, href, shown, last.as_deref()) {
-            body.insert(format!("{key}_links"), links);
+        let links = self.page.links(params, href, shown, last.as_deref());
+        if let (Some(name), Some(links)) = (names.links, links) {
+            body.insert(name.to_owned(), links);
         }
         body.extend(found.count.map(|count| ("count".to_owned(), json!(count))));
         let items: Result<Vec<Value>, E> = found.items.into_iter().map(shape).collect();
-        body.insert(key.to_owned(), Value::Array(items?));
+        body.insert(names.items.to_owned(), Value::Array(items?));
         Ok(Value::Object(body))
     }
 }

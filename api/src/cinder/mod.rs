@@ -10,6 +10,8 @@ mod backups;
 mod default_types;
 mod exports;
 mod filter;
+mod group_types;
+mod groups;
 mod limits;
 mod metadata;
 mod misc;
@@ -24,6 +26,7 @@ mod snapshots;
 #[cfg(test)]
 mod tests;
 mod type_calls;
+mod type_order;
 mod type_specs;
 mod types;
 mod validate;
@@ -34,6 +37,8 @@ mod volumes;
 mod work;
 
 use axum::Router;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
 use serde_json::Value;
 
 pub use exports::{ExportTarget, all_volumes, resolve_export, volumes_named};
@@ -55,6 +60,8 @@ pub fn routes() -> Router<Services> {
         .merge(type_calls::routes())
         .merge(type_specs::routes())
         .merge(default_types::routes())
+        .merge(group_types::routes())
+        .merge(groups::routes())
         .merge(quota_calls::routes())
         .merge(limits::routes())
         .merge(misc::routes())
@@ -64,6 +71,7 @@ pub fn routes() -> Router<Services> {
 pub fn register(registry: &mut Registry) {
     work::register(registry);
     backups::register(registry);
+    groups::register(registry);
 }
 
 /// Writes what the service expects to exist, the default volume type among it. Idempotent.
@@ -71,7 +79,8 @@ pub fn register(registry: &mut Registry) {
 /// # Errors
 /// Those of the catalogue.
 pub fn bootstrap(writer: &Writer, now_us: u64) -> catalogue::Result<()> {
-    types::bootstrap(writer, now_us)
+    types::bootstrap(writer, now_us)?;
+    group_types::bootstrap(writer, now_us)
 }
 
 /// The one action that a body asks for, and its arguments.
@@ -81,6 +90,12 @@ fn action_of(body: &Value) -> Result<(String, Value), Fault> {
         None if body.is_null() => Err(Fault::version_not_found()),
         None => Err(Fault::bad_request("Malformed request body")),
     }
+}
+
+/// The answer of calls for which the real service's framework, not its interface, makes one.
+fn accepted() -> Response {
+    let html = [(header::CONTENT_TYPE, "text/html; charset=UTF-8")];
+    (StatusCode::ACCEPTED, html).into_response()
 }
 
 /// 400 of an action that there is not.

@@ -70,9 +70,11 @@ fn with_usage(
     project: &str,
     limits: Limits,
 ) -> Result<Map<String, Value>, Fault> {
-    let mut used: BTreeMap<String, u64> = counts(&quotas::usage_of(view, project)?)
+    let usage = quotas::usage_of(view, project)?;
+    let mut used: BTreeMap<String, u64> = counts(&usage)
         .map(|(name, count)| (name.to_owned(), count))
         .into();
+    used.insert("groups".to_owned(), usage.groups);
     for volume_type in view.list::<VolumeType>(&Query::all())? {
         let usage = quotas::usage_of_type(view, project, volume_type.id)?;
         let own = counts(&usage);

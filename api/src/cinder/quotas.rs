@@ -32,6 +32,8 @@ pub(super) struct Change {
     pub(super) gigabytes: i64,
     /// Snapshots.
     pub(super) snapshots: i64,
+    /// Groups.
+    pub(super) groups: i64,
     /// Backups.
     pub(super) backups: i64,
     /// GiB of backups.
@@ -56,6 +58,7 @@ impl std::ops::Neg for Change {
             volumes: -self.volumes,
             gigabytes: -self.gigabytes,
             snapshots: -self.snapshots,
+            groups: -self.groups,
             backups: -self.backups,
             backup_gigabytes: -self.backup_gigabytes,
         }
@@ -122,6 +125,11 @@ pub(super) fn reserve(writer: &Writer, project: &str, change: Change) -> Result<
             return Err(too_many(kind, name, name, limit));
         }
     }
+    if let Some(limit) = exceeded(&limits, "groups", usage.groups, change.groups) {
+        return Err(Fault::over_quota(format!(
+            "GroupLimitExceeded: Maximum number of groups allowed ({limit}) exceeded"
+        )));
+    }
     Ok(count(writer, usage, change)?)
 }
 
@@ -155,6 +163,7 @@ fn count(writer: &Writer, mut usage: Usage, change: Change) -> catalogue::Result
     usage.volumes = usage.volumes.saturating_add_signed(change.volumes);
     usage.gigabytes = usage.gigabytes.saturating_add_signed(change.gigabytes);
     usage.snapshots = usage.snapshots.saturating_add_signed(change.snapshots);
+    usage.groups = usage.groups.saturating_add_signed(change.groups);
     usage.backups = usage.backups.saturating_add_signed(change.backups);
     let more = change.backup_gigabytes;
     usage.backup_gigabytes = usage.backup_gigabytes.saturating_add_signed(more);

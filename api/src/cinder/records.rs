@@ -19,11 +19,15 @@ pub const BY_NAME: Index = Index("name");
 pub const BY_VOLUME: Index = Index("volume");
 /// Volumes by the object they were made from.
 pub const BY_SOURCE: Index = Index("source");
+/// Volumes of a group, or its snapshots, the newest first.
+pub const BY_GROUP: Index = Index("group");
+/// Snapshots of a group snapshot, the newest first.
+pub const BY_GROUP_SNAPSHOT: Index = Index("group_snapshot");
 /// Attachments by the name of their export.
 pub const BY_EXPORT: Index = Index("export");
 
 /// The newest first, ids as a tie-break in the same direction.
-fn newest(key: Key, created_us: u64, id: Uuid) -> Key {
+pub(super) fn newest(key: Key, created_us: u64, id: Uuid) -> Key {
     key.number_desc(created_us).uuid_desc(id)
 }
 
@@ -102,6 +106,9 @@ pub struct Volume {
     pub multiattach: bool,
     /// Length in bytes of the image it was filled from, which it is exported with.
     pub source_length: Option<u64>,
+    /// The group it is in.
+    #[serde(default)]
+    pub group_id: Option<Uuid>,
     /// Microseconds since 1970.
     pub created_us: u64,
     /// Microseconds since 1970, once something has changed.
@@ -121,6 +128,10 @@ impl Record for Volume {
         keys.push(name_key(self.name.as_deref()));
         let source = self.snapshot_id.or(self.source_volid);
         keys.extend(source.map(|source| (BY_SOURCE, Key::new().uuid(source))));
+        keys.extend(self.group_id.map(|group| {
+            let of_group = Key::new().uuid(group);
+            (BY_GROUP, newest(of_group, self.created_us, self.id))
+        }));
         keys
     }
 }
@@ -188,10 +199,36 @@ pub struct Snapshot {
     pub metadata: BTreeMap<String, String>,
     /// Length in bytes of the image the volume was filled from.
     pub source_length: Option<u64>,
+    /// The group snapshot it is part of.
+    #[serde(default)]
+    pub group_snapshot_id: Option<Uuid>,
     /// Microseconds since 1970.
     pub created_us: u64,
     /// Microseconds since 1970, once something has changed.
     pub updated_us: Option<u64>,
+}
+
+impl Snapshot {
+    /// A snapshot of a volume that is still to be made, without a name.
+    pub(super) fn of(volume: &Volume, user_id: &str, now_us: u64) -> Self {
+        Self {
+            id: Uuid::new_v4(),
+            project_id: volume.project_id.clone(),
+            user_id: user_id.to_owned(),
+            volume_id: volume.id,
+            volume_type_id: volume.volume_type_id,
+            name: None,
+            description: None,
+            size_gib: volume.size_gib,
+            status: "creating".to_owned(),
+            progress: "0%".to_owned(),
+            metadata: BTreeMap::new(),
+            source_length: volume.source_length,
+            group_snapshot_id: None,
+            created_us: now_us,
+            updated_us: None,
+        }
+    }
 }
 
 impl Record for Snapshot {
@@ -206,6 +243,13 @@ impl Record for Snapshot {
         let mut keys = list_keys(&self.project_id, self.created_us, self.id);
         keys.push(volume_key(self.volume_id, self.created_us, self.id));
         keys.push(name_key(self.name.as_deref()));
+        keys.extend(self.group_snapshot_id.map(|whole| {
+            let of_whole = Key::new().uuid(whole);
+            (
+                BY_GROUP_SNAPSHOT,
+                newest(of_whole, self.created_us, self.id),
+            )
+        }));
         keys
     }
 }
@@ -355,6 +399,9 @@ pub struct Usage {
     pub gigabytes: u64,
     /// Snapshots.
     pub snapshots: u64,
+    /// Groups.
+    #[serde(default)]
+    pub groups: u64,
     /// Backups.
     #[serde(default)]
     pub backups: u64,

@@ -27,6 +27,14 @@ pub(super) fn retype(
             volume.id, volume.status
         )));
     }
+    if volume.group_id.is_some() {
+        return Err(Fault::bad_request(
+            "Invalid volume: Retype needs volume to be in available or in-use state, not be part \
+             of an active migration or a consistency group/group, requested type has to be \
+             different that the one from the volume, and for in-use volumes front-end qos specs \
+             cannot change.",
+        ));
+    }
     let viewer = (!caller.is_admin).then_some(volume.project_id.as_str());
     let new = types::find_type(writer, viewer, &name)?;
     if new.id == volume.volume_type_id {
@@ -47,8 +55,7 @@ pub(super) fn retype(
     }
     let change = Change {
         volumes: 1,
-        gigabytes: i64::try_from(volume.size_gib).unwrap_or(i64::MAX),
-        ..Change::default()
+        ..Change::of_gib(volume.size_gib)
     };
     quotas::check_type(writer, &volume.project_id, new.id, change)?;
     volume.volume_type_id = new.id;

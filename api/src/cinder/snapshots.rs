@@ -141,7 +141,9 @@ fn summary(snapshot: &Snapshot) -> wire::Snapshot {
 /// The form of creations and updates.
 fn brief(snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
     wire::Snapshot {
-        group_snapshot_id: version.has(14).then_some(None),
+        group_snapshot_id: version
+            .has(14)
+            .then(|| snapshot.group_snapshot_id.map(|id| id.to_string())),
         user_id: version.has(41).then(|| Some(snapshot.user_id.clone())),
         consumes_quota: version.has(65).then_some(true),
         ..summary(snapshot)
@@ -299,20 +301,10 @@ fn add(
         },
     )?;
     let snapshot = Snapshot {
-        id: Uuid::new_v4(),
-        project_id: volume.project_id.clone(),
-        user_id: caller.user_id.clone(),
-        volume_id: volume.id,
-        volume_type_id: volume.volume_type_id,
         name: wanted.name.clone(),
         description: wanted.description.clone(),
-        size_gib: volume.size_gib,
-        status: "creating".to_owned(),
-        progress: "0%".to_owned(),
         metadata: wanted.metadata.clone(),
-        source_length: volume.source_length,
-        created_us: services.now_us(),
-        updated_us: None,
+        ..Snapshot::of(&volume, &caller.user_id, services.now_us())
     };
     writer.insert(&snapshot)?;
     enqueue(services, writer, work::CREATE_SNAPSHOT, &snapshot)?;
@@ -395,7 +387,9 @@ async fn remove(
             services.catalogue().write(|writer| {
                 let snapshot = find(writer, &caller, &id)?;
                 caller.check(Rule::VolumeDeleteSnapshot, &snapshot)?;
-                if !["available", "error"].contains(&snapshot.status.as_str()) {
+                if !["available", "error"].contains(&snapshot.status.as_str())
+                    || snapshot.group_snapshot_id.is_some()
+                {
                     return Err(Fault::bad_request(NOT_DELETABLE));
                 }
                 queue_deletion(services, writer, snapshot)
@@ -437,6 +431,11 @@ async fn action(
                     "os-force_delete" => {
                         let rule = Rule::SnapshotAdminActionsForceDelete;
                         caller.check(rule, &snapshot)?;
+                        if snapshot.group_snapshot_id.is_some() {
+                            return Err(Fault::bad_request(
+                                "Invalid snapshot: Snapshot  must not be part of a group.",
+                            ));
+                        }
                         queue_deletion(services, writer, snapshot)
                     }
                     _ => Err(super::no_action(&name)),

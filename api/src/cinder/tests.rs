@@ -48,7 +48,7 @@ impl Site {
     }
 
     /// Creates a type and returns its id.
-    async fn create_type(&self, name: &str, is_public: bool) -> String {
+    pub(super) async fn create_type(&self, name: &str, is_public: bool) -> String {
         let body = json!({"volume_type": {
             "name": name, "os-volume-type-access:is_public": is_public,
         }});

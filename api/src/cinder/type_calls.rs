@@ -1,6 +1,5 @@
 //! `/types`: listing, showing and changing volume types.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -14,26 +13,18 @@ use uuid::Uuid;
 
 use super::default_types::ProjectDefault;
 use super::records::{BY_CREATED, Volume, VolumeType};
+use super::type_order::{self, SortKeys, Sortable};
 use super::{quotas, type_specs, types, validate};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::fault::Fault;
-use crate::page::{Direction, Page, Params};
+use crate::page::{Page, Params};
 use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
 
 /// Longest name and description.
 const TEXT_MAX: usize = 255;
-/// Columns that lists can be sorted by.
-const SORT_KEYS: [&str; 6] = [
-    "id",
-    "name",
-    "description",
-    "is_public",
-    "created_at",
-    "updated_at",
-];
 /// Extra specs that every project may see.
 const VISIBLE_SPECS: [&str; 3] = [
     "multiattach",
@@ -156,7 +147,8 @@ impl Filter {
     }
 }
 
-fn public_filter(text: &str) -> Result<Option<bool>, Fault> {
+/// What the filter `is_public` of an admin asks for; `None` is both.
+pub(super) fn public_filter(text: &str) -> Result<Option<bool>, Fault> {
     match text.to_lowercase().as_str() {
         "none" => Ok(None),
         "1" | "t" | "true" | "on" | "y" | "yes" => Ok(Some(true)),
@@ -167,19 +159,16 @@ fn public_filter(text: &str) -> Result<Option<bool>, Fault> {
     }
 }
 
-fn compare(key: &str, a: &VolumeType, b: &VolumeType) -> Ordering {
-    // Texts compare without regard to case, as the real service's database does.
-    let upper = |text: &str| text.to_uppercase();
-    match key {
-        "name" => upper(&a.name).cmp(&upper(&b.name)),
-        "description" => {
-            let text = |volume_type: &VolumeType| volume_type.description.as_deref().map(upper);
-            text(a).cmp(&text(b))
+impl Sortable for VolumeType {
+    fn keys(&self) -> SortKeys<'_> {
+        SortKeys {
+            id: self.id,
+            name: &self.name,
+            description: self.description.as_deref(),
+            is_public: self.is_public,
+            created_us: self.created_us,
+            updated_us: self.updated_us,
         }
-        "is_public" => a.is_public.cmp(&b.is_public),
-        "created_at" => a.created_us.cmp(&b.created_us),
-        "updated_at" => a.updated_us.cmp(&b.updated_us),
-        _ => a.id.cmp(&b.id),
     }
 }
 
@@ -190,7 +179,7 @@ async fn index(
     params: Params,
 ) -> Result<Json<Value>, Fault> {
     caller.check_own(Rule::TypeGetAll)?;
-    let page = Page::parse(&params, &SORT_KEYS)?;
+    let page = Page::parse(&params, &type_order::COLUMNS)?;
     let filter = Filter::parse(&params, &caller)?;
     let mut found: Vec<VolumeType> = services
         .blocking(|services| {
@@ -199,17 +188,7 @@ async fn index(
         })
         .await?;
     found.retain(|volume_type| filter.keeps(volume_type));
-    // Stable: what the keys leave equal is in order of time, in the direction of the first key.
-    if let Some((_, Direction::Ascending)) = page.sort.first() {
-        found.reverse();
-    }
-    found.sort_by(|a, b| {
-        let orders = page
-            .sort
-            .iter()
-            .map(|(key, way)| way.apply(compare(key, a, b)));
-        orders.fold(Ordering::Equal, Ordering::then)
-    });
+    let found = type_order::sorted(found, &page);
     let shown = page.cut(found, |found| found.id.to_string(), types::not_found)?;
     let last = shown.last().map(|last| last.id.to_string());
     let href = format!("{}/types", url.base(&services));
@@ -252,7 +231,7 @@ async fn show(
 }
 
 /// A text under `key`, at most as long as the real service's schema allows.
-fn text(map: &Map<String, Value>, key: &str) -> Result<Option<String>, Fault> {
+pub(super) fn text(map: &Map<String, Value>, key: &str) -> Result<Option<String>, Fault> {
     match map.get(key) {
         Some(Value::String(text)) if text.chars().count() > TEXT_MAX => Err(validate::invalid(
             key,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::{StatusCode, header};
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::records::VolumeType;
@@ -47,7 +47,7 @@ pub(super) fn parse(map: &Map<String, Value>) -> Result<BTreeMap<String, Option<
     }
 }
 
-fn pairs(
+pub(super) fn pairs(
     name: &str,
     specs: &Map<String, Value>,
 ) -> Result<BTreeMap<String, Option<String>>, Fault> {
@@ -75,6 +75,23 @@ fn pairs(
         parsed.insert(key.clone(), text);
     }
     Ok(parsed)
+}
+
+/// The one spec that a body sets.
+pub(super) fn one_pair(body: &Value) -> Result<BTreeMap<String, Option<String>>, Fault> {
+    let Value::Object(map) = body else {
+        return Err(Fault::bad_request("Malformed request body"));
+    };
+    let count = match map.len() {
+        0 => Some("does not have enough properties"),
+        1 => None,
+        _ => Some("has too many properties"),
+    };
+    if let Some(reason) = count {
+        let shown = validate::repr(body);
+        return Err(Fault::bad_request(format!("{shown} {reason}")));
+    }
+    pairs("extra_specs", map)
 }
 
 /// The type of a reading request, as its caller sees it.
@@ -161,19 +178,7 @@ async fn update(
     Path((id, key)): Path<(String, String)>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, Fault> {
-    let Value::Object(map) = &body else {
-        return Err(Fault::bad_request("Malformed request body"));
-    };
-    let count = match map.len() {
-        0 => Some("does not have enough properties"),
-        1 => None,
-        _ => Some("has too many properties"),
-    };
-    if let Some(reason) = count {
-        let shown = validate::repr(&body);
-        return Err(Fault::bad_request(format!("{shown} {reason}")));
-    }
-    let mut specs = pairs("extra_specs", map)?;
+    let mut specs = one_pair(&body)?;
     caller.check_own(Rule::TypesExtraSpecsUpdate)?;
     let Some(value) = specs.remove(&key) else {
         return Err(Fault::bad_request("Request body and URI mismatch"));
@@ -248,8 +253,7 @@ async fn action(
             })
         })
         .await?;
-    let html = [(header::CONTENT_TYPE, "text/html; charset=UTF-8")];
-    Ok((StatusCode::ACCEPTED, html).into_response())
+    Ok(super::accepted())
 }
 
 fn project_of(body: &Value, action: &str) -> Result<String, Fault> {

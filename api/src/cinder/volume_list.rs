@@ -73,7 +73,8 @@ impl Listed for Volume {
             "source_volid" => self.source_volid.map(|id| id.to_string()),
             "multiattach" => Some(self.multiattach.to_string()),
             "consumes_quota" => Some("true".to_owned()),
-            "availability_zone" | "host" | "migration_status" | "group_id" => None,
+            "group_id" => self.group_id.map(|id| id.to_string()),
+            "availability_zone" | "host" | "migration_status" => None,
             _ => return None,
         })
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::groups;
 use super::records::{Attachment, BY_VOLUME, Volume, VolumeType};
 use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, View};
@@ -25,14 +26,20 @@ pub(super) struct Loaded {
     pub(super) volume: Volume,
     pub(super) type_name: Option<String>,
     pub(super) attachments: Vec<Attachment>,
+    /// Whether it is in a consistency group.
+    pub(super) in_consistency_group: bool,
 }
 
-/// Adds type and attachments to a volume.
+/// Adds type, attachments and kind of group to a volume.
 pub(super) fn load(view: &impl View, volume: Volume) -> catalogue::Result<Loaded> {
     let volume_type = view.get::<VolumeType>(&volume.volume_type_id)?;
     Ok(Loaded {
         type_name: volume_type.map(|found| found.name),
         attachments: attachments_of(view, &volume)?,
+        in_consistency_group: match volume.group_id {
+            Some(group) => groups::is_consistency(view, group)?,
+            None => false,
+        },
         volume,
     })
 }
@@ -63,6 +70,7 @@ impl Viewer<'_> {
         let admin = self.caller.is_admin;
         let since = |minor: u16| self.version.has(minor);
         let is_new = volume.status == "creating";
+        let group_id = volume.group_id.map(|id| id.to_string());
         wire::Volume {
             id: volume.id.to_string(),
             name: volume.name.clone(),
@@ -81,11 +89,11 @@ impl Viewer<'_> {
             bootable: volume.bootable.to_string(),
             encrypted: false,
             replication_status: None,
-            consistencygroup_id: None,
+            consistencygroup_id: group_id.clone().filter(|_| loaded.in_consistency_group),
             multiattach: volume.multiattach,
             attachments: self.attachments(loaded),
             migration_status: admin.then_some(None),
-            group_id: since(13).then_some(None),
+            group_id: since(13).then_some(group_id),
             provider_id: (since(21) && admin).then_some(None),
             // Each volume is an export of its own. Until it is, the real service says otherwise.
             shared_targets: since(48).then_some(Some(is_new)),

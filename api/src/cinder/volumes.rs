@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::quotas::{self, Change};
 use super::records::{BY_VOLUME, Snapshot, Volume};
 use super::volume_view::{Viewer, attachments_of, load, no_volume};
-use super::{backups, snapshots, types, validate, volume_actions, volume_list, work};
+use super::{backups, groups, snapshots, types, validate, volume_actions, volume_list, work};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
@@ -72,6 +72,7 @@ pub(super) struct Wanted {
     pub(super) metadata: std::collections::BTreeMap<String, String>,
     pub(super) snapshot_id: Option<Uuid>,
     pub(super) source_volid: Option<Uuid>,
+    pub(super) group: Option<String>,
     pub(super) backup_id: Option<Uuid>,
 }
 
@@ -94,6 +95,7 @@ impl Wanted {
             metadata: validate::metadata(map, "metadata")?.unwrap_or_default(),
             snapshot_id: validate::reference(map, "snapshot_id", snapshots::no_snapshot)?,
             source_volid: validate::reference(map, "source_volid", no_volume)?,
+            group: groups::asked(map, version)?,
             backup_id: match version.has(47) {
                 true => validate::reference(map, "backup_id", backups::no_backup)?,
                 false => None,
@@ -123,11 +125,6 @@ fn check_rest(map: &Map<String, Value>, zone: &str) -> Result<(), Fault> {
                 "Invalid image identifier or unable to access requested image.",
             ));
         }
-    }
-    if let Some(group) = validate::text(map, "group_id")? {
-        return Err(Fault::not_found(format!(
-            "Group {group} could not be found."
-        )));
     }
     match validate::text(map, "availability_zone")? {
         Some(other) if other != zone => Err(Fault::bad_request(format!(
@@ -177,6 +174,27 @@ pub(super) fn add(
     project: &str,
     wanted: &Wanted,
 ) -> Result<Volume, Fault> {
+    let volume = add_row(services, writer, caller, project, wanted)?;
+    let mut job = match wanted.backup_id {
+        Some(backup) => backups::create_volume_job(services, &volume, backup),
+        None => job_of(services, work::CREATE_VOLUME, &volume, Value::Null),
+    };
+    // A source that is deleted from now on waits for this volume.
+    if let Some(source) = wanted.snapshot_id.or(wanted.source_volid) {
+        job = job.reading(source);
+    }
+    jobs::enqueue(writer, job)?;
+    Ok(volume)
+}
+
+/// Adds the row and takes its quota; the work is the caller's to queue.
+pub(super) fn add_row(
+    services: &Services,
+    writer: &Writer,
+    caller: &Caller,
+    project: &str,
+    wanted: &Wanted,
+) -> Result<Volume, Fault> {
     let snapshot = match wanted.snapshot_id {
         Some(id) => Some(snapshots::find(writer, caller, &id.to_string())?),
         None => None,
@@ -196,6 +214,9 @@ pub(super) fn add(
         (None, Some(id)) => types::find_type(writer, project, &id.to_string())?,
         (None, None) => types::default_type(writer, project)?,
     };
+    let named = wanted.volume_type.as_ref().map(|_| volume_type.id);
+    let join = |group: &String| groups::join(writer, caller, group, named);
+    let group_id = wanted.group.as_ref().map(join).transpose()?;
     quotas::check_volume_size(writer, project, size_gib)?;
     quotas::reserve_of_type(
         writer,
@@ -230,19 +251,11 @@ pub(super) fn add(
         source_length: snapshot
             .and_then(|snapshot| snapshot.source_length)
             .or(source.and_then(|source| source.source_length)),
+        group_id,
         created_us: services.now_us(),
         updated_us: None,
     };
     writer.insert(&volume)?;
-    let mut job = match wanted.backup_id {
-        Some(backup) => backups::create_volume_job(services, &volume, backup),
-        None => job_of(services, work::CREATE_VOLUME, &volume, Value::Null),
-    };
-    // A source that is deleted from now on waits for this volume.
-    if let Some(source) = wanted.snapshot_id.or(wanted.source_volid) {
-        job = job.reading(source);
-    }
-    jobs::enqueue(writer, job)?;
     Ok(volume)
 }
 
@@ -432,7 +445,7 @@ async fn remove(
 }
 
 /// A yes or no; 400 for other words.
-fn strict_flag(params: &Params, key: &str) -> Result<bool, Fault> {
+pub(super) fn strict_flag(params: &Params, key: &str) -> Result<bool, Fault> {
     let (no, yes) = (params.flag(key, false), params.flag(key, true));
     match (no == yes, params.get(key)) {
         (false, Some(text)) => Err(Fault::bad_request(format!(
@@ -463,10 +476,12 @@ pub(super) fn delete(
     let snapshots: Vec<Snapshot> = writer.list(&query)?;
     let attached = !attachments_of(writer, &volume)?.is_empty();
     let deletable = |snapshot: &Snapshot| {
-        force || ["available", "error", "deleting"].contains(&snapshot.status.as_str())
+        snapshot.group_snapshot_id.is_none()
+            && (force || ["available", "error", "deleting"].contains(&snapshot.status.as_str()))
     };
     if (!force && !allowed.contains(&volume.status.as_str()))
         || attached
+        || volume.group_id.is_some()
         || (!cascade && !snapshots.is_empty())
         || !snapshots.iter().all(deletable)
     {

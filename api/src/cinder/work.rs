@@ -36,6 +36,7 @@ pub(super) fn object(job: &Job) -> Result<Uuid, JobError> {
     Uuid::parse_str(&job.object).map_err(|_| JobError("the job names no object".to_owned()))
 }
 
+/// The row of a job's object.
 pub(super) fn row<R: catalogue::Record<Id = Uuid>>(
     services: &Services,
     job: &Job,
@@ -82,7 +83,11 @@ pub(super) fn removed<R: Object>(
             "error_deleting".clone_into(object.status());
         });
     }
-    let id = Uuid::parse_str(&job.object).unwrap_or_default();
+    forget::<R>(writer, Uuid::parse_str(&job.object).unwrap_or_default())
+}
+
+/// Removes a row if it is still there, and gives its quota back.
+pub(super) fn forget<R: Object>(writer: &Writer, id: Uuid) -> catalogue::Result<()> {
     match writer.delete::<R>(&id)? {
         Some(gone) => quotas::release(writer, gone.project(), gone.counts()),
         None => Ok(()),
@@ -99,16 +104,21 @@ pub(super) fn domain(services: &Services, project: &str) -> DomainId {
     DomainId(Uuid::new_v5(&Uuid::NAMESPACE_OID, scope.as_bytes()))
 }
 
+/// What the engine makes a volume by.
+pub(super) fn spec_of(services: &Services, volume: &Volume) -> VolumeSpec {
+    VolumeSpec {
+        size_bytes: volume.size_gib * GIB,
+        domain: domain(services, &volume.project_id),
+        packing: Packing::Background,
+    }
+}
+
 struct CreateVolume;
 
 impl Handler for CreateVolume {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
         let volume: Volume = row(services, job)?;
-        let spec = VolumeSpec {
-            size_bytes: volume.size_gib * GIB,
-            domain: domain(services, &volume.project_id),
-            packing: Packing::Background,
-        };
+        let spec = spec_of(services, &volume);
         let (store, id) = (services.store(), VolumeId(volume.id));
         match (volume.snapshot_id, volume.source_volid) {
             (Some(snapshot), _) => store.clone_snapshot(id, SnapshotId(snapshot), spec)?,

@@ -18,12 +18,7 @@ const ROUTES: &str = include_str!("routes.tsv");
 /// Areas, and single operations of other areas, without code. One that answers has to leave.
 const NOT_BUILT: &[&str] = &[
     "backups",
-    "cgsnapshots",
     "clusters",
-    "consistencygroups",
-    "group_snapshots",
-    "group_types",
-    "groups",
     "manageable_snapshots",
     "manageable_volumes",
     "messages",
@@ -66,9 +61,24 @@ const NOT_BUILT: &[&str] = &[
 ];
 
 /// Objects that callers of another project are not told of.
-const HIDDEN: [&str; 3] = ["{volume_id}", "{snapshot_id}", "{attachment_id}"];
+const HIDDEN: [&str; 7] = [
+    "{volume_id}",
+    "{snapshot_id}",
+    "{attachment_id}",
+    "{group_id}",
+    "{group_snapshot_id}",
+    "{consistencygroup_id}",
+    "{cgsnapshot_id}",
+];
 /// Operations whose body names such an object.
-const HIDDEN_IN_BODY: [&str; 2] = ["snapshots-03", "attachments-03"];
+const HIDDEN_IN_BODY: [&str; 6] = [
+    "snapshots-03",
+    "attachments-03",
+    "groups-07",
+    "group_snapshots-03",
+    "consistencygroups-04",
+    "cgsnapshots-03",
+];
 
 /// Who may call an operation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,6 +167,34 @@ impl Row {
                 json!({"metadata": {"new": "value"}})
             }
             "volumes-12" | "snapshots-11" => json!({"meta": {"key": "new"}}),
+            _ => self.group_body(made),
+        }
+    }
+
+    fn group_body(&self, made: &Objects) -> Value {
+        let spare = made.id("spare_type");
+        match self.id {
+            "groups-03" => json!({"group": {
+                "group_type": made.id("group_type_id"), "volume_types": [spare],
+            }}),
+            "groups-05" => json!({"group": {"name": "new"}}),
+            "group_snapshots-03" => {
+                json!({"group_snapshot": {"group_id": made.id("group_id")}})
+            }
+            "group_types-02" => json!({"group_type": {"name": uuid::Uuid::new_v4().to_string()}}),
+            "group_types-04" => json!({"group_type": {"description": "new"}}),
+            "group_types-07" => json!({"group_specs": {"new": "value"}}),
+            "group_types-09" => json!({"key": "new"}),
+            "consistencygroups-03" => json!({"consistencygroup": {"volume_types": spare}}),
+            "consistencygroups-04" => json!({"consistencygroup-from-src": {
+                "source_cgid": made.id("consistencygroup_id"),
+            }}),
+            "consistencygroups-06" | "consistencygroups-07" => {
+                json!({"consistencygroup": {"name": "new"}})
+            }
+            "cgsnapshots-03" => json!({"cgsnapshot": {
+                "consistencygroup_id": made.id("consistencygroup_id"),
+            }}),
             _ => Value::Null,
         }
     }
@@ -166,6 +204,7 @@ impl Row {
             "addProjectAccess" | "removeProjectAccess" => {
                 json!({"project": made.id("target_project_id")})
             }
+            "create-from-src" => json!({"source_group_id": made.id("group_id")}),
             "os-attach" => {
                 json!({"instance_uuid": made.id("volume_id"), "mountpoint": "/dev/vdc"})
             }
@@ -173,7 +212,7 @@ impl Row {
             "os-initialize_connection" | "os-terminate_connection" => {
                 json!({"connector": {"host": "h"}})
             }
-            "os-reset_status" => json!({"status": "error"}),
+            "os-reset_status" | "reset_status" => json!({"status": "error"}),
             "os-retype" => json!({"new_type": made.id("spare_type")}),
             "os-set_bootable" => json!({"bootable": true}),
             "os-update_readonly_flag" => json!({"readonly": true}),

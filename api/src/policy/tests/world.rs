@@ -79,7 +79,9 @@ impl World {
 
     /// Ends what limits the number of objects, and makes a type for volumes to change to.
     pub(super) async fn without_limits(mut self) -> Self {
-        let limits = json!({"quota_class_set": {"volumes": -1, "snapshots": -1, "gigabytes": -1}});
+        let limits = json!({"quota_class_set": {
+            "volumes": -1, "snapshots": -1, "gigabytes": -1, "groups": -1,
+        }});
         let path = "/os-quota-class-sets/default";
         let answer = self.volume(&self.admin, "PUT", path, limits).await;
         assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
@@ -188,6 +190,55 @@ impl World {
         self.make(&self.admin, "/types", body).await
     }
 
+    async fn new_group_type(&self) -> String {
+        let name = uuid::Uuid::new_v4().to_string();
+        let body = json!({"group_type": {"name": name, "group_specs": {"key": "value"}}});
+        self.make(&self.admin, "/group_types", body).await
+    }
+
+    /// Adds the groups and what belongs to them that a row names.
+    async fn add_groups(&self, id: &str, path: &str, made: &mut Objects) {
+        let in_path = |name: &str| path.contains(name);
+        let sources = [
+            "groups-07",
+            "group_snapshots-03",
+            "consistencygroups-04",
+            "cgsnapshots-03",
+        ];
+        let is_older = id.starts_with("consistencygroups") || id.starts_with("cgsnapshots");
+        let with_snapshot = in_path("{group_snapshot_id}") || in_path("{cgsnapshot_id}");
+        let with_volume = with_snapshot || sources.contains(&id);
+        let of_group = in_path("{group_id}") || in_path("{consistencygroup_id}");
+        if in_path("{group_type_id}") || id == "groups-03" {
+            made.add("group_type_id", self.new_group_type().await);
+        }
+        if !with_volume && !of_group {
+            return;
+        }
+        let (member, spare) = (&self.member, self.spare_type.as_str());
+        let group = if is_older {
+            let body = json!({"consistencygroup": {"volume_types": spare}});
+            self.make(member, "/consistencygroups", body).await
+        } else {
+            let group_type = self.new_group_type().await;
+            let body = json!({"group": {"group_type": group_type, "volume_types": [spare]}});
+            self.make(member, "/groups", body).await
+        };
+        if with_volume {
+            let body = json!({"volume": {"size": 1, "volume_type": spare, "group_id": group}});
+            self.make(member, "/volumes", body).await;
+        }
+        if with_snapshot {
+            let body = json!({"cgsnapshot": {"consistencygroup_id": group}});
+            let snapshot = self.make(member, "/cgsnapshots", body);
+            made.add("cgsnapshot_id", snapshot.await);
+            let older = made.id("cgsnapshot_id").to_owned();
+            made.add("group_snapshot_id", older);
+        }
+        made.add("consistencygroup_id", group.as_str());
+        made.add("group_id", group);
+    }
+
     /// The objects that a row of the table names in its path and body, in a state that permits it.
     pub(super) async fn objects(&self, id: &str, path: &str) -> Objects {
         let mut made = Objects::default();
@@ -214,6 +265,7 @@ impl World {
             let attachment = self.new_attachment(made.id("volume_id")).await;
             made.add("attachment_id", attachment);
         }
+        self.add_groups(id, path, &mut made).await;
         if in_path("{type_id}") {
             // Access is a matter of private types alone.
             let is_public = !["types-16", "types-17", "types-18"].contains(&id);

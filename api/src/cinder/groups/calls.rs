@@ -1,0 +1,177 @@
+//! `/groups`.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::bodies;
+use super::create::{self, GROUP, Wanted, check_generic};
+use super::lists::{Interface, ListCall};
+use super::members::{self, Changes};
+use super::view::{self, Viewer};
+use super::{SINCE, actions, find};
+use crate::auth::Caller;
+use crate::body::JsonBody;
+use crate::cinder::filter::Form;
+use crate::cinder::validate::{self, repr};
+use crate::cinder::volumes::strict_flag;
+use crate::cinder::{accepted, group_types};
+use crate::fault::Fault;
+use crate::microversion::Microversion;
+use crate::page::Params;
+use crate::policy::Rule;
+use crate::server::{Services, UrlProject};
+
+pub(super) fn routes() -> Router<Services> {
+    Router::new()
+        .route("/groups", get(index).post(new))
+        .route("/groups/detail", get(detail))
+        .route("/groups/action", post(actions::of_none))
+        .route("/groups/{id}", get(show).put(update).delete(refuse))
+        .route("/groups/{id}/action", post(actions::of_group))
+}
+
+async fn index(
+    State(services): State<Services>,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    list(services, url, caller, version, params, Form::Summary).await
+}
+
+async fn detail(
+    State(services): State<Services>,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    list(services, url, caller, version, params, Form::Detail).await
+}
+
+async fn list(
+    services: Services,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+    form: Form,
+) -> Result<Json<Value>, Fault> {
+    version.require(SINCE)?;
+    caller.check_own(Rule::GroupGetAll)?;
+    let with_volumes = lists_volumes(version, &params)?;
+    let call = ListCall {
+        services,
+        url,
+        caller,
+        version,
+        params,
+        form,
+        interface: Interface::Groups,
+    };
+    Ok(Json(call.groups(with_volumes).await?))
+}
+
+/// Whether the query asks for the volumes of groups.
+fn lists_volumes(version: Microversion, params: &Params) -> Result<bool, Fault> {
+    match version.has(view::VOLUMES_SINCE) {
+        true => strict_flag(params, "list_volume"),
+        false => Ok(false),
+    }
+}
+
+async fn show(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    version.require(SINCE)?;
+    let with_volumes = lists_volumes(version, &params)?;
+    services
+        .blocking(move |services| {
+            services.catalogue().read(|reader| {
+                let group = find(reader, &caller, &id)?;
+                check_generic(reader, group.group_type_id, GROUP)?;
+                let viewer = Viewer {
+                    caller: &caller,
+                    version,
+                    zone: &services.config().availability_zone,
+                    with_volumes,
+                };
+                Ok(Json(json!({"group": viewer.group(reader, &group)?})))
+            })
+        })
+        .await
+}
+
+async fn new(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    JsonBody(body): JsonBody,
+) -> Result<(StatusCode, Json<Value>), Fault> {
+    version.require(SINCE)?;
+    let (wanted, group_type) = Wanted::parse(&body)?;
+    services
+        .blocking(move |services| {
+            let group = services.catalogue().write(|writer| {
+                let group_type = group_types::resolve(writer, &group_type)?;
+                check_generic(writer, group_type.id, GROUP)?;
+                caller.check_own(Rule::GroupCreate)?;
+                create::create(services, writer, &caller, &group_type, wanted)
+            })?;
+            let (id, project) = (group.id.to_string(), Some(group.project_id.as_str()));
+            services.event("group.created", project, &id, String::new());
+            Ok((
+                StatusCode::ACCEPTED,
+                Json(json!({"group": view::summary(&group)})),
+            ))
+        })
+        .await
+}
+
+async fn update(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Fault> {
+    version.require(SINCE)?;
+    let keys = ["name", "description", "add_volumes", "remove_volumes"];
+    let map = bodies::sole(&body, "group", &keys)?;
+    if map.is_empty() {
+        let value = &body["group"];
+        let reason = format!(
+            "{} is not valid under any of the given schemas",
+            repr(value)
+        );
+        return Err(validate::invalid("group", value, &reason));
+    }
+    let changes = Changes::parse(map)?;
+    services
+        .blocking(move |services| {
+            services.catalogue().write(|writer| {
+                let group = find(writer, &caller, &id)?;
+                check_generic(writer, group.group_type_id, GROUP)?;
+                members::update(services, writer, &caller, group, &changes)
+            })
+        })
+        .await?;
+    Ok(accepted())
+}
+
+/// The real service has this by accident: without a body there is nothing it could do.
+async fn refuse(version: Microversion) -> Fault {
+    match version.require(SINCE) {
+        Err(fault) => fault,
+        Ok(()) => Fault::malformed(),
+    }
+}

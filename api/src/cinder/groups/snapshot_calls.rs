@@ -1,0 +1,180 @@
+//! `/group_snapshots`.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::bodies::{self, Texts, required};
+use super::create::{GROUP, SNAPSHOT, check_generic};
+use super::lists::{Interface, ListCall};
+use super::snapshots;
+use super::view::{self, Viewer};
+use super::{SNAPSHOTS_SINCE, find};
+use crate::auth::Caller;
+use crate::body::JsonBody;
+use crate::cinder::filter::Form;
+use crate::cinder::{accepted, action_of, no_action};
+use crate::fault::Fault;
+use crate::microversion::Microversion;
+use crate::page::Params;
+use crate::policy::Rule;
+use crate::server::{Services, UrlProject};
+
+/// The microversion that brought `reset_status`.
+const RESET_SINCE: u16 = 19;
+/// The microversion that brought filters, order and pages.
+const PAGES_SINCE: u16 = 29;
+
+pub(super) fn routes() -> Router<Services> {
+    Router::new()
+        .route("/group_snapshots", get(index).post(new))
+        .route("/group_snapshots/detail", get(detail))
+        .route("/group_snapshots/{id}", get(show).delete(remove))
+        .route("/group_snapshots/{id}/action", post(action))
+}
+
+async fn index(
+    State(services): State<Services>,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    list(services, url, caller, version, params, Form::Summary).await
+}
+
+async fn detail(
+    State(services): State<Services>,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    list(services, url, caller, version, params, Form::Detail).await
+}
+
+async fn list(
+    services: Services,
+    url: UrlProject,
+    caller: Caller,
+    version: Microversion,
+    params: Params,
+    form: Form,
+) -> Result<Json<Value>, Fault> {
+    version.require(SNAPSHOTS_SINCE)?;
+    caller.check_own(Rule::GroupGetAllGroupSnapshots)?;
+    let params = match version.has(PAGES_SINCE) {
+        true => params,
+        false => Params::default(),
+    };
+    let call = ListCall {
+        services,
+        url,
+        caller,
+        version,
+        params,
+        form,
+        interface: Interface::Groups,
+    };
+    Ok(Json(call.snapshots().await?))
+}
+
+async fn show(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Fault> {
+    version.require(SNAPSHOTS_SINCE)?;
+    services
+        .blocking(move |services| {
+            services.catalogue().read(|reader| {
+                let snapshot = snapshots::find(reader, &caller, &id)?;
+                check_generic(reader, snapshot.group_type_id, SNAPSHOT)?;
+                let viewer = Viewer {
+                    caller: &caller,
+                    version,
+                    zone: &services.config().availability_zone,
+                    with_volumes: false,
+                };
+                Ok(Json(json!({"group_snapshot": viewer.snapshot(&snapshot)})))
+            })
+        })
+        .await
+}
+
+async fn new(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    JsonBody(body): JsonBody,
+) -> Result<(StatusCode, Json<Value>), Fault> {
+    const KEY: &str = "group_snapshot";
+    version.require(SNAPSHOTS_SINCE)?;
+    let map = bodies::sole(&body, KEY, &["group_id", "name", "description"])?;
+    let group = bodies::uuid("group_id", required(KEY, map, "group_id")?)?.to_string();
+    let texts = Texts::parse(map)?;
+    services
+        .blocking(move |services| {
+            let made = services.catalogue().write(|writer| {
+                let group = find(writer, &caller, &group)?;
+                check_generic(writer, group.group_type_id, GROUP)?;
+                snapshots::create(services, writer, &caller, &group, texts)
+            })?;
+            let (id, project) = (made.id.to_string(), Some(made.project_id.as_str()));
+            services.event("group_snapshot.creating", project, &id, String::new());
+            let mut shown = view::snapshot_summary(&made);
+            shown["group_type_id"] = json!(made.group_type_id);
+            Ok((StatusCode::ACCEPTED, Json(json!({ KEY: shown }))))
+        })
+        .await
+}
+
+async fn remove(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    version.require(SNAPSHOTS_SINCE)?;
+    services
+        .blocking(move |services| {
+            services.catalogue().write(|writer| {
+                let snapshot = snapshots::find(writer, &caller, &id)?;
+                check_generic(writer, snapshot.group_type_id, SNAPSHOT)?;
+                snapshots::delete(services, writer, &caller, snapshot)
+            })?;
+            Ok(StatusCode::ACCEPTED)
+        })
+        .await
+}
+
+async fn action(
+    State(services): State<Services>,
+    caller: Caller,
+    version: Microversion,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Fault> {
+    let (name, _) = action_of(&body)?;
+    if name != "reset_status" {
+        return Err(no_action(&name));
+    }
+    version.require(RESET_SINCE)?;
+    let status = bodies::status(&body, "GroupSnapshot")?;
+    services
+        .blocking(move |services| {
+            services.catalogue().write(|writer| {
+                let mut snapshot = snapshots::find(writer, &caller, &id)?;
+                caller.check(Rule::GroupResetGroupSnapshotStatus, &snapshot)?;
+                snapshot.status = status;
+                snapshot.updated_us = Some(services.now_us());
+                Ok::<_, Fault>(writer.put(&snapshot)?)
+            })
+        })
+        .await?;
+    Ok(accepted())
+}
