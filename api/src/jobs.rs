@@ -89,6 +89,9 @@ pub trait Handler: Send + Sync {
     fn is_long(&self) -> bool {
         false
     }
+
+    /// Tells others, once the job is closed; a crash may come before.
+    fn closed(&self, _services: &Services) {}
 }
 
 /// The handlers by kind.

@@ -77,6 +77,8 @@ pub trait ExportControl: Send + Sync {
     /// Ends every connection of an attachment's export; returns when none is left. The export's
     /// token is the random name it is opened by.
     fn close_export(&self, token: &str);
+    /// Reads again what the exports of volumes are held to: limits may have changed.
+    fn limits_changed(&self) {}
     /// The live connections.
     fn connections(&self) -> Vec<Connection>;
 }

@@ -1,7 +1,7 @@
 //! Names of exports, looked up in the catalogue and the pool.
 
 use api::catalogue::{Query, View};
-use api::cinder;
+use api::cinder::{self, IoLimits};
 use api::keystone::Project;
 use api::server::Services;
 use store::{SnapshotId, VolumeId};
@@ -37,6 +37,10 @@ impl Directory for CatalogueDirectory {
             volume: target.volume_id,
             read_only: target.read_only,
         })
+    }
+
+    fn limits(&self, volume: Uuid) -> IoLimits {
+        found(cinder::io_limits(self.services.catalogue(), volume))
     }
 
     fn volumes(&self) -> Vec<Listed> {

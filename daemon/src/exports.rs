@@ -8,13 +8,15 @@
 mod device;
 mod resolve;
 mod sessions;
+mod throttle;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use api::cinder::IoLimits;
 use api::clock::Clock;
 use api::server::{Connection, ExportControl, Transport};
-use nbd::{ExportEntry, Exports, OpenError, Opened, Principal};
+use nbd::{ExportEntry, Exports, OpenError, Opened, Principal, StopToken};
 use store::{ErrorKind, SnapshotId, Store, VolumeId};
 use uuid::Uuid;
 
@@ -22,6 +24,7 @@ use device::{SnapshotDevice, Traffic, VolumeDevice};
 pub(crate) use resolve::{Attached, Candidate, Directory, Listed};
 use resolve::{Target, resolve};
 use sessions::{NewSession, Sessions};
+use throttle::{ThrottledDevice, Throttles};
 
 /// How long a withdrawn export's last requests may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
@@ -36,6 +39,7 @@ pub(crate) struct VolumeExports {
     own_uid: u32,
     clock: Clock,
     sessions: Arc<Sessions>,
+    throttles: Throttles,
 }
 
 /// What to open, as decided from principal and name.
@@ -58,12 +62,24 @@ impl VolumeExports {
             own_uid,
             clock,
             sessions: Arc::default(),
+            throttles: Throttles::new(monotonic()),
         }
     }
 
     /// Says where names are looked up; only the first call counts.
     pub(crate) fn connect(&self, directory: Box<dyn Directory>) {
         let _ = self.directory.set(directory);
+    }
+
+    /// Turns away requests that wait for their turn, so that their connections can end.
+    pub(crate) fn release(&self) {
+        self.throttles.release();
+    }
+
+    /// What a volume's type lets its exports do.
+    fn limits(&self, volume: Uuid) -> IoLimits {
+        let directory = self.directory.get();
+        directory.map_or_else(IoLimits::default, |directory| directory.limits(volume))
     }
 
     fn directory(&self) -> Result<&dyn Directory, OpenError> {
@@ -125,6 +141,26 @@ impl VolumeExports {
         }
     }
 
+    /// Holds what came in by an attachment to the limits of its volume.
+    fn throttled(
+        &self,
+        grant: &Grant,
+        device: Arc<dyn nbd::Device>,
+        stop: &StopToken,
+    ) -> Arc<dyn nbd::Device> {
+        let Target::Volume(volume) = grant.target else {
+            return device;
+        };
+        if grant.attachment.is_none() {
+            return device;
+        }
+        Arc::new(ThrottledDevice {
+            device,
+            throttle: self.throttles.of(volume, || self.limits(volume)),
+            stop: stop.clone(),
+        })
+    }
+
     fn device(&self, grant: &Grant, traffic: &Arc<Traffic>) -> store::Result<Arc<dyn nbd::Device>> {
         let traffic = traffic.clone();
         Ok(match grant.target {
@@ -141,6 +177,12 @@ impl VolumeExports {
             }),
         })
     }
+}
+
+/// The time since now, which no change of the system's clock moves.
+fn monotonic() -> throttle::NowUs {
+    let begun = Instant::now();
+    Arc::new(move || u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
 
 /// Why the engine did not open what the catalogue knows.
@@ -185,6 +227,7 @@ impl Exports for VolumeExports {
             traffic,
         });
         self.confirm(&grant)?;
+        let device = self.throttled(&grant, device, &stop);
         Ok(Opened {
             device,
             description: String::new(),
@@ -220,6 +263,10 @@ impl ExportControl for VolumeExports {
         if !stop.wait_idle(CLOSE_LIMIT) {
             tracing::error!("a connection of a withdrawn export does not end");
         }
+    }
+
+    fn limits_changed(&self) {
+        self.throttles.refresh(|volume| self.limits(volume));
     }
 
     fn connections(&self) -> Vec<Connection> {

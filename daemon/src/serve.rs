@@ -58,6 +58,7 @@ const CATALOGUE_SHARE: u64 = 16;
 struct Daemon {
     data: DataDir,
     store: Store,
+    exports: Arc<VolumeExports>,
     nbd: nbd::Server,
     http: HttpServer,
     jobs: Runner,
@@ -161,6 +162,7 @@ impl Daemon {
         Ok(Self {
             data,
             store,
+            exports,
             nbd,
             http,
             jobs,
@@ -176,6 +178,8 @@ impl Daemon {
             mounter.stop();
         }
         self.jobs.stop();
+        // What waits for its turn would not get it any more.
+        self.exports.release();
         let report = self.nbd.shutdown(Duration::from_secs(2));
         if report.cut > 0 {
             tracing::warn!(report.cut, report.stuck, "NBD connections were cut off");

@@ -41,6 +41,7 @@ pub(super) fn reserve(
         export: None,
         mountpoint: None,
         by_action: false,
+        qos_specs: Value::Null,
         created_us: services.now_us(),
         attached_us: None,
     };
@@ -130,7 +131,7 @@ pub(super) fn connection_info(services: &Services, attachment: &Attachment) -> O
         "volume_id": attachment.volume_id,
         "attachment_id": attachment.id,
         "encrypted": false,
-        "qos_specs": null,
+        "qos_specs": attachment.qos_specs,
         "cacheable": false,
         "enforce_multipath": false,
     }))

@@ -14,7 +14,7 @@ use super::attaching::{announce, close, connect, connection_info, mode_of, refre
 use super::filter::{Listed, Listing};
 use super::records::{Attachment, Volume};
 use super::volume_view::attachments_of;
-use super::{validate, volumes};
+use super::{qos, validate, volumes};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
@@ -269,6 +269,7 @@ fn add(
     let before = attachment.clone();
     if let Some(connector) = wanted.connector {
         connect(&mut attachment, &volume, connector)?;
+        attachment.qos_specs = qos::front_end(writer, &volume)?;
     }
     writer.put(&attachment)?;
     refresh(services, writer, volume)?;
@@ -327,6 +328,7 @@ async fn update(
                 let volume = volumes::find(writer, &caller, &attachment.volume_id.to_string())?;
                 let before = attachment.clone();
                 connect(&mut attachment, &volume, connector)?;
+                attachment.qos_specs = qos::front_end(writer, &volume)?;
                 writer.put(&attachment)?;
                 refresh(services, writer, volume)?;
                 Ok::<_, Fault>((before, attachment))

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::qos::{IoLimits, limits_of_volume};
 use super::records::{Attachment, BY_EXPORT, BY_NAME, Volume};
 use crate::catalogue::{self, Catalogue, Key, Query, View};
 
@@ -33,6 +34,14 @@ pub fn resolve_export(
         // Whatever is not said to be writable is not.
         read_only: attachment.mode.as_deref() != Some("rw"),
     }))
+}
+
+/// What the back end holds the exports of a volume to.
+///
+/// # Errors
+/// Those of the catalogue.
+pub fn io_limits(catalogue: &Catalogue, volume: Uuid) -> catalogue::Result<IoLimits> {
+    catalogue.read(|reader| limits_of_volume(reader, volume))
 }
 
 /// Volumes of this name, of all projects.
@@ -85,6 +94,7 @@ mod tests {
             export: None,
             mountpoint: None,
             by_action: false,
+            qos_specs: Value::Null,
             created_us: 1,
             attached_us: None,
         }

@@ -198,6 +198,12 @@ impl Listing {
         })
     }
 
+    /// The same list of all projects' objects if `all`, asked for or not.
+    pub(super) fn of_all_projects(mut self, all: bool) -> Self {
+        self.all_projects |= all;
+        self
+    }
+
     /// Reads the list. Without filters and sort keys only the page itself is read.
     pub(super) fn run<R: Listed<Id = uuid::Uuid>>(
         &self,
@@ -444,6 +450,7 @@ mod tests {
             export: Some("the name of an export".to_owned()),
             mountpoint: None,
             by_action: false,
+            qos_specs: json!(null),
             created_us: 1,
             attached_us: None,
         }

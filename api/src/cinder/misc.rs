@@ -212,7 +212,7 @@ fn gib(bytes: u64) -> f64 {
 }
 
 /// What the pool can do and holds.
-fn pool(services: &Services) -> PoolCapabilities {
+pub(super) fn pool(services: &Services) -> PoolCapabilities {
     let stats = services.store().stats();
     let name = backend(services);
     PoolCapabilities {

@@ -13,18 +13,22 @@ mod filter;
 mod group_types;
 mod groups;
 mod limits;
+mod messages;
 mod metadata;
 mod misc;
 #[cfg(test)]
 mod object_tests;
+mod qos;
 mod quota_calls;
 mod quotas;
 pub mod records;
 mod reset_status;
 mod retype;
+mod scheduling;
 mod snapshots;
 #[cfg(test)]
 mod tests;
+mod transfers;
 mod type_calls;
 mod type_order;
 mod type_specs;
@@ -41,7 +45,8 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde_json::Value;
 
-pub use exports::{ExportTarget, all_volumes, resolve_export, volumes_named};
+pub use exports::{ExportTarget, all_volumes, io_limits, resolve_export, volumes_named};
+pub use qos::{IoLimits, Rate};
 pub(crate) use volumes::find as find_volume;
 
 use crate::catalogue::{self, Writer};
@@ -64,6 +69,9 @@ pub fn routes() -> Router<Services> {
         .merge(groups::routes())
         .merge(quota_calls::routes())
         .merge(limits::routes())
+        .merge(messages::routes())
+        .merge(transfers::routes())
+        .merge(qos::routes())
         .merge(misc::routes())
 }
 
@@ -79,6 +87,7 @@ pub fn register(registry: &mut Registry) {
 /// # Errors
 /// Those of the catalogue.
 pub fn bootstrap(writer: &Writer, now_us: u64) -> catalogue::Result<()> {
+    messages::purge(writer, now_us)?;
     types::bootstrap(writer, now_us)?;
     group_types::bootstrap(writer, now_us)
 }

@@ -23,6 +23,8 @@ pub const BY_SOURCE: Index = Index("source");
 pub const BY_GROUP: Index = Index("group");
 /// Snapshots of a group snapshot, the newest first.
 pub const BY_GROUP_SNAPSHOT: Index = Index("group_snapshot");
+/// Volume types by the QoS specs they refer to.
+pub const BY_QOS: Index = Index("qos");
 /// Attachments by the name of their export.
 pub const BY_EXPORT: Index = Index("export");
 
@@ -314,6 +316,9 @@ pub struct Attachment {
     /// Whether it was made by the old calls, whose mode the volume's metadata show.
     #[serde(default)]
     pub by_action: bool,
+    /// What the hypervisor is to enforce, as it was when the connector came; null is nothing.
+    #[serde(default)]
+    pub qos_specs: serde_json::Value,
     /// Microseconds since 1970.
     pub created_us: u64,
     /// Microseconds since 1970.
@@ -366,6 +371,9 @@ pub struct VolumeType {
     pub extra_specs: BTreeMap<String, Option<String>>,
     /// Projects that may use it when it is not public.
     pub projects: Vec<String>,
+    /// The QoS specs it refers to.
+    #[serde(default)]
+    pub qos_specs_id: Option<Uuid>,
     /// Microseconds since 1970.
     pub created_us: u64,
     /// Microseconds since 1970, once something has changed.
@@ -381,10 +389,12 @@ impl Record for VolumeType {
     }
 
     fn index_keys(&self) -> Vec<(Index, Key)> {
-        vec![
+        let mut keys = vec![
             (BY_CREATED, newest(Key::new(), self.created_us, self.id)),
             (BY_NAME, Key::new().text(&self.name)),
-        ]
+        ];
+        keys.extend(self.qos_specs_id.map(|id| (BY_QOS, Key::new().uuid(id))));
+        keys
     }
 }
 

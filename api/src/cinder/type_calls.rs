@@ -89,7 +89,7 @@ fn view(caller: &Caller, volume_type: &VolumeType, form: Form) -> Value {
         value["extra_specs"] = json!(visible_specs(caller, volume_type));
     }
     if caller.can_own(Rule::AccessTypesQosSpecsId) && matches!(form, Form::Default | Form::Shown) {
-        value["qos_specs_id"] = Value::Null;
+        value["qos_specs_id"] = json!(volume_type.qos_specs_id);
     }
     let member = caller.can_own(Rule::VolumeTypeAccess);
     if member && matches!(form, Form::Shown | Form::Created) {
@@ -263,6 +263,7 @@ async fn create(
         is_public: validate::flag(map, PUBLIC)?.unwrap_or(true),
         extra_specs: type_specs::parse(map)?,
         projects: Vec::new(),
+        qos_specs_id: None,
         created_us: services.now_us(),
         updated_us: None,
     };

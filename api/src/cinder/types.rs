@@ -24,6 +24,7 @@ pub(super) fn bootstrap(writer: &Writer, now_us: u64) -> catalogue::Result<()> {
         is_public: true,
         extra_specs: BTreeMap::new(),
         projects: Vec::new(),
+        qos_specs_id: None,
         created_us: now_us,
         updated_us: None,
     })

@@ -12,7 +12,7 @@ use super::records::{Attachment, Volume};
 use super::reset_status::Reset;
 use super::retype::retype;
 use super::volume_view::attachments_of;
-use super::{attaching, validate, volumes, work};
+use super::{attaching, qos, validate, volumes, work};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
@@ -60,6 +60,9 @@ pub(super) async fn action(
                 };
                 context.perform(&name, volume)
             })?;
+            if name == "os-retype" {
+                services.exports().limits_changed();
+            }
             if let Some(new) = &done.opened {
                 attaching::announce(services, "attachment.created", new);
             }
@@ -356,6 +359,7 @@ impl Context<'_> {
             None => attaching::reserve(self.services, self.writer, volume, None)?,
         };
         attaching::connect(&mut attachment, volume, connector)?;
+        attachment.qos_specs = qos::front_end(self.writer, volume)?;
         self.writer.put(&attachment)?;
         let data = attaching::connection_info(self.services, &attachment);
         let info = json!({"driver_volume_type": "nbd", "data": data});

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use super::quotas::{self, Change};
 use super::records::{BY_VOLUME, Snapshot, Volume};
 use super::volume_view::{Viewer, attachments_of, load, no_volume};
-use super::{backups, groups, snapshots, types, validate, volume_actions, volume_list, work};
+use super::{
+    backups, groups, scheduling, snapshots, types, validate, volume_actions, volume_list, work,
+};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
@@ -175,9 +177,13 @@ pub(super) fn add(
     wanted: &Wanted,
 ) -> Result<Volume, Fault> {
     let volume = add_row(services, writer, caller, project, wanted)?;
+    let placed = scheduling::is_placeable(services, writer, volume.volume_type_id)?;
     let mut job = match wanted.backup_id {
-        Some(backup) => backups::create_volume_job(services, &volume, backup),
-        None => job_of(services, work::CREATE_VOLUME, &volume, Value::Null),
+        Some(backup) if placed => backups::create_volume_job(services, &volume, backup),
+        Some(_) | None => {
+            let args = json!({ work::PLACED: placed });
+            job_of(services, work::CREATE_VOLUME, &volume, args)
+        }
     };
     // A source that is deleted from now on waits for this volume.
     if let Some(source) = wanted.snapshot_id.or(wanted.source_volid) {
@@ -434,6 +440,9 @@ async fn remove(
             services.catalogue().write(|writer| {
                 let volume = find(writer, &caller, &id)?;
                 caller.check(Rule::VolumeDelete, &volume)?;
+                if cascade && !caller.is_admin && has_foreign_snapshots(writer, &volume)? {
+                    return Err(Fault::bad_request(NOT_DELETABLE));
+                }
                 if force {
                     caller.check(Rule::VolumeForceDelete, &volume)?;
                 }
@@ -456,6 +465,14 @@ pub(super) fn strict_flag(params: &Params, key: &str) -> Result<bool, Fault> {
 }
 
 const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.";
+
+/// Whether snapshots stayed with an earlier owner when the volume was transferred.
+fn has_foreign_snapshots(view: &impl View, volume: &Volume) -> Result<bool, Fault> {
+    let query = Query::by(BY_VOLUME, Key::new().uuid(volume.id));
+    let snapshots: Vec<Snapshot> = view.list(&query)?;
+    let foreign = |snapshot: &Snapshot| snapshot.project_id != volume.project_id;
+    Ok(snapshots.iter().any(foreign))
+}
 
 /// Gives a volume the status deleting and queues the work.
 pub(super) fn delete(

@@ -8,8 +8,10 @@ use store::{DomainId, Packing, SnapshotId, VolumeId, VolumeSpec};
 use uuid::Uuid;
 
 use super::backups;
+use super::messages::{self, Action, Detail, Failure, Resource};
 use super::quotas::{self, Change};
 use super::records::{BY_VOLUME, Object, Snapshot, Volume};
+use super::transfers;
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::jobs::{Handler, Job, JobError, Registry};
 use crate::server::Services;
@@ -19,6 +21,9 @@ pub(super) const DELETE_VOLUME: &str = "volume.delete";
 pub(super) const EXTEND_VOLUME: &str = "volume.extend";
 pub(super) const CREATE_SNAPSHOT: &str = "snapshot.create";
 pub(super) const DELETE_SNAPSHOT: &str = "snapshot.delete";
+
+/// The argument of a creation that says whether a pool was found for the volume.
+pub(super) const PLACED: &str = "placed";
 
 const GIB: u64 = 1 << 30;
 
@@ -60,6 +65,20 @@ pub(super) fn settle<R: Object>(
         writer.put(&object)?;
     }
     Ok(())
+}
+
+/// Tells the owner of the object why a job failed, if it did.
+fn tell(
+    writer: &Writer,
+    job: &Job,
+    result: Outcome<'_>,
+    failure: Failure,
+    now_us: u64,
+) -> catalogue::Result<()> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(_) => messages::record(writer, job, failure, now_us),
+    }
 }
 
 /// Gives an object that was being made its status. A deletion may be queued behind this job: what
@@ -115,9 +134,17 @@ pub(super) fn spec_of(services: &Services, volume: &Volume) -> VolumeSpec {
 
 struct CreateVolume;
 
+/// Whether a new volume found a pool; jobs of older programs say nothing, and had one.
+fn is_placed(job: &Job) -> bool {
+    job.args.get(PLACED) != Some(&false.into())
+}
+
 impl Handler for CreateVolume {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
         let volume: Volume = row(services, job)?;
+        if !is_placed(job) {
+            return Err(JobError("no pool has what the volume's type asks".into()));
+        }
         let spec = spec_of(services, &volume);
         let (store, id) = (services.store(), VolumeId(volume.id));
         match (volume.snapshot_id, volume.source_volid) {
@@ -135,6 +162,16 @@ impl Handler for CreateVolume {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        let (action, detail) = match is_placed(job) {
+            true => (Action::CreateVolume, Detail::CreateFailed),
+            false => (Action::ScheduleVolume, Detail::NoBackend),
+        };
+        let failure = Failure {
+            resource: Resource::Volume,
+            action,
+            detail,
+        };
+        tell(writer, job, result, failure, now_us)?;
         settle::<Volume>(writer, job, now_us, |volume| made(volume, result))
     }
 }
@@ -164,6 +201,7 @@ impl Handler for DeleteVolume {
     ) -> catalogue::Result<()> {
         if let (Ok(()), Ok(id)) = (result, object(job)) {
             backups::forget_volume(writer, id, now_us)?;
+            transfers::forget(writer, id)?;
         }
         removed::<Volume>(writer, job, result, now_us)
     }
@@ -195,6 +233,12 @@ impl Handler for ExtendVolume {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        let failure = Failure {
+            resource: Resource::Volume,
+            action: Action::ExtendVolume,
+            detail: Detail::ExtendFailed,
+        };
+        tell(writer, job, result, failure, now_us)?;
         let mut unused = None;
         settle::<Volume>(writer, job, now_us, |volume| {
             let reserved = number(job, "reserved").unwrap_or(0);
@@ -219,6 +263,11 @@ impl Handler for ExtendVolume {
             None => Ok(()),
         }
     }
+
+    fn closed(&self, services: &Services) {
+        // Some limits follow the size.
+        services.exports().limits_changed();
+    }
 }
 
 struct CreateSnapshot;
@@ -237,6 +286,12 @@ impl Handler for CreateSnapshot {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        let failure = Failure {
+            resource: Resource::Snapshot,
+            action: Action::CreateSnapshot,
+            detail: Detail::SnapshotFailed,
+        };
+        tell(writer, job, result, failure, now_us)?;
         settle::<Snapshot>(writer, job, now_us, |snapshot| {
             made(snapshot, result);
             let progress = if result.is_ok() { "100%" } else { "0%" };
@@ -259,6 +314,12 @@ impl Handler for DeleteSnapshot {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        let failure = Failure {
+            resource: Resource::Snapshot,
+            action: Action::DeleteSnapshot,
+            detail: Detail::SnapshotDeletion,
+        };
+        tell(writer, job, result, failure, now_us)?;
         removed::<Snapshot>(writer, job, result, now_us)
     }
 }

@@ -220,6 +220,9 @@ fn run_here(services: &Services, registry: &Registry, job: &Job) -> bool {
     }
     match close(services, registry, job, &result) {
         Ok(()) => {
+            if let Some(handler) = registry.get(&job.kind) {
+                handler.closed(services);
+            }
             announce(services, job, &result);
             true
         }

@@ -3,6 +3,7 @@
 //! An id wins over a name. A name may be that of a volume or `PROJECT/NAME`, where the project is
 //! named by id or name. What fits several volumes is refused with their ids, never guessed.
 
+use api::cinder::IoLimits;
 use nbd::OpenError;
 use uuid::Uuid;
 
@@ -50,6 +51,8 @@ pub(crate) struct Listed {
 pub(crate) trait Directory: Send + Sync {
     /// The live attachment whose export has this secret name.
     fn attached(&self, token: &str) -> Option<Attached>;
+    /// What the type of a volume lets its exports do.
+    fn limits(&self, volume: Uuid) -> IoLimits;
     /// All volumes.
     fn volumes(&self) -> Vec<Listed>;
     /// Whether this is the id of a volume.
@@ -111,6 +114,7 @@ fn ambiguous(several: &[Candidate]) -> OpenError {
 
 #[cfg(test)]
 mod tests {
+    use api::cinder::IoLimits;
     use nbd::OpenError;
     use uuid::Uuid;
 
@@ -124,6 +128,9 @@ mod tests {
     impl Directory for Fixture {
         fn attached(&self, _token: &str) -> Option<Attached> {
             None
+        }
+        fn limits(&self, _volume: Uuid) -> IoLimits {
+            IoLimits::default()
         }
         fn volumes(&self) -> Vec<Listed> {
             Vec::new()

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use api::cinder::{IoLimits, Rate};
 use api::clock::Clock;
 use api::server::ExportControl;
 use nbd::{Address, Client, Exports, Fua, OpenError, Principal, Server, ServerOptions, Uri};
@@ -24,6 +25,7 @@ const TOKEN: &str = "7f1c2e9a5b0d4c8e9f3a6b2d1e0c4f58";
 #[derive(Clone, Default)]
 struct Names {
     attached: Arc<Mutex<bool>>,
+    limits: Arc<Mutex<IoLimits>>,
 }
 
 impl Directory for Names {
@@ -34,6 +36,9 @@ impl Directory for Names {
             volume: VOLUME,
             read_only: false,
         })
+    }
+    fn limits(&self, _volume: Uuid) -> IoLimits {
+        *self.limits.lock().unwrap()
     }
     fn volumes(&self) -> Vec<Listed> {
         vec![Listed {
@@ -200,5 +205,37 @@ fn other_users_are_turned_away() {
     let refused = fixture.exports.open(&other, "web").map(|_| ()).unwrap_err();
     assert!(matches!(refused, OpenError::Refused(_)));
     assert!(fixture.exports.list(&other).is_empty());
+    fixture.server.shutdown(PATIENCE);
+}
+
+#[test]
+fn exports_of_attachments_are_held_to_limits_that_may_change_meanwhile() {
+    let fixture = fixture();
+    fixture.connect();
+    *fixture.names.attached.lock().unwrap() = true;
+    // One request is there at first and one may borrow: the third waits for a second, and fifty
+    // would for most of a minute.
+    let slow = IoLimits {
+        read_iops: Some(Rate {
+            per_s: 1,
+            burst_per_s: None,
+        }),
+        ..IoLimits::default()
+    };
+    *fixture.names.limits.lock().unwrap() = slow;
+    let client = fixture.over_tcp(TOKEN).unwrap();
+    let begun = std::time::Instant::now();
+    for _ in 0..3 {
+        client.read(0, &mut [0; 512]).unwrap();
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(900));
+    *fixture.names.limits.lock().unwrap() = IoLimits::default();
+    fixture.exports.limits_changed();
+    let begun = std::time::Instant::now();
+    for _ in 0..50 {
+        client.read(0, &mut [0; 512]).unwrap();
+    }
+    assert!(begun.elapsed() < PATIENCE);
+    drop(client);
     fixture.server.shutdown(PATIENCE);
 }
