@@ -26,6 +26,8 @@ pub mod jobs;
 #[cfg(feature = "server")]
 pub mod keystone;
 #[cfg(feature = "server")]
+pub mod log_levels;
+#[cfg(feature = "server")]
 pub mod microversion;
 #[cfg(feature = "server")]
 pub mod native;

@@ -13,8 +13,8 @@ mod router;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -25,6 +25,7 @@ use crate::events::{Events, NewEvent};
 use crate::fault::Fault;
 use crate::jobs::{Registry, Runner};
 use crate::keystone::LoginLimiter;
+use crate::log_levels::LogControl;
 use crate::native::TreeVersion;
 use crate::{cinder, keystone, native};
 
@@ -111,6 +112,8 @@ struct Inner {
     reclaiming: Arc<Semaphore>,
     blocking: Arc<Semaphore>,
     hashing: Arc<Semaphore>,
+    /// Set once the log can be spoken to; without it levels are neither shown nor set.
+    logs: OnceLock<Arc<dyn LogControl>>,
 }
 
 /// Half of the cores: a hash keeps one busy for some 20 ms, and a flood of logins must leave room for
@@ -137,6 +140,7 @@ impl Services {
             logins: LoginLimiter::default(),
             blocking: Arc::new(Semaphore::new(BLOCKING_MAX)),
             hashing: Arc::new(Semaphore::new(hashing_permits())),
+            logs: OnceLock::new(),
             catalogue: parts.catalogue,
             store: parts.store,
             config: parts.config,
@@ -163,6 +167,16 @@ impl Services {
     /// The NBD side.
     pub fn exports(&self) -> &dyn ExportControl {
         self.0.exports.as_ref()
+    }
+
+    /// Says how the levels of the log are set; only the first call counts.
+    pub fn connect_logs(&self, logs: Arc<dyn LogControl>) {
+        let _ = self.0.logs.set(logs);
+    }
+
+    /// The levels of the log.
+    pub(crate) fn logs(&self) -> Option<&dyn LogControl> {
+        self.0.logs.get().map(AsRef::as_ref)
     }
 
     /// What happened lately.

@@ -78,7 +78,7 @@ struct HttpSockets {
 /// # Errors
 /// What keeps it from starting, or from ending in order.
 pub(crate) fn run(config: &Config) -> Result<()> {
-    log::start(&config.log)?;
+    let log = log::start(&config.log)?;
     let data = DataDir::new(&config.data);
     data.create()?;
     let lock = data.lock()?;
@@ -95,6 +95,7 @@ pub(crate) fn run(config: &Config) -> Result<()> {
         EndSignals::listen()?
     };
     let daemon = Daemon::start(config, data, &runtime)?;
+    daemon.services.connect_logs(Arc::new(log));
     let store = daemon.store.clone();
     let look = move || store.stats();
     let signal = runtime.block_on(stop::asked(signals, systemd::alive_interval(), look));

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::records::VolumeType;
 use super::{type_calls, validate};
 use crate::auth::Caller;
 use crate::body::JsonBody;
@@ -66,6 +67,21 @@ pub(super) fn of_type(view: &impl View, id: Uuid) -> catalogue::Result<Option<En
     view.get(&id)
 }
 
+/// Refuses new volumes of a type that asks for encryption: there is none yet, and a volume must not
+/// look encrypted and be plain.
+///
+/// # Errors
+/// 400 when the type asks for it, and those of the catalogue.
+pub(super) fn check_none(view: &impl View, volume_type: &VolumeType) -> Result<(), Fault> {
+    match of_type(view, volume_type.id)? {
+        None => Ok(()),
+        Some(_) => Err(Fault::bad_request(format!(
+            "Invalid input received: Volume type {} asks for encryption, which is not available.",
+            volume_type.name
+        ))),
+    }
+}
+
 /// Removes what a type that goes said of encryption.
 ///
 /// # Errors
@@ -99,10 +115,7 @@ fn view(found: &Encryption) -> Map<String, Value> {
     }
 }
 
-async fn read(
-    services: &Services,
-    type_id: String,
-) -> Result<Option<Encryption>, Fault> {
+async fn read(services: &Services, type_id: String) -> Result<Option<Encryption>, Fault> {
     services
         .blocking(move |services| {
             services.catalogue().read(|reader| {
@@ -120,7 +133,9 @@ async fn index(
 ) -> Result<Json<Value>, Fault> {
     caller.check_own(Rule::VolumeTypeEncryptionGet)?;
     let found = read(&services, type_id).await?;
-    Ok(Json(Value::Object(found.as_ref().map(view).unwrap_or_default())))
+    Ok(Json(Value::Object(
+        found.as_ref().map(view).unwrap_or_default(),
+    )))
 }
 
 async fn show(
@@ -172,9 +187,11 @@ fn provider(map: &Map<String, Value>) -> Result<Option<String>, Fault> {
     match map.get("provider") {
         None => Ok(None),
         Some(Value::String(text)) if text.chars().count() <= TEXT_MAX => Ok(Some(text.clone())),
-        Some(value @ Value::String(text)) => {
-            Err(validate::invalid("provider", value, &format!("'{text}' is too long")))
-        }
+        Some(value @ Value::String(text)) => Err(validate::invalid(
+            "provider",
+            value,
+            &format!("'{text}' is too long"),
+        )),
         Some(other) => {
             let reason = format!("{} is not of type 'string'", validate::repr(other));
             Err(validate::invalid("provider", other, &reason))

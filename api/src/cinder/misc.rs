@@ -1,10 +1,11 @@
-//! What the service tells of itself: zones, services, pools, capabilities and extensions.
+//! What the service tells of itself: zones, services, pools and capabilities.
 
 use axum::extract::{Path, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
+use super::services as service_states;
 use crate::auth::Caller;
 use crate::clock::volume_time;
 use crate::fault::Fault;
@@ -13,121 +14,8 @@ use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::cinder::{
-    AvailabilityZone, AvailabilityZones, Extension, Extensions, PoolCapabilities, Service,
-    ServiceList, ZoneState,
+    AvailabilityZone, AvailabilityZones, PoolCapabilities, Service, ServiceList, ZoneState,
 };
-
-/// Alias, name, description and date of the extensions that are served.
-const EXTENSIONS: [(&str, &str, &str, &str); 18] = [
-    (
-        "capabilities",
-        "Capabilities",
-        "Capabilities support.",
-        "2015-08-31T00:00:00+00:00",
-    ),
-    (
-        "os-admin-actions",
-        "AdminActions",
-        "Enable admin actions.",
-        "2012-08-25T00:00:00+00:00",
-    ),
-    (
-        "os-availability-zone",
-        "AvailabilityZones",
-        "Describe Availability Zones.",
-        "2013-06-27T00:00:00+00:00",
-    ),
-    (
-        "os-extended-services",
-        "ExtendedServices",
-        "Extended services support.",
-        "2014-01-10T00:00:00-00:00",
-    ),
-    (
-        "os-extended-snapshot-attributes",
-        "ExtendedSnapshotAttributes",
-        "Extended SnapshotAttributes support.",
-        "2012-06-19T00:00:00+00:00",
-    ),
-    (
-        "os-quota-class-sets",
-        "QuotaClasses",
-        "Quota classes management support.",
-        "2012-03-12T00:00:00+00:00",
-    ),
-    (
-        "os-quota-sets",
-        "Quotas",
-        "Quota management support.",
-        "2011-08-08T00:00:00+00:00",
-    ),
-    (
-        "os-services",
-        "Services",
-        "Services support.",
-        "2012-10-28T00:00:00-00:00",
-    ),
-    (
-        "os-snapshot-actions",
-        "SnapshotActions",
-        "Enable snapshot manager actions.",
-        "2013-07-16T00:00:00+00:00",
-    ),
-    (
-        "os-types-extra-specs",
-        "TypesExtraSpecs",
-        "Type extra specs support.",
-        "2011-08-24T00:00:00+00:00",
-    ),
-    (
-        "os-types-manage",
-        "TypesManage",
-        "Types manage support.",
-        "2011-08-24T00:00:00+00:00",
-    ),
-    (
-        "os-used-limits",
-        "UsedLimits",
-        "Provide data on limited resources that are being used.",
-        "2013-10-03T00:00:00+00:00",
-    ),
-    (
-        "os-vol-host-attr",
-        "VolumeHostAttribute",
-        "Expose host as an attribute of a volume.",
-        "2011-11-03T00:00:00+00:00",
-    ),
-    (
-        "os-vol-mig-status-attr",
-        "VolumeMigStatusAttribute",
-        "Expose migration_status as an attribute of a volume.",
-        "2013-08-08T00:00:00+00:00",
-    ),
-    (
-        "os-vol-tenant-attr",
-        "VolumeTenantAttribute",
-        "Expose the internal project_id as an attribute of a volume.",
-        "2011-11-03T00:00:00+00:00",
-    ),
-    (
-        "os-volume-actions",
-        "VolumeActions",
-        "Enable volume actions.",
-        "2012-05-31T00:00:00+00:00",
-    ),
-    (
-        "os-volume-type-access",
-        "VolumeTypeAccess",
-        "Volume type access support.",
-        "2014-06-26T00:00:00Z",
-    ),
-    (
-        "scheduler-stats",
-        "Scheduler_stats",
-        "Scheduler stats support.",
-        "2014-09-07T00:00:00+00:00",
-    ),
-];
 
 /// The routes.
 pub(super) fn routes() -> Router<Services> {
@@ -136,28 +24,42 @@ pub(super) fn routes() -> Router<Services> {
         .route("/os-services", get(parts))
         .route("/scheduler-stats/get_pools", get(pools))
         .route("/capabilities/{host}", get(capabilities))
-        .route("/extensions", get(extensions))
-        .route("/extensions/{alias}", get(extension))
 }
 
-async fn zones(State(services): State<Services>, _caller: Caller) -> Json<AvailabilityZones> {
-    Json(AvailabilityZones {
+async fn zones(
+    State(services): State<Services>,
+    _caller: Caller,
+) -> Result<Json<AvailabilityZones>, Fault> {
+    let available = services
+        .blocking(|services| {
+            let parts = parts_of(services, Microversion::MAX);
+            let mut volumes = parts.iter().filter(|part| part.binary == "cinder-volume");
+            services.catalogue().read(|reader| {
+                volumes.try_fold(false, |any, part| {
+                    Ok(any || service_states::is_enabled(reader, &part.host)?)
+                })
+            })
+        })
+        .await?;
+    Ok(Json(AvailabilityZones {
         availability_zone_info: vec![AvailabilityZone {
             zone_name: services.config().availability_zone.clone(),
-            zone_state: ZoneState { available: true },
+            zone_state: ZoneState { available },
         }],
-    })
+    }))
 }
 
 /// `host@backend` of the configured `host@backend#pool`.
-fn backend(services: &Services) -> &str {
+pub(super) fn backend(services: &Services) -> &str {
     let host = services.config().backend_host.as_str();
     host.split_once('#').map_or(host, |(backend, _)| backend)
 }
 
 /// The scheduler and the volume service: this program is both.
-fn parts_of(services: &Services, version: Microversion, state: &str) -> [Service; 2] {
+pub(super) fn parts_of(services: &Services, version: Microversion) -> Vec<Service> {
     let backend = backend(services);
+    let failed = services.store().stats().failed;
+    let state = if failed { "down" } else { "up" };
     let common = Service {
         binary: "cinder-scheduler".to_owned(),
         host: backend.split('@').next().unwrap_or(backend).to_owned(),
@@ -178,7 +80,7 @@ fn parts_of(services: &Services, version: Microversion, state: &str) -> [Service
         backend_state: version.has(49).then(|| state.to_owned()),
         ..common.clone()
     };
-    [common, volume]
+    vec![common, volume]
 }
 
 async fn parts(
@@ -188,11 +90,14 @@ async fn parts(
     params: Params,
 ) -> Result<Json<ServiceList>, Fault> {
     caller.check_own(Rule::ServicesIndex)?;
-    let failed = services
-        .blocking(|services| Ok(services.store().stats().failed))
+    let mut parts = services
+        .blocking(move |services| {
+            let mut parts = parts_of(services, version);
+            let catalogue = services.catalogue();
+            catalogue.read(|reader| service_states::apply(reader, &mut parts))?;
+            Ok(parts)
+        })
         .await?;
-    let state = if failed { "down" } else { "up" };
-    let mut parts = parts_of(&services, version, state).to_vec();
     if let Some(binary) = params.get("binary") {
         parts.retain(|part| part.binary == binary);
     }
@@ -228,7 +133,7 @@ pub(super) fn pool(services: &Services) -> PoolCapabilities {
         thin_provisioning_support: true,
         thick_provisioning_support: false,
         multiattach: true,
-        qos_support: false,
+        qos_support: true,
         timestamp: volume_time(services.now_us()),
     }
 }
@@ -305,27 +210,4 @@ async fn capabilities(
             },
         },
     })))
-}
-
-fn extension_of((alias, name, description, updated): (&str, &str, &str, &str)) -> Extension {
-    Extension {
-        name: name.to_owned(),
-        alias: alias.to_owned(),
-        description: description.to_owned(),
-        updated: updated.to_owned(),
-        links: Vec::new(),
-    }
-}
-
-async fn extensions(_caller: Caller) -> Json<Extensions> {
-    let extensions = EXTENSIONS.map(extension_of).to_vec();
-    Json(Extensions { extensions })
-}
-
-async fn extension(_caller: Caller, Path(alias): Path<String>) -> Result<Json<Value>, Fault> {
-    let found = EXTENSIONS.into_iter().find(|entry| entry.0 == alias);
-    match found {
-        Some(entry) => Ok(Json(json!({"extension": extension_of(entry)}))),
-        None => Err(Fault::version_not_found()),
-    }
 }

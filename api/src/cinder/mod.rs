@@ -8,6 +8,7 @@ mod attaching;
 mod attachments;
 mod backups;
 mod default_types;
+mod encryption;
 mod exports;
 mod filter;
 mod group_types;
@@ -25,6 +26,8 @@ pub mod records;
 mod reset_status;
 mod retype;
 mod scheduling;
+mod services;
+mod snapshot_actions;
 mod snapshots;
 #[cfg(test)]
 mod tests;
@@ -35,6 +38,7 @@ mod type_specs;
 mod types;
 mod validate;
 mod volume_actions;
+mod volume_encryption;
 mod volume_list;
 mod volume_view;
 mod volumes;
@@ -72,6 +76,9 @@ pub fn routes() -> Router<Services> {
         .merge(messages::routes())
         .merge(transfers::routes())
         .merge(qos::routes())
+        .merge(encryption::routes())
+        .merge(services::routes())
+        .merge(volume_encryption::routes())
         .merge(misc::routes())
 }
 

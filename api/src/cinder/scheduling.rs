@@ -6,12 +6,12 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::misc;
 use super::records::VolumeType;
+use super::{misc, services as service_states};
 use crate::catalogue::{self, View};
 use crate::server::Services;
 
-/// Whether the pool can hold volumes of a type.
+/// Whether the pool takes volumes, and can hold those of a type.
 ///
 /// # Errors
 /// Those of the catalogue.
@@ -20,6 +20,9 @@ pub(super) fn is_placeable(
     view: &impl View,
     volume_type: Uuid,
 ) -> catalogue::Result<bool> {
+    if !service_states::is_enabled(view, misc::backend(services))? {
+        return Ok(false);
+    }
     let found = view.get::<VolumeType>(&volume_type)?;
     let pool = json!(misc::pool(services));
     Ok(found.is_none_or(|found| fits(&found, &pool)))

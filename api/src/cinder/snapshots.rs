@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::filter::{Form, Listed, Listing};
 use super::quotas::{self, Change};
 use super::records::Snapshot;
-use super::{validate, volumes, work};
+use super::{misc, services, snapshot_actions, validate, volumes, work};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
@@ -25,26 +25,12 @@ use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
 use crate::types::cinder as wire;
 
-/// States that an admin may set.
-const STATUSES: [&str; 10] = [
-    "error",
-    "available",
-    "creating",
-    "deleting",
-    "deleted",
-    "updating",
-    "error_deleting",
-    "unmanaging",
-    "backing-up",
-    "restoring",
-];
-
 pub(super) fn routes() -> Router<Services> {
     Router::new()
         .route("/snapshots", get(index).post(create))
         .route("/snapshots/detail", get(detail))
         .route("/snapshots/{id}", get(show).put(update).delete(remove))
-        .route("/snapshots/{id}/action", post(action))
+        .route("/snapshots/{id}/action", post(snapshot_actions::action))
 }
 
 impl Listed for Snapshot {
@@ -284,6 +270,7 @@ fn add(
 ) -> Result<Snapshot, Fault> {
     let volume = volumes::find(writer, caller, &wanted.volume_id)?;
     caller.check(Rule::VolumeCreateSnapshot, &volume)?;
+    services::check_not_frozen(writer, misc::backend(services))?;
     let usable = volume.status == "available" || (wanted.force && volume.status == "in-use");
     if !usable {
         return Err(Fault::bad_request(format!(
@@ -392,6 +379,7 @@ async fn remove(
                 {
                     return Err(Fault::bad_request(NOT_DELETABLE));
                 }
+                services::check_not_frozen(writer, misc::backend(services))?;
                 queue_deletion(services, writer, snapshot)
             })?;
             Ok(StatusCode::ACCEPTED)
@@ -413,70 +401,4 @@ pub(super) fn queue_deletion(
     snapshot.updated_us = Some(services.now_us());
     writer.put(&snapshot)?;
     enqueue(services, writer, work::DELETE_SNAPSHOT, &snapshot)
-}
-
-async fn action(
-    State(services): State<Services>,
-    caller: Caller,
-    Path(id): Path<String>,
-    JsonBody(body): JsonBody,
-) -> Result<StatusCode, Fault> {
-    let (name, args) = super::action_of(&body)?;
-    services
-        .blocking(move |services| {
-            services.catalogue().write(|writer| {
-                let snapshot = find(writer, &caller, &id)?;
-                match name.as_str() {
-                    "os-reset_status" => reset(services, writer, &caller, snapshot, &args),
-                    "os-force_delete" => {
-                        let rule = Rule::SnapshotAdminActionsForceDelete;
-                        caller.check(rule, &snapshot)?;
-                        if snapshot.group_snapshot_id.is_some() {
-                            return Err(Fault::bad_request(
-                                "Invalid snapshot: Snapshot  must not be part of a group.",
-                            ));
-                        }
-                        queue_deletion(services, writer, snapshot)
-                    }
-                    _ => Err(super::no_action(&name)),
-                }
-            })?;
-            Ok(StatusCode::ACCEPTED)
-        })
-        .await
-}
-
-fn reset(
-    services: &Services,
-    writer: &Writer,
-    caller: &Caller,
-    mut snapshot: Snapshot,
-    args: &Value,
-) -> Result<(), Fault> {
-    caller.check(Rule::SnapshotAdminActionsResetStatus, &snapshot)?;
-    let status = args
-        .get("status")
-        .and_then(Value::as_str)
-        .map(str::to_lowercase);
-    let Some(status) = status else {
-        return Err(validate::invalid(
-            "os-reset_status",
-            args,
-            "'status' is a required property",
-        ));
-    };
-    if !STATUSES.contains(&status.as_str()) {
-        let valid: Vec<String> = STATUSES
-            .iter()
-            .map(|status| format!("'{status}'"))
-            .collect();
-        return Err(Fault::bad_request(format!(
-            "Snapshot status: {status} is invalid, valid statuses are: ({}).",
-            valid.join(", ")
-        )));
-    }
-    snapshot.status = status;
-    snapshot.updated_us = Some(services.now_us());
-    writer.put(&snapshot)?;
-    Ok(())
 }

@@ -111,7 +111,7 @@ async fn types_are_made_changed_and_removed() {
         "An invalid 'name' value was provided. The 'name' can not be empty."
     );
     let path = format!("/types/{id}");
-    let specs = json!({"extra_specs": {"k": "v", "multiattach": "<is> True"}});
+    let specs = json!({"extra_specs": {"driver:k": "v", "multiattach": "<is> True"}});
     let added = site
         .call("POST", &format!("{path}/extra_specs"), specs.clone())
         .await;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::default_types::ProjectDefault;
 use super::records::{BY_CREATED, Volume, VolumeType};
 use super::type_order::{self, SortKeys, Sortable};
-use super::{quotas, type_specs, types, validate};
+use super::{encryption, quotas, type_specs, types, validate};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{self, Key, Query, View, Writer};
@@ -379,6 +379,7 @@ fn remove(writer: &Writer, id: &str) -> Result<(), Fault> {
         return Err(Fault::bad_request("Target volume type is still in use."));
     }
     quotas::forget_type(writer, &found.name)?;
+    encryption::forget(writer, found.id)?;
     writer.delete::<VolumeType>(&found.id)?;
     Ok(())
 }

@@ -90,6 +90,7 @@ impl Context<'_> {
         match name {
             "os-extend" => self.extend(volume),
             "os-retype" => self.save(retype(self.writer, self.caller, volume, self.map()?)?),
+            "os-extend_volume_completion" => self.extension_completed(&volume),
             "os-reset_status" => self.reset_status(volume),
             "os-force_delete" => self.force_delete(volume),
             "os-set_bootable" => self.set_bootable(volume),
@@ -161,6 +162,19 @@ impl Context<'_> {
             args,
         )?;
         self.save(volume)
+    }
+
+    /// What compute says of an extension that waits for it, of which there are none: volumes in use
+    /// grow without its help.
+    fn extension_completed(&self, volume: &Volume) -> Result<Done, Fault> {
+        self.caller
+            .check(Rule::VolumeAdminActionsExtendVolumeCompletion, volume)?;
+        Err(Fault::bad_request(match volume.status.as_str() {
+            "extending" => {
+                "Invalid volume: Required volume admin metadata is malformed or missing."
+            }
+            _ => "Invalid volume: Volume is not being extended.",
+        }))
     }
 
     fn reset_status(&self, mut volume: Volume) -> Result<Done, Fault> {

@@ -11,7 +11,8 @@ use super::quotas::{self, Change};
 use super::records::{BY_VOLUME, Snapshot, Volume};
 use super::volume_view::{Viewer, attachments_of, load, no_volume};
 use super::{
-    backups, groups, scheduling, snapshots, types, validate, volume_actions, volume_list, work,
+    backups, encryption, groups, misc, scheduling, services, snapshots, types, validate,
+    volume_actions, volume_list, work,
 };
 use crate::auth::Caller;
 use crate::body::JsonBody;
@@ -223,6 +224,7 @@ pub(super) fn add_row(
     let named = wanted.volume_type.as_ref().map(|_| volume_type.id);
     let join = |group: &String| groups::join(writer, caller, group, named);
     let group_id = wanted.group.as_ref().map(join).transpose()?;
+    encryption::check_none(writer, &volume_type)?;
     quotas::check_volume_size(writer, project, size_gib)?;
     quotas::reserve_of_type(
         writer,
@@ -489,6 +491,7 @@ pub(super) fn delete(
         "error_extending",
         "error_managing",
     ];
+    services::check_not_frozen(writer, misc::backend(services))?;
     let query = Query::by(BY_VOLUME, Key::new().uuid(volume.id));
     let snapshots: Vec<Snapshot> = writer.list(&query)?;
     let attached = !attachments_of(writer, &volume)?.is_empty();

@@ -60,7 +60,9 @@ impl Levels {
 
     fn level(&self, name: &str) -> LogLevel {
         let set = self.set.iter().filter(|(own, _)| is_within(name, own));
-        let nearest = set.max_by_key(|(own, _)| own.len()).map(|(_, level)| *level);
+        let nearest = set
+            .max_by_key(|(own, _)| own.len())
+            .map(|(_, level)| *level);
         nearest.unwrap_or_else(|| self.base_level(name))
     }
 
@@ -115,7 +117,10 @@ mod tests {
     fn what_is_set_holds_for_what_is_below() {
         let mut levels = Levels::new("info,store=warn");
         let level_of = |levels: &Levels, name: &str| levels.shown(name)[0].1;
-        assert_eq!((level_of(&levels, "api"), level_of(&levels, "store")), (Info, Warning));
+        assert_eq!(
+            (level_of(&levels, "api"), level_of(&levels, "store")),
+            (Info, Warning)
+        );
         levels.set("api::jobs", Debug);
         levels.set("st", Error);
         assert_eq!(
@@ -128,7 +133,10 @@ mod tests {
                 ("api::jobs".to_owned(), Debug),
             ]
         );
-        assert_eq!(levels.directives(), "info,store=warn,api::jobs=debug,store=error");
+        assert_eq!(
+            levels.directives(),
+            "info,store=warn,api::jobs=debug,store=error"
+        );
         levels.set("", Warning);
         assert!(levels.shown("").iter().all(|(_, level)| *level == Warning));
     }
@@ -136,7 +144,13 @@ mod tests {
     #[test]
     fn only_names_of_modules_reach_the_filter() {
         let mut levels = Levels::new("info");
-        for odd in ["cinder.none", "api::x,store=trace", "api::[span]", "other", "apix"] {
+        for odd in [
+            "cinder.none",
+            "api::x,store=trace",
+            "api::[span]",
+            "other",
+            "apix",
+        ] {
             levels.set(odd, Debug);
         }
         assert_eq!(levels.directives(), "info");

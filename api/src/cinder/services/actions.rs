@@ -84,8 +84,7 @@ async fn change(
     services
         .blocking(move |services| {
             let parts = misc::parts_of(services, Microversion::MAX);
-            let is_named =
-                |part: &Service| part.binary == named.key() && part.host == named.host;
+            let is_named = |part: &Service| part.binary == named.key() && part.host == named.host;
             if !parts.iter().any(is_named) {
                 return Err(no_service(named.key(), &named.host));
             }

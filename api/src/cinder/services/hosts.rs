@@ -132,14 +132,21 @@ async fn show(
     services
         .blocking(move |services| {
             let parts = misc::parts_of(services, Microversion::MAX);
-            if !parts.iter().any(|part| part.binary == VOLUME && part.host == host) {
+            if !parts
+                .iter()
+                .any(|part| part.binary == VOLUME && part.host == host)
+            {
                 return Err(no_service(VOLUME, &host));
             }
             let shares = services.catalogue().read(shares)?;
             let mut total = Share::default();
             shares.values().for_each(|share| total.add(*share));
             let mut resources = vec![total.view(&host, "(total)")];
-            resources.extend(shares.iter().map(|(project, share)| share.view(&host, project)));
+            resources.extend(
+                shares
+                    .iter()
+                    .map(|(project, share)| share.view(&host, project)),
+            );
             Ok(Json(json!({ "host": resources })))
         })
         .await
@@ -180,9 +187,7 @@ async fn update(
             let parts = misc::parts_of(services, Microversion::MAX);
             let here: Vec<&Service> = parts.iter().filter(|part| part.host == host).collect();
             if here.is_empty() {
-                return Err(Fault::not_found(format!(
-                    "Host {host} could not be found."
-                )));
+                return Err(Fault::not_found(format!("Host {host} could not be found.")));
             }
             let Some(enable) = enable else {
                 return Ok(Json(json!({})));

@@ -54,8 +54,7 @@ impl Wanted {
                 Some(word.clone()).filter(|word| !["", "*"].contains(&word.as_str()))
             }
             Some(other) => {
-                let known: Vec<String> =
-                    BINARIES.iter().map(|word| format!("'{word}'")).collect();
+                let known: Vec<String> = BINARIES.iter().map(|word| format!("'{word}'")).collect();
                 let shown = validate::repr(other);
                 let reason = format!("{shown} is not one of [{}]", known.join(", "));
                 return Err(validate::invalid("binary", other, &reason));
@@ -82,9 +81,8 @@ impl Wanted {
         if self.has(API) && is_here(&own) {
             found.push((API.to_owned(), own));
         }
-        let is_wanted = |part: &Service| {
-            part.state == "up" && self.has(&part.binary) && is_here(&part.host)
-        };
+        let is_wanted =
+            |part: &Service| part.state == "up" && self.has(&part.binary) && is_here(&part.host);
         let rest = parts.into_iter().filter(is_wanted);
         found.extend(rest.map(|part| (part.binary, part.host)));
         found
@@ -112,7 +110,11 @@ async fn set(
             if let Some(logs) = services.logs()
                 && !wanted.parts(services).is_empty()
             {
-                tracing::warn!(prefix = wanted.prefix, level = level.name(), "log level set");
+                tracing::warn!(
+                    prefix = wanted.prefix,
+                    level = level.name(),
+                    "log level set"
+                );
                 logs.set(&wanted.prefix, level);
             }
             Ok(StatusCode::ACCEPTED)

@@ -25,7 +25,7 @@ pub(super) struct ServiceState {
 }
 
 impl Record for ServiceState {
-    const TABLE: &'static str = "services";
+    const TABLE: &'static str = "service_states";
     type Id = str;
 
     fn id(&self) -> &str {
@@ -56,10 +56,7 @@ pub(super) fn state_of(
 ///
 /// # Errors
 /// Those of the catalogue.
-pub(in crate::cinder) fn apply(
-    view: &impl View,
-    parts: &mut [Service],
-) -> catalogue::Result<()> {
+pub(in crate::cinder) fn apply(view: &impl View, parts: &mut [Service]) -> catalogue::Result<()> {
     for part in parts {
         let state = state_of(view, &part.binary, &part.host)?;
         if state.disabled {

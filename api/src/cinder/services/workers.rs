@@ -68,7 +68,9 @@ impl Wanted {
         }
         // Where it is, nobody says: what works on it would, and nothing does.
         if let Some(id) = validate::id(map, "resource_id")?
-            && !["service_id", "cluster_name", "host"].iter().any(|key| map.contains_key(*key))
+            && !["service_id", "cluster_name", "host"]
+                .iter()
+                .any(|key| map.contains_key(*key))
         {
             return Err(Fault::bad_request(format!(
                 "Invalid input received: ('There is no resource with UUID %s pending cleanup.', \
@@ -83,7 +85,10 @@ impl Wanted {
         self.service_id.is_none_or(|wanted| wanted == id)
             && self.cluster.is_none()
             && self.host.as_ref().is_none_or(|host| *host == part.host)
-            && self.binary.as_ref().is_none_or(|binary| *binary == part.binary)
+            && self
+                .binary
+                .as_ref()
+                .is_none_or(|binary| *binary == part.binary)
             && self.is_up == (part.state == "up")
             && self.disabled.is_none_or(|wanted| wanted == disabled)
     }
@@ -114,7 +119,8 @@ fn binary(map: &Map<String, Value>) -> Result<Option<String>, Fault> {
         }
         Some(other) => {
             let shown = validate::repr(other);
-            let reason = format!("{shown} is not one of ['cinder-volume', 'cinder-scheduler', None]");
+            let reason =
+                format!("{shown} is not one of ['cinder-volume', 'cinder-scheduler', None]");
             Err(validate::invalid("binary", other, &reason))
         }
     }

@@ -57,6 +57,12 @@ pub(super) fn accept(
             volume.id, volume.status
         )));
     }
+    if volume.group_id.is_some() {
+        return Err(Fault::bad_request(format!(
+            "Invalid volume: Volume {} must not be part of a consistency group.",
+            volume.id
+        )));
+    }
     let snapshots = match transfer.no_snapshots {
         true => Vec::new(),
         false => writer.list(&Query::by(BY_VOLUME, Key::new().uuid(volume.id)))?,

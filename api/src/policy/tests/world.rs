@@ -47,11 +47,11 @@ impl Objects {
 
     /// A path with ids in place of all placeholders.
     pub(super) fn path(&self, path: &str) -> String {
-        let fill = |part: &str| match part.strip_prefix('{').and_then(|it| it.strip_suffix('}')) {
-            Some(name) => self.id(name).to_owned(),
-            None => part.to_owned(),
-        };
-        path.split('/').map(fill).collect::<Vec<_>>().join("/")
+        let known = self.ids.iter().fold(path.to_owned(), |path, (name, id)| {
+            path.replace(&format!("{{{name}}}"), id)
+        });
+        let fill = |part: &str| if part.starts_with('{') { NIL } else { part }.to_owned();
+        known.split('/').map(fill).collect::<Vec<_>>().join("/")
     }
 }
 
@@ -181,6 +181,38 @@ impl World {
         self.make(&self.member, "/attachments", body).await
     }
 
+    /// Somebody's message: of a volume that no pool can hold.
+    async fn new_message(&self) -> String {
+        let volume_type = self.new_type(&uuid::Uuid::new_v4().to_string(), true).await;
+        let specs = json!({"extra_specs": {"vendor_name": "somebody else"}});
+        let path = format!("/types/{volume_type}/extra_specs");
+        self.volume(&self.admin, "POST", &path, specs).await;
+        let body = json!({"volume": {"size": 1, "volume_type": volume_type}});
+        let volume = self.make(&self.member, "/volumes", body).await;
+        let path = format!("/messages?resource_uuid={volume}");
+        let list = self.volume(&self.member, "GET", &path, Value::Null).await;
+        let id = list.body["messages"][0]["id"].as_str();
+        id.unwrap().to_owned()
+    }
+
+    /// A volume on offer, and the key to it.
+    async fn new_transfer(&self) -> (String, String) {
+        let body = json!({"transfer": {"volume_id": self.new_volume().await}});
+        let made = self
+            .volume(&self.member, "POST", "/volume-transfers", body)
+            .await;
+        let key = made.body["transfer"]["auth_key"].as_str();
+        (id_of(&made), key.unwrap().to_owned())
+    }
+
+    async fn new_qos_specs(&self) -> String {
+        let name = uuid::Uuid::new_v4().to_string();
+        let body = json!({"qos_specs": {"name": name, "key": "value"}});
+        let made = self.volume(&self.admin, "POST", "/qos-specs", body).await;
+        let id = made.body["qos_specs"]["id"].as_str();
+        id.unwrap().to_owned()
+    }
+
     async fn new_type(&self, name: &str, is_public: bool) -> String {
         let body = json!({"volume_type": {
             "name": name,
@@ -244,6 +276,7 @@ impl World {
         let mut made = Objects::default();
         made.add("alias", "capabilities");
         made.add("hostname", "cinderblock@pool");
+        made.add("host_name", "cinderblock@pool");
         made.add("class_name", "matrix");
         // The default type of `mine` stays, for its volumes are made to change to another.
         let target = match id.starts_with("default-types") {
@@ -254,7 +287,12 @@ impl World {
         made.add("spare_type", self.spare_type.as_str());
         let in_path = |name: &str| path.contains(name);
         let on_volume = ["{volume_id}", "{snapshot_id}", "{attachment_id}"];
-        let in_body = ["snapshots-03", "attachments-03"];
+        let in_body = [
+            "snapshots-03",
+            "attachments-03",
+            "os-volume-transfer-03",
+            "volume-transfers-03",
+        ];
         if on_volume.into_iter().any(in_path) || in_body.contains(&id) {
             made.add("volume_id", self.new_volume().await);
         }
@@ -272,14 +310,24 @@ impl World {
             let name = uuid::Uuid::new_v4().to_string();
             made.add("type_id", self.new_type(&name, is_public).await);
         }
-        made.add(
-            "key",
-            if in_path("{type_id}") {
-                "multiattach"
-            } else {
-                "key"
-            },
-        );
+        if in_path("{message_id}") {
+            made.add("message_id", self.new_message().await);
+        }
+        if in_path("{transfer_id}") {
+            let (transfer, key) = self.new_transfer().await;
+            made.add("transfer_id", transfer);
+            made.add("auth_key", key);
+        }
+        if in_path("{qos_id}") {
+            made.add("qos_id", self.new_qos_specs().await);
+        }
+        let key = match id {
+            "types-13" => "provider",
+            "volumes-15" => "encryption_key_id",
+            _ if in_path("{type_id}") => "multiattach",
+            _ => "key",
+        };
+        made.add("key", key);
         self.make_ready(id, &made).await;
         made
     }
@@ -292,6 +340,18 @@ impl World {
             "volumes-19" | "volumes-24" | "volumes-27" => {
                 let body = json!({"os-attach": {"instance_uuid": NIL, "mountpoint": "/dev/vdc"}});
                 (&self.member, "POST", on_volume, body)
+            }
+            "snapshots-15" => {
+                let body = json!({"os-reset_status": {"status": "creating"}});
+                let path = format!("/snapshots/{}/action", made.id("snapshot_id"));
+                (&self.admin, "POST", path, body)
+            }
+            "types-13" | "types-14" | "types-15" => {
+                let body = json!({"encryption": {
+                    "provider": "luks", "control_location": "front-end",
+                }});
+                let path = format!("/types/{}/encryption", made.id("type_id"));
+                (&self.admin, "POST", path, body)
             }
             "types-18" => {
                 let body = json!({"addProjectAccess": {"project": self.mine}});
