@@ -74,11 +74,7 @@ impl Params {
 
     /// A yes or no, by the wide word list of the real services; anything else is `default`.
     pub fn flag(&self, key: &str, default: bool) -> bool {
-        match self.get(key).map(str::to_lowercase).as_deref() {
-            Some("1" | "t" | "true" | "on" | "y" | "yes") => true,
-            Some("0" | "f" | "false" | "off" | "n" | "no") => false,
-            _ => default,
-        }
+        self.get(key).and_then(truth).unwrap_or(default)
     }
 
     /// The query text with `marker` set to `id`.
@@ -94,6 +90,15 @@ impl Params {
             pairs.push(format!("marker={}", encode(id)));
         }
         pairs.join("&")
+    }
+}
+
+/// A yes or no, by the wide word list of the real services; `None` for other words.
+pub(crate) fn truth(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "1" | "t" | "true" | "on" | "y" | "yes" => Some(true),
+        "0" | "f" | "false" | "off" | "n" | "no" => Some(false),
+        _ => None,
     }
 }
 

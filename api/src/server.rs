@@ -7,6 +7,7 @@
 //! Order of a Block Storage request: request id, project segment taken off the path, token (401),
 //! path and method (404), version header (400, 406), project of the URL (400), handler.
 
+mod backends;
 mod config;
 pub(crate) mod request;
 mod router;
@@ -29,6 +30,7 @@ use crate::log_levels::LogControl;
 use crate::native::TreeVersion;
 use crate::{cinder, keystone, native};
 
+pub use backends::{Backend, BackendSettings, Backends};
 pub use config::Config;
 pub(crate) use router::HTML;
 pub use router::{UrlProject, identity_root, router, volume_root};
@@ -89,7 +91,7 @@ pub struct Parts {
     /// The objects.
     pub catalogue: Catalogue,
     /// The bytes.
-    pub store: store::Store,
+    pub backends: Backends,
     /// Settings.
     pub config: Config,
     /// The NBD side.
@@ -100,7 +102,7 @@ pub struct Parts {
 
 struct Inner {
     catalogue: Catalogue,
-    store: store::Store,
+    backends: Backends,
     config: Config,
     exports: Arc<dyn ExportControl>,
     clock: Clock,
@@ -142,7 +144,7 @@ impl Services {
             hashing: Arc::new(Semaphore::new(hashing_permits())),
             logs: OnceLock::new(),
             catalogue: parts.catalogue,
-            store: parts.store,
+            backends: parts.backends,
             config: parts.config,
             exports: parts.exports,
             clock: parts.clock,
@@ -155,8 +157,16 @@ impl Services {
     }
 
     /// The bytes. Blocks; in async code go through [`Services::blocking`].
-    pub fn store(&self) -> &store::Store {
-        &self.0.store
+    pub fn backends(&self) -> &Backends {
+        &self.0.backends
+    }
+
+    /// The pool of a row's backend.
+    ///
+    /// # Errors
+    /// As [`Backends::store_of`].
+    pub fn store_of(&self, backend: Option<&str>) -> store::Result<&store::Store> {
+        self.0.backends.store_of(backend)
     }
 
     /// Settings.

@@ -15,8 +15,12 @@ use tower::ServiceExt;
 use crate::backup::Target;
 use crate::catalogue::{Catalogue, Options};
 use crate::clock::Clock;
+use crate::jobs::run_pending;
 use crate::policy::Rules;
-use crate::server::{Config, Connection, ExportControl, Parts, Services, bootstrap, router};
+use crate::server::{
+    Backend, BackendSettings, Backends, Config, Connection, ExportControl, Parts, Services,
+    bootstrap, job_registry, router,
+};
 
 /// The admin's password.
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -64,18 +68,23 @@ impl Cloud {
 
     /// As [`Cloud::new`], with an NBD side of the test's own.
     pub(crate) fn with_exports(exports: Arc<dyn ExportControl>) -> Self {
-        Self::with(exports, Rules::default(), None)
+        Self::build(exports, Rules::default(), None, &["pool"])
     }
 
     /// As [`Cloud::new`], with rules of the test's own.
     pub(crate) fn with_rules(rules: Rules) -> Self {
-        Self::with(Arc::new(NoExports), rules, None)
+        Self::build(Arc::new(NoExports), rules, None, &["pool"])
     }
 
     /// A fresh cloud whose backups go where another's do.
     pub(crate) fn sharing_backups(other: &Self) -> Self {
         let target = other.services.config().backup.clone();
-        Self::with(Arc::new(NoExports), Rules::default(), target)
+        Self::build(Arc::new(NoExports), Rules::default(), target, &["pool"])
+    }
+
+    /// As [`Cloud::new`], with backends of these names.
+    pub(crate) fn with_backends(names: &[&str]) -> Self {
+        Self::build(Arc::new(NoExports), Rules::default(), None, names)
     }
 
     /// Where its backups are, unless it shares them.
@@ -83,14 +92,25 @@ impl Cloud {
         self.dir.path().join("backups")
     }
 
-    fn with(exports: Arc<dyn ExportControl>, rules: Rules, target: Option<Target>) -> Self {
+    fn build(
+        exports: Arc<dyn ExportControl>,
+        rules: Rules,
+        target: Option<Target>,
+        names: &[&str],
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let io = Arc::new(RealIo::new());
         let options = store::OpenOptions {
             memory_bytes: 64 << 20,
             ..store::OpenOptions::default()
         };
-        let store = store::Store::open(io.clone(), &dir.path().join("pool"), options).unwrap();
+        let open = |name: &&str| {
+            let path = dir.path().join(name);
+            let store = store::Store::open(io.clone(), &path, options).unwrap();
+            Backend::new(BackendSettings::new(name), store)
+        };
+        let mut backends = names.iter().map(open);
+        let first = backends.next().unwrap();
         let path = dir.path().join("catalogue.redb");
         let mut config = Config::new("http://cloud.test:8080", "127.0.0.1", 10809);
         config.policy = Arc::new(rules);
@@ -99,7 +119,7 @@ impl Cloud {
         let hands = Arc::new(AtomicU64::new(1_700_000_000_000_000));
         let services = Services::new(Parts {
             catalogue: Catalogue::open_file(io.as_ref(), &path, Options::default()).unwrap(),
-            store,
+            backends: Backends::new(first, backends.collect()),
             config,
             exports,
             clock: Clock::manual(hands.clone()),
@@ -111,6 +131,16 @@ impl Cloud {
             hands,
             dir,
         }
+    }
+
+    /// The pool of a backend.
+    pub(crate) fn store(&self, name: &str) -> &store::Store {
+        self.services.store_of(Some(name)).unwrap()
+    }
+
+    /// Runs all queued jobs.
+    pub(crate) fn run_jobs(&self) {
+        run_pending(&self.services, &job_registry()).unwrap();
     }
 
     /// Lets time pass.

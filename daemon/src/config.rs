@@ -5,6 +5,7 @@
 //! mean together (addresses, encryption), so that a loaded configuration can be served. It opens
 //! nothing but the files of settings.
 
+mod backend;
 mod check;
 mod env;
 mod file;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::policy::Rules;
+pub(crate) use backend::BackendConfig;
 use keys::{KEYS, Key};
 
 /// Where equal data is looked for.
@@ -97,7 +99,7 @@ pub(crate) struct LogConfig {
 }
 
 /// All settings; `config/keys.rs` says what each means.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) public_url: Option<String>,
@@ -114,6 +116,8 @@ pub(crate) struct Config {
     pub(crate) backup: BackupConfig,
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log: LogConfig,
+    /// Never empty.
+    pub(crate) backends: Vec<BackendConfig>,
 }
 
 /// Where a setting was made.
@@ -170,9 +174,12 @@ impl Config {
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         flags: &[Flag],
     ) -> Result<Self, ConfigError> {
-        let mut given = match file {
+        let file::Settings {
+            mut given,
+            backends,
+        } = match file {
             Some(path) => file::read(path)?,
-            None => Vec::new(),
+            None => file::Settings::default(),
         };
         given.extend(env::read(variables)?);
         for (name, text, flag) in flags {
@@ -184,11 +191,12 @@ impl Config {
             let text = text.clone();
             given.push(Given { key, text, source });
         }
-        Self::from_given(&given)
+        Self::from_given(&given, backends)
     }
 
-    fn from_given(given: &[Given]) -> Result<Self, ConfigError> {
+    fn from_given(given: &[Given], backends: Vec<BackendConfig>) -> Result<Self, ConfigError> {
         let mut config = Self::built_in();
+        config.backends = backends;
         for Given { key, text, source } in given {
             (key.set)(&mut config, text).map_err(|message| ConfigError {
                 place: source.clone(),
@@ -198,6 +206,7 @@ impl Config {
         if config.nbd.socket.as_os_str().is_empty() {
             config.nbd.socket = config.data.join("nbd.sock");
         }
+        config.place_backends();
         check::together(&config).map_err(|(name, message)| {
             let last = given.iter().rev().find(|given| given.key.name == name);
             ConfigError {
@@ -206,6 +215,19 @@ impl Config {
             }
         })?;
         Ok(config)
+    }
+
+    /// Gives the backends their folders; without any there is the one that there always was.
+    fn place_backends(&mut self) {
+        if self.backends.is_empty() {
+            let mut pool = BackendConfig::new("pool", Path::new("pool"));
+            pool.raw_tier_bytes = self.raw_tier_bytes;
+            self.backends.push(pool);
+        }
+        for backend in &mut self.backends {
+            backend.directory = self.data.join(&backend.directory);
+            backend.raw_tier_bytes = backend.raw_tier_bytes.or(self.raw_tier_bytes);
+        }
     }
 
     /// The defaults of the table of keys.
@@ -239,6 +261,7 @@ impl Config {
                 format: LogFormat::Text,
                 level: String::new(),
             },
+            backends: Vec::new(),
         };
         for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
             (key.set)(&mut config, key.default).expect("defaults are checked by a unit test");
@@ -265,6 +288,7 @@ pub(crate) fn documentation() -> String {
             key.env()
         ));
     }
+    text.push_str(backend::DOCUMENTATION);
     text
 }
 

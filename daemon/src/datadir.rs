@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DIR/lock             held while a daemon runs; its content means nothing
-//! DIR/pool/            the pool (crate store)
+//! DIR/pool/            the pool (crate store), unless backends are configured
 //! DIR/catalogue.redb   the objects of the API
 //! DIR/clouds.yaml      credentials of the first administrator, mode 0600
 //! DIR/run.json         addresses and pid of the running daemon; absent after an orderly stop
@@ -72,11 +72,6 @@ impl DataDir {
     /// The directory itself.
     pub(crate) fn path(&self) -> &Path {
         &self.0
-    }
-
-    /// The pool's folder.
-    pub(crate) fn pool(&self) -> PathBuf {
-        self.0.join("pool")
     }
 
     /// Where backups go unless told otherwise.

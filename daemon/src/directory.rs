@@ -4,10 +4,10 @@ use api::catalogue::{Query, View};
 use api::cinder::{self, IoLimits};
 use api::keystone::Project;
 use api::server::Services;
-use store::{SnapshotId, VolumeId};
+use store::{SnapshotId, Store, VolumeId};
 use uuid::Uuid;
 
-use crate::exports::{Attached, Candidate, Directory, Listed};
+use crate::exports::{Attached, Candidate, Directory, Listed, Target};
 
 /// The catalogue as a directory of exports.
 pub(crate) struct CatalogueDirectory {
@@ -53,12 +53,17 @@ impl Directory for CatalogueDirectory {
         volumes.into_iter().map(listed).collect()
     }
 
-    fn is_volume(&self, id: Uuid) -> bool {
-        self.services.store().volume(VolumeId(id)).is_ok()
-    }
-
-    fn is_snapshot(&self, id: Uuid) -> bool {
-        self.services.store().snapshot(SnapshotId(id)).is_ok()
+    fn store_of(&self, target: Target) -> Option<Store> {
+        let backend = found(match target {
+            Target::Volume(id) => cinder::backend_of_volume(self.services.catalogue(), id),
+            Target::Snapshot(id) => cinder::backend_of_snapshot(self.services.catalogue(), id),
+        })?;
+        let store = self.services.store_of(Some(&backend)).ok()?;
+        let there = match target {
+            Target::Volume(id) => store.volume(VolumeId(id)).is_ok(),
+            Target::Snapshot(id) => store.snapshot(SnapshotId(id)).is_ok(),
+        };
+        there.then(|| store.clone())
     }
 
     fn volumes_named(&self, name: &str) -> Vec<Candidate> {

@@ -58,7 +58,6 @@ pub(crate) fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = vec![
         storage::directory(&data),
         lock,
-        storage::space(config),
         storage::direct_io(&data),
         storage::credentials(&data),
         machine::versions(),
@@ -66,6 +65,7 @@ pub(crate) fn examine(config: &Config) -> Vec<Finding> {
         machine::fuse(config),
         machine::qemu_img(),
     ];
+    findings.extend(storage::spaces(config));
     findings.extend(machine::ports(config, daemon));
     findings
 }

@@ -21,8 +21,8 @@ use store::{ErrorKind, SnapshotId, Store, VolumeId};
 use uuid::Uuid;
 
 use device::{SnapshotDevice, Traffic, VolumeDevice};
-pub(crate) use resolve::{Attached, Candidate, Directory, Listed};
-use resolve::{Target, resolve};
+use resolve::resolve;
+pub(crate) use resolve::{Attached, Candidate, Directory, Listed, Target};
 use sessions::{NewSession, Sessions};
 use throttle::{ThrottledDevice, Throttles};
 
@@ -33,7 +33,6 @@ const LISTED_MAX: usize = 4096;
 
 /// The exports of a pool.
 pub(crate) struct VolumeExports {
-    store: Store,
     /// Set once the catalogue is open; listeners may be there before.
     directory: OnceLock<Box<dyn Directory>>,
     own_uid: u32,
@@ -53,11 +52,10 @@ struct Grant {
 }
 
 impl VolumeExports {
-    /// Exports of `store` for `own_uid` and root; nothing can be opened before
+    /// Exports for `own_uid` and root; nothing can be opened before
     /// [`VolumeExports::connect`].
-    pub(crate) fn new(store: Store, own_uid: u32, clock: Clock) -> Self {
+    pub(crate) fn new(own_uid: u32, clock: Clock) -> Self {
         Self {
-            store,
             directory: OnceLock::new(),
             own_uid,
             clock,
@@ -131,8 +129,16 @@ impl VolumeExports {
         })
     }
 
-    /// Looks up once more, now that whoever withdraws the export finds the session.
+    /// The pool that holds what was granted.
+    fn store_of(&self, grant: &Grant) -> Result<Store, OpenError> {
+        let store = self.directory()?.store_of(grant.target);
+        store.ok_or(OpenError::Unknown)
+    }
+
+    /// Looks up once more, now that whoever withdraws the export, or is about to move the volume,
+    /// finds the session.
     fn confirm(&self, grant: &Grant) -> Result<(), OpenError> {
+        self.store_of(grant)?;
         match &grant.attachment {
             Some((_, token)) if self.directory()?.attached(token).is_none() => {
                 Err(OpenError::Unknown)
@@ -161,18 +167,23 @@ impl VolumeExports {
         })
     }
 
-    fn device(&self, grant: &Grant, traffic: &Arc<Traffic>) -> store::Result<Arc<dyn nbd::Device>> {
+    fn device(
+        &self,
+        store: &Store,
+        grant: &Grant,
+        traffic: &Arc<Traffic>,
+    ) -> store::Result<Arc<dyn nbd::Device>> {
         let traffic = traffic.clone();
         Ok(match grant.target {
             Target::Volume(id) => Arc::new(VolumeDevice {
                 id,
-                volume: self.store.volume(VolumeId(id))?,
+                volume: store.volume(VolumeId(id))?,
                 read_only: grant.read_only,
                 traffic,
             }),
             Target::Snapshot(id) => Arc::new(SnapshotDevice {
                 id,
-                snapshot: self.store.snapshot(SnapshotId(id))?,
+                snapshot: store.snapshot(SnapshotId(id))?,
                 traffic,
             }),
         })
@@ -206,9 +217,10 @@ fn open_error(log_name: &str, error: &store::Error) -> OpenError {
 impl Exports for VolumeExports {
     fn open(&self, principal: &Principal, name: &str) -> Result<Opened, OpenError> {
         let grant = self.grant(principal, name)?;
+        let store = self.store_of(&grant)?;
         let traffic = Arc::new(Traffic::default());
         let device = self
-            .device(&grant, &traffic)
+            .device(&store, &grant, &traffic)
             .map_err(|error| open_error(&grant.log_name, &error))?;
         let (Target::Volume(object) | Target::Snapshot(object)) = grant.target;
         let (guard, stop) = self.sessions.add(NewSession {

@@ -1,17 +1,19 @@
 //! The text of `/metrics`, in the format that Prometheus reads.
 //!
-//! Numbers of the pool and the process as a whole: no names, no ids, nothing of a tenant.
+//! Numbers of the pools and the process as a whole: no names but those of the backends, no ids,
+//! nothing of a tenant.
 
 use std::fmt::Write;
 
+use api::server::{Backend, Backends};
 use nbd::Counts;
 use store::PoolStats;
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sample {
-    /// The pool.
-    pub(crate) pool: PoolStats,
+    /// The pools, by the names of their backends.
+    pub(crate) backends: Vec<(String, PoolStats)>,
     /// What NBD connections did since the start.
     pub(crate) nbd: Counts,
     /// NBD connections now.
@@ -27,11 +29,17 @@ enum Kind {
     Counter,
 }
 
+/// The pools of all backends.
+pub(crate) fn pools(backends: &Backends) -> Vec<(String, PoolStats)> {
+    let of = |backend: &Backend| (backend.name().to_owned(), backend.store().stats());
+    backends.iter().map(of).collect()
+}
+
 /// The document for a sample.
 pub(crate) fn render(sample: &Sample) -> String {
     use Kind::{Counter, Gauge};
     let Sample {
-        pool,
+        backends,
         nbd,
         nbd_connections,
         uptime_s,
@@ -44,6 +52,72 @@ pub(crate) fn render(sample: &Sample) -> String {
     let _ = writeln!(text, "cinderblock_build_info{{version=\"{version}\"}} 1");
     let lines = [
         ("uptime_seconds", Gauge, "Time since the start.", *uptime_s),
+        (
+            "nbd_connections",
+            Gauge,
+            "Open NBD connections.",
+            *nbd_connections,
+        ),
+        (
+            "nbd_requests_total",
+            Counter,
+            "NBD requests.",
+            nbd.operations(),
+        ),
+        (
+            "nbd_errors_total",
+            Counter,
+            "NBD requests answered with an error.",
+            nbd.errors,
+        ),
+        (
+            "nbd_read_bytes_total",
+            Counter,
+            "Sent to NBD clients.",
+            nbd.bytes_read,
+        ),
+        (
+            "nbd_written_bytes_total",
+            Counter,
+            "Received from NBD clients.",
+            nbd.bytes_written,
+        ),
+    ];
+    for (name, kind, help, value) in lines {
+        head(&mut text, name, kind, help);
+        let _ = writeln!(text, "cinderblock_{name} {value}");
+    }
+    pool_lines(&mut text, backends);
+    text
+}
+
+/// What there is of every backend, by its name.
+fn pool_lines(text: &mut String, backends: &[(String, PoolStats)]) {
+    for (index, (name, kind, help, _)) in pool_values(&PoolStats::default()).into_iter().enumerate()
+    {
+        head(text, name, kind, help);
+        for (backend, stats) in backends {
+            let (_, _, _, value) = pool_values(stats)[index];
+            let _ = writeln!(text, "cinderblock_{name}{{backend=\"{backend}\"}} {value}");
+        }
+    }
+}
+
+fn head(text: &mut String, name: &str, kind: Kind, help: &str) {
+    let kind = match kind {
+        Kind::Gauge => "gauge",
+        Kind::Counter => "counter",
+    };
+    let _ = write!(
+        text,
+        "# HELP cinderblock_{name} {help}\n# TYPE cinderblock_{name} {kind}\n"
+    );
+}
+
+/// The numbers of a pool: name, kind, meaning and value.
+fn pool_values(pool: &PoolStats) -> [(&'static str, Kind, &'static str, u64); 19] {
+    use Kind::{Counter, Gauge};
+    [
         (
             "pool_failed",
             Gauge,
@@ -143,61 +217,26 @@ pub(crate) fn render(sample: &Sample) -> String {
             "Found to be stored already.",
             pool.dedup_hit_bytes,
         ),
-        (
-            "nbd_connections",
-            Gauge,
-            "Open NBD connections.",
-            *nbd_connections,
-        ),
-        (
-            "nbd_requests_total",
-            Counter,
-            "NBD requests.",
-            nbd.operations(),
-        ),
-        (
-            "nbd_errors_total",
-            Counter,
-            "NBD requests answered with an error.",
-            nbd.errors,
-        ),
-        (
-            "nbd_read_bytes_total",
-            Counter,
-            "Sent to NBD clients.",
-            nbd.bytes_read,
-        ),
-        (
-            "nbd_written_bytes_total",
-            Counter,
-            "Received from NBD clients.",
-            nbd.bytes_written,
-        ),
-    ];
-    for (name, kind, help, value) in lines {
-        let kind = match kind {
-            Gauge => "gauge",
-            Counter => "counter",
-        };
-        let _ = write!(
-            text,
-            "# HELP cinderblock_{name} {help}\n# TYPE cinderblock_{name} {kind}\n\
-             cinderblock_{name} {value}\n"
-        );
-    }
-    text
+    ]
 }
 
 #[cfg(test)]
 mod tests {
+    use store::PoolStats;
+
     use super::{Sample, render};
 
     #[test]
     fn every_line_is_help_type_or_value() {
-        let mut sample = Sample::default();
-        sample.pool.stored_bytes = 42;
-        let text = render(&sample);
-        assert!(text.contains("\ncinderblock_pool_stored_bytes 42\n"));
+        let stats = PoolStats {
+            stored_bytes: 42,
+            ..PoolStats::default()
+        };
+        let text = render(&Sample {
+            backends: vec![("a".to_owned(), stats), ("b".to_owned(), stats)],
+            ..Sample::default()
+        });
+        assert!(text.contains("\ncinderblock_pool_stored_bytes{backend=\"b\"} 42\n"));
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (name, value) = line.split_once(' ').unwrap();
             assert!(

@@ -11,6 +11,7 @@
 //! first start) is in the way of the next.
 
 mod addresses;
+mod backends;
 mod backups;
 mod credentials;
 mod http;
@@ -27,9 +28,8 @@ use anyhow::{Context, Result, anyhow};
 use api::catalogue::{self, Catalogue};
 use api::clock::Clock;
 use api::jobs::Runner;
-use api::server::{self, Parts, Services};
+use api::server::{self, Backends, Parts, Services};
 use store::disk::{Io, RealIo};
-use store::{OpenOptions, Store};
 use tokio::runtime::Runtime;
 
 use crate::config::Config;
@@ -57,7 +57,7 @@ const CATALOGUE_SHARE: u64 = 16;
 /// The parts that run and must be stopped.
 struct Daemon {
     data: DataDir,
-    store: Store,
+    backends: Backends,
     exports: Arc<VolumeExports>,
     nbd: nbd::Server,
     http: HttpServer,
@@ -96,8 +96,8 @@ pub(crate) fn run(config: &Config) -> Result<()> {
     };
     let daemon = Daemon::start(config, data, &runtime)?;
     daemon.services.connect_logs(Arc::new(log));
-    let store = daemon.store.clone();
-    let look = move || store.stats();
+    let backends = daemon.backends.clone();
+    let look = move || backends.stats();
     let signal = runtime.block_on(stop::asked(signals, systemd::alive_interval(), look));
     tracing::info!(signal, "stopping");
     systemd::stopping();
@@ -114,10 +114,10 @@ pub(crate) fn run(config: &Config) -> Result<()> {
 impl Daemon {
     fn start(config: &Config, data: DataDir, runtime: &Runtime) -> Result<Self> {
         let io: Arc<dyn Io> = Arc::new(RealIo::new());
-        let store = open_store(config, &data, &io)?;
+        let backends = backends::open(config, &io)?;
         let clock = Clock::of(io.clone());
         let own_uid = rustix::process::geteuid().as_raw();
-        let exports = Arc::new(VolumeExports::new(store.clone(), own_uid, clock.clone()));
+        let exports = Arc::new(VolumeExports::new(own_uid, clock.clone()));
         let (nbd, nbd_address) = listen_nbd(config, &exports)?;
         let sockets = HttpSockets::bind(config)?;
         let http_address = sockets.main.local_addr()?;
@@ -132,7 +132,7 @@ impl Daemon {
             credentials::prepare(&data, start, &settings.identity_base(), &config.region)?;
         let services = Services::new(Parts {
             catalogue: open_catalogue(config, &data, &io)?,
-            store: store.clone(),
+            backends: backends.clone(),
             config: settings,
             exports: exports.clone(),
             clock,
@@ -162,7 +162,7 @@ impl Daemon {
         ));
         Ok(Self {
             data,
-            store,
+            backends,
             exports,
             nbd,
             http,
@@ -185,28 +185,11 @@ impl Daemon {
         if report.cut > 0 {
             tracing::warn!(report.cut, report.stuck, "NBD connections were cut off");
         }
-        let closed = self.store.close().context("closing the pool");
+        let closed = backends::close(&self.backends);
         drop(self.services);
         self.data.remove_run_info()?;
         closed
     }
-}
-
-fn open_store(config: &Config, data: &DataDir, io: &Arc<dyn Io>) -> Result<Store> {
-    let options = OpenOptions {
-        memory_bytes: config.memory_bytes - config.memory_bytes / CATALOGUE_SHARE,
-        raw_tier_bytes: config.raw_tier_bytes,
-        ..OpenOptions::default()
-    };
-    let begun = Instant::now();
-    let path = data.pool();
-    let store = Store::open(io.clone(), &path, options)
-        .with_context(|| format!("opening the pool in {}", path.display()))?;
-    let stats = store.stats();
-    let took_ms = begun.elapsed().as_millis() as u64;
-    let (volumes, snapshots) = (stats.volumes, stats.snapshots);
-    tracing::info!(volumes, snapshots, took_ms, "pool opened");
-    Ok(store)
 }
 
 fn open_catalogue(config: &Config, data: &DataDir, io: &Arc<dyn Io>) -> Result<Catalogue> {

@@ -160,7 +160,7 @@ fn starts_refuses_a_second_survives_a_kill_and_stops() {
     let http = info["http"].as_str().unwrap().parse().unwrap();
     let metrics = info["metrics"].as_str().unwrap().parse().unwrap();
     assert!(get(http, "/metrics").starts_with("HTTP/1.1 401"));
-    assert!(get(metrics, "/metrics").contains("cinderblock_pool_volumes 0"));
+    assert!(get(metrics, "/metrics").contains("cinderblock_pool_volumes{backend=\"pool\"} 0"));
     let mode = |name: &str| fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(
         (mode("clouds.yaml"), mode("nbd.sock"), mode("")),

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::qos::{IoLimits, limits_of_volume};
-use super::records::{Attachment, BY_EXPORT, BY_NAME, Volume};
+use super::records::{Attachment, BY_EXPORT, BY_NAME, Snapshot, Volume};
 use crate::catalogue::{self, Catalogue, Key, Query, View};
 
 /// What an export gives access to.
@@ -50,6 +50,24 @@ pub fn io_limits(catalogue: &Catalogue, volume: Uuid) -> catalogue::Result<IoLim
 /// Those of the catalogue.
 pub fn volumes_named(catalogue: &Catalogue, name: &str) -> catalogue::Result<Vec<Volume>> {
     catalogue.read(|reader| reader.list(&Query::by(BY_NAME, Key::new().text(name))))
+}
+
+/// The name of the backend that a volume may be opened on; `None` while it is being moved.
+///
+/// # Errors
+/// Those of the catalogue.
+pub fn backend_of_volume(catalogue: &Catalogue, id: Uuid) -> catalogue::Result<Option<String>> {
+    let volume = catalogue.read(|reader| reader.get::<Volume>(&id))?;
+    Ok(volume.and_then(|volume| volume.backend))
+}
+
+/// The name of the backend that a snapshot is on.
+///
+/// # Errors
+/// Those of the catalogue.
+pub fn backend_of_snapshot(catalogue: &Catalogue, id: Uuid) -> catalogue::Result<Option<String>> {
+    let snapshot = catalogue.read(|reader| reader.get::<Snapshot>(&id))?;
+    Ok(snapshot.and_then(|snapshot| snapshot.backend))
 }
 
 /// All volumes, by id.

@@ -9,8 +9,9 @@ use crate::catalogue::{self, Key, Query, Record, View};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::page::{Direction, Page, Params};
-use crate::server::Config;
+use crate::server::{Config, Services};
 
+use super::backends;
 use super::records::{BY_CREATED, BY_PROJECT};
 
 /// Parameters that are not filters.
@@ -112,6 +113,8 @@ pub(super) struct Listing {
     with_count: bool,
     /// A filter that no object passes.
     nothing: bool,
+    /// The backends that objects are on, by the names in their rows; `None` for any.
+    backends: Option<Vec<String>>,
 }
 
 /// Part of a list, and how many there are in all if that was asked for.
@@ -165,15 +168,11 @@ impl Listing {
             filters.retain(|(key, _)| !R::DROPS_FILTERS || allowed(key));
         }
         let mut nothing = counts;
-        // All volumes are in the one zone and on the one host.
+        // All volumes are in the one zone.
         filters.retain(|(key, value)| {
-            let common = match key.as_str() {
-                "availability_zone" => &config.availability_zone,
-                "host" => &config.backend_host,
-                _ => return true,
-            };
-            nothing |= value != common;
-            false
+            let is_zone = key == "availability_zone";
+            nothing |= is_zone && *value != config.availability_zone;
+            !is_zone
         });
         for (key, value) in &filters {
             if is_time(key) {
@@ -195,6 +194,33 @@ impl Listing {
             all_projects,
             with_count,
             nothing,
+            backends: None,
+        })
+    }
+
+    /// Turns a filter by `host` into the names that rows have for the backend.
+    pub(super) fn on_backends(mut self, services: &Services) -> Self {
+        let Some(at) = self.filters.iter().position(|(key, _)| key == "host") else {
+            return self;
+        };
+        let (_, host) = self.filters.remove(at);
+        let Some(backend) = backends::by_host(services, &host) else {
+            self.nothing = true;
+            return self;
+        };
+        let mut names = vec![backend.name().to_owned()];
+        if services.backends().first().name() == backend.name() {
+            names.push(String::new());
+        }
+        self.backends = Some(names);
+        self
+    }
+
+    /// Whether a record is on a backend that was asked for.
+    fn is_placed<R: Listed>(&self, record: &R) -> bool {
+        self.backends.as_ref().is_none_or(|names| {
+            let backend = record.column("host").flatten();
+            backend.is_some_and(|backend| names.contains(&backend))
         })
     }
 
@@ -226,6 +252,7 @@ impl Listing {
         let marker = self.marker::<R>(view, caller, unknown_marker)?;
         let in_list = |marker: &R| query.covers(marker);
         if self.filters.is_empty()
+            && self.backends.is_none()
             && self.page.sort.is_empty()
             && marker.as_ref().is_none_or(in_list)
         {
@@ -237,6 +264,7 @@ impl Listing {
                 .filters
                 .iter()
                 .all(|(key, value)| matches(&record, key, value))
+                && self.is_placed(&record)
             {
                 items.push(record);
             }

@@ -6,6 +6,7 @@
 
 mod attaching;
 mod attachments;
+mod backends;
 mod backups;
 mod default_types;
 mod encryption;
@@ -17,6 +18,7 @@ mod limits;
 mod messages;
 mod metadata;
 mod misc;
+mod moving;
 #[cfg(test)]
 mod object_tests;
 mod qos;
@@ -25,7 +27,6 @@ mod quotas;
 pub mod records;
 mod reset_status;
 mod retype;
-mod scheduling;
 mod services;
 mod snapshot_actions;
 mod snapshots;
@@ -49,7 +50,10 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde_json::Value;
 
-pub use exports::{ExportTarget, all_volumes, io_limits, resolve_export, volumes_named};
+pub use exports::{
+    ExportTarget, all_volumes, backend_of_snapshot, backend_of_volume, io_limits, resolve_export,
+    volumes_named,
+};
 pub use qos::{IoLimits, Rate};
 pub(crate) use volumes::find as find_volume;
 
@@ -73,6 +77,7 @@ pub fn routes() -> Router<Services> {
         .merge(groups::routes())
         .merge(quota_calls::routes())
         .merge(limits::routes())
+        .merge(backends::routes())
         .merge(messages::routes())
         .merge(transfers::routes())
         .merge(qos::routes())

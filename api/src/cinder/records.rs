@@ -54,6 +54,12 @@ pub(super) fn volume_key(volume_id: Uuid, created_us: u64, id: Uuid) -> (Index, 
     )
 }
 
+/// The backend of rows that were written before there were several.
+#[expect(clippy::unnecessary_wraps, reason = "the default of an optional field")]
+fn first_backend() -> Option<String> {
+    Some(String::new())
+}
+
 /// What volumes and snapshots have in common.
 pub(super) trait Object: Record<Id = Uuid> {
     /// What policy rules call it.
@@ -61,6 +67,10 @@ pub(super) trait Object: Record<Id = Uuid> {
 
     /// Its owner.
     fn project(&self) -> &str;
+    /// The backend it is on; `None` for what is on none.
+    fn backend(&self) -> Option<&str> {
+        None
+    }
     /// What it counts for in its project's use.
     fn counts(&self) -> Change;
     /// Its status.
@@ -111,6 +121,9 @@ pub struct Volume {
     /// The group it is in.
     #[serde(default)]
     pub group_id: Option<Uuid>,
+    /// Name of the backend it is on, see [`crate::server::Backends`]; `None` if no place was found.
+    #[serde(default = "first_backend")]
+    pub backend: Option<String>,
     /// Microseconds since 1970.
     pub created_us: u64,
     /// Microseconds since 1970, once something has changed.
@@ -152,6 +165,10 @@ impl Object for Volume {
 
     fn project(&self) -> &str {
         &self.project_id
+    }
+
+    fn backend(&self) -> Option<&str> {
+        self.backend.as_deref()
     }
 
     fn counts(&self) -> Change {
@@ -204,6 +221,9 @@ pub struct Snapshot {
     /// The group snapshot it is part of.
     #[serde(default)]
     pub group_snapshot_id: Option<Uuid>,
+    /// Name of the backend it is on, that of its volume.
+    #[serde(default = "first_backend")]
+    pub backend: Option<String>,
     /// Microseconds since 1970.
     pub created_us: u64,
     /// Microseconds since 1970, once something has changed.
@@ -226,6 +246,7 @@ impl Snapshot {
             progress: "0%".to_owned(),
             metadata: BTreeMap::new(),
             source_length: volume.source_length,
+            backend: volume.backend.clone(),
             group_snapshot_id: None,
             created_us: now_us,
             updated_us: None,
@@ -270,6 +291,10 @@ impl Object for Snapshot {
 
     fn project(&self) -> &str {
         &self.project_id
+    }
+
+    fn backend(&self) -> Option<&str> {
+        self.backend.as_deref()
     }
 
     fn counts(&self) -> Change {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::filter::{Form, Listed, Listing};
 use super::quotas::{self, Change};
 use super::records::Snapshot;
-use super::{misc, services, snapshot_actions, validate, volumes, work};
+use super::{backends, services, snapshot_actions, validate, volumes, work};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
@@ -72,6 +72,7 @@ impl Listed for Snapshot {
             "user_id" => Some(self.user_id.clone()),
             "project_id" => Some(self.project_id.clone()),
             "consumes_quota" => Some("true".to_owned()),
+            "host" => self.backend.clone(),
             "availability_zone" => None,
             _ => return None,
         })
@@ -175,7 +176,8 @@ async fn list(
     form: Form,
 ) -> Result<Json<Value>, Fault> {
     caller.check_own(Rule::VolumeGetAllSnapshots)?;
-    let listing = Listing::parse::<Snapshot>(&params, &caller, version, services.config())?;
+    let listing = Listing::parse::<Snapshot>(&params, &caller, version, services.config())?
+        .on_backends(&services);
     services
         .blocking(move |services| {
             let found = services
@@ -270,7 +272,8 @@ fn add(
 ) -> Result<Snapshot, Fault> {
     let volume = volumes::find(writer, caller, &wanted.volume_id)?;
     caller.check(Rule::VolumeCreateSnapshot, &volume)?;
-    services::check_not_frozen(writer, misc::backend(services))?;
+    let host = backends::service_host_of(services, volume.backend.as_deref());
+    services::check_not_frozen(writer, &host)?;
     let usable = volume.status == "available" || (wanted.force && volume.status == "in-use");
     if !usable {
         return Err(Fault::bad_request(format!(
@@ -379,7 +382,9 @@ async fn remove(
                 {
                     return Err(Fault::bad_request(NOT_DELETABLE));
                 }
-                services::check_not_frozen(writer, misc::backend(services))?;
+                let backend = snapshot.backend.as_deref();
+                let host = backends::service_host_of(services, backend);
+                services::check_not_frozen(writer, &host)?;
                 queue_deletion(services, writer, snapshot)
             })?;
             Ok(StatusCode::ACCEPTED)

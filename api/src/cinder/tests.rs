@@ -118,7 +118,7 @@ async fn types_are_made_changed_and_removed() {
     assert_eq!((added.status, added.body), (StatusCode::OK, specs));
     let two = json!({"k": "1", "l": "2"});
     let two = site
-        .call("PUT", &format!("{path}/extra_specs/k"), two)
+        .call("PUT", &format!("{path}/extra_specs/x:k"), two)
         .await;
     assert_eq!(
         message(&two),

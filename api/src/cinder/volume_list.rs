@@ -73,8 +73,9 @@ impl Listed for Volume {
             "source_volid" => self.source_volid.map(|id| id.to_string()),
             "multiattach" => Some(self.multiattach.to_string()),
             "consumes_quota" => Some("true".to_owned()),
+            "host" => self.backend.clone(),
             "group_id" => self.group_id.map(|id| id.to_string()),
-            "availability_zone" | "host" | "migration_status" => None,
+            "availability_zone" | "migration_status" => None,
             _ => return None,
         })
     }
@@ -125,7 +126,8 @@ async fn list(
     form: Form,
 ) -> Result<Json<Value>, Fault> {
     caller.check_own(Rule::VolumeGetAll)?;
-    let listing = Listing::parse::<Volume>(&params, &caller, version, services.config())?;
+    let listing = Listing::parse::<Volume>(&params, &caller, version, services.config())?
+        .on_backends(&services);
     services
         .blocking(move |services| {
             let viewer = Viewer {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::backends;
 use super::groups;
 use super::records::{Attachment, BY_VOLUME, Volume, VolumeType};
 use crate::auth::Caller;
@@ -97,7 +98,10 @@ impl Viewer<'_> {
             provider_id: (since(21) && admin).then_some(None),
             // Each volume is an export of its own. Until it is, the real service says otherwise.
             shared_targets: since(48).then_some(Some(is_new)),
-            service_uuid: since(48).then(|| (!is_new).then(|| self.service_id())),
+            service_uuid: since(48).then(|| {
+                let backend = volume.backend.as_deref().filter(|_| !is_new);
+                backends::service_id(self.services, backend)
+            }),
             cluster_name: (since(61) && admin).then_some(None),
             volume_type_id: since(63).then(|| volume.volume_type_id.to_string()),
             consumes_quota: since(65).then_some(true),
@@ -105,21 +109,11 @@ impl Viewer<'_> {
         }
     }
 
-    /// The id of the volume service: one for each host, always the same.
-    fn service_id(&self) -> String {
-        let hash = blake3::hash(self.services.config().backend_host.as_bytes());
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.as_bytes()[..16]);
-        uuid::Builder::from_random_bytes(bytes)
-            .into_uuid()
-            .to_string()
-    }
-
     /// The form of show and detail lists.
     pub(super) fn detail(&self, loaded: &Loaded) -> wire::Volume {
         let shows = |rule: Rule| self.caller.can_own(rule);
         let tenant = shows(Rule::VolumeTenantAttribute).then(|| loaded.volume.project_id.clone());
-        let host = || Some(self.services.config().backend_host.clone());
+        let host = || backends::host_of(self.services, loaded.volume.backend.as_deref());
         let migration = shows(Rule::VolumeMigStatusAttribute);
         wire::Volume {
             tenant_id: tenant,

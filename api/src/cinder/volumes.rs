@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::quotas::{self, Change};
-use super::records::{BY_VOLUME, Snapshot, Volume};
+use super::records::{BY_GROUP, BY_VOLUME, Snapshot, Volume};
 use super::volume_view::{Viewer, attachments_of, load, no_volume};
 use super::{
-    backups, encryption, groups, misc, scheduling, services, snapshots, types, validate,
-    volume_actions, volume_list, work,
+    backends, backups, encryption, groups, services, snapshots, types, validate, volume_actions,
+    volume_list, work,
 };
 use crate::auth::Caller;
 use crate::body::JsonBody;
@@ -178,7 +178,7 @@ pub(super) fn add(
     wanted: &Wanted,
 ) -> Result<Volume, Fault> {
     let volume = add_row(services, writer, caller, project, wanted)?;
-    let placed = scheduling::is_placeable(services, writer, volume.volume_type_id)?;
+    let placed = volume.backend.is_some();
     let mut job = match wanted.backup_id {
         Some(backup) if placed => backups::create_volume_job(services, &volume, backup),
         Some(_) | None => {
@@ -239,6 +239,25 @@ pub(super) fn add_row(
     if multiattach {
         caller.check_own(Rule::VolumeMultiattach)?;
     }
+    // A clone stays where its source is unless its type wants something else.
+    let origin = match (&snapshot, &source) {
+        (Some(snapshot), _) => snapshot.backend.as_deref(),
+        (None, source) => source.as_ref().and_then(|source| source.backend.as_deref()),
+    };
+    // The volumes of a group are on one backend: they are cut at one moment.
+    let sibling = match group_id {
+        Some(group) => writer.first::<Volume>(&Query::by(BY_GROUP, Key::new().uuid(group)))?,
+        None => None,
+    };
+    let bound = sibling.as_ref().and_then(|one| one.backend.as_deref());
+    let bound = bound.and_then(|name| services.backends().get(name));
+    let near = bound.map(|backend| backend.name()).or(origin);
+    let request = backends::Request {
+        volume_type: &volume_type,
+        size_gib,
+    };
+    let backend = backends::choose(services, writer, &request, near)?
+        .filter(|chosen| bound.is_none_or(|bound| bound.name() == chosen.name()));
     let volume = Volume {
         id: Uuid::new_v4(),
         project_id: project.to_owned(),
@@ -260,6 +279,7 @@ pub(super) fn add_row(
             .and_then(|snapshot| snapshot.source_length)
             .or(source.and_then(|source| source.source_length)),
         group_id,
+        backend: backend.map(|backend| backend.name().to_owned()),
         created_us: services.now_us(),
         updated_us: None,
     };
@@ -491,7 +511,8 @@ pub(super) fn delete(
         "error_extending",
         "error_managing",
     ];
-    services::check_not_frozen(writer, misc::backend(services))?;
+    let host = backends::service_host_of(services, volume.backend.as_deref());
+    services::check_not_frozen(writer, &host)?;
     let query = Query::by(BY_VOLUME, Key::new().uuid(volume.id));
     let snapshots: Vec<Snapshot> = writer.list(&query)?;
     let attached = !attachments_of(writer, &volume)?.is_empty();

@@ -12,6 +12,7 @@ use super::messages::{self, Action, Detail, Failure, Resource};
 use super::quotas::{self, Change};
 use super::records::{BY_VOLUME, Object, Snapshot, Volume};
 use super::transfers;
+use super::{backends, moving};
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::jobs::{Handler, Job, JobError, Registry};
 use crate::server::Services;
@@ -143,16 +144,19 @@ impl Handler for CreateVolume {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
         let volume: Volume = row(services, job)?;
         if !is_placed(job) {
-            return Err(JobError("no pool has what the volume's type asks".into()));
+            return Err(JobError(backends::NO_VALID_BACKEND.to_owned()));
         }
         let spec = spec_of(services, &volume);
-        let (store, id) = (services.store(), VolumeId(volume.id));
+        let store = services.store_of(volume.backend())?;
         match (volume.snapshot_id, volume.source_volid) {
-            (Some(snapshot), _) => store.clone_snapshot(id, SnapshotId(snapshot), spec)?,
-            (None, Some(source)) => store.clone_volume(id, VolumeId(source), spec)?,
-            (None, None) => store.create_volume(id, spec)?,
+            (Some(snapshot), _) => {
+                moving::create_from_snapshot(services, job, &volume, SnapshotId(snapshot), spec)
+            }
+            (None, Some(source)) => {
+                moving::create_from_volume(services, job, &volume, VolumeId(source), spec)
+            }
+            (None, None) => Ok(store.create_volume(VolumeId(volume.id), spec)?),
         }
-        Ok(())
     }
 
     fn finish(
@@ -189,7 +193,13 @@ impl Handler for DeleteVolume {
         if let Some(snapshot) = left {
             return Err(JobError(format!("snapshot {} is left", snapshot.id)));
         }
-        Ok(services.store().delete_volume(VolumeId(id))?)
+        let volume: Volume = row(services, job)?;
+        match volume.backend() {
+            Some(backend) => Ok(services
+                .store_of(Some(backend))?
+                .delete_volume(VolumeId(id))?),
+            None => Ok(()),
+        }
     }
 
     fn finish(
@@ -218,11 +228,12 @@ impl Handler for ExtendVolume {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
         let size = number(job, "new_size").ok_or_else(|| JobError("no size".to_owned()))?;
         // A larger extension may have come first; shrinking would cut off data.
-        if row::<Volume>(services, job)?.size_gib >= size {
+        let volume: Volume = row(services, job)?;
+        if volume.size_gib >= size {
             return Ok(());
         }
         Ok(services
-            .store()
+            .store_of(volume.backend())?
             .resize_volume(VolumeId(object(job)?), size * GIB)?)
     }
 
@@ -276,7 +287,8 @@ impl Handler for CreateSnapshot {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
         let snapshot: Snapshot = row(services, job)?;
         let pair = (SnapshotId(snapshot.id), VolumeId(snapshot.volume_id));
-        Ok(services.store().create_snapshots(&[pair])?)
+        let store = services.store_of(snapshot.backend())?;
+        Ok(store.create_snapshots(&[pair])?)
     }
 
     fn finish(
@@ -304,7 +316,13 @@ struct DeleteSnapshot;
 
 impl Handler for DeleteSnapshot {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
-        Ok(services.store().delete_snapshot(SnapshotId(object(job)?))?)
+        let snapshot: Snapshot = row(services, job)?;
+        match snapshot.backend() {
+            Some(backend) => Ok(services
+                .store_of(Some(backend))?
+                .delete_snapshot(SnapshotId(snapshot.id))?),
+            None => Ok(()),
+        }
     }
 
     fn finish(

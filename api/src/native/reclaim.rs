@@ -9,6 +9,12 @@ use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::native as wire;
 
+/// Goes through the backends one by one; what the first gave back stays so if the next fails.
+fn reclaim(services: &Services) -> store::Result<u64> {
+    let backends = services.backends().iter();
+    backends.map(|backend| backend.store().reclaim_now()).sum()
+}
+
 /// Runs one reclaim; others wait their turn without holding a thread. It goes on when the caller
 /// goes away.
 pub(super) async fn run(
@@ -17,7 +23,7 @@ pub(super) async fn run(
 ) -> Result<Json<wire::ReclaimResult>, Fault> {
     caller.check_own(Rule::NativeReclaim)?;
     services
-        .reclaiming(|services| match services.store().reclaim_now() {
+        .reclaiming(|services| match reclaim(services) {
             Ok(reclaimed_bytes) => {
                 let message = format!("{reclaimed_bytes} bytes given back");
                 services.event("pool.reclaimed", None, "pool", message);

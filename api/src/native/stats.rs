@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::auth::Caller;
 use crate::fault::Fault;
 use crate::policy::Rule;
-use crate::server::Services;
+use crate::server::{Backend, Backends, Services};
 use crate::types::native as wire;
 
 /// Share of the raw tier's quota, in per cent, from which packing is too slow: writers wait at 100.
@@ -31,10 +31,7 @@ pub(super) async fn health(
 ) -> Result<Json<wire::Health>, Fault> {
     caller.check_own(Rule::NativeGetHealth)?;
     services
-        .blocking(|services| {
-            let store = services.store();
-            Ok(Json(judge(&store.stats(), store.stalled())))
-        })
+        .blocking(|services| Ok(Json(health_of(services.backends()))))
         .await
 }
 
@@ -45,17 +42,21 @@ pub(super) async fn volumes(
     caller.check_own(Rule::NativeGetAllVolumeStats)?;
     services
         .blocking(|services| {
-            let store = services.store();
-            let listed = store.volumes().into_iter();
-            // A volume may go between the two calls.
-            let stats = listed.filter_map(|volume| {
-                let stats = store.volume_stats(volume.id).ok()?;
-                Some(of_volume(volume.id.0, &stats))
-            });
-            let volumes = stats.collect();
+            let volumes = services.backends().iter().flat_map(volumes_of).collect();
             Ok(Json(wire::VolumeStatsList { volumes }))
         })
         .await
+}
+
+/// The statistics of all volumes on a backend.
+fn volumes_of(backend: &Backend) -> Vec<wire::VolumeStats> {
+    let store = backend.store();
+    // A volume may go between the two calls.
+    let stats = store.volumes().into_iter().filter_map(|volume| {
+        let stats = store.volume_stats(volume.id).ok()?;
+        Some(of_volume(volume.id.0, &stats))
+    });
+    stats.collect()
 }
 
 /// The wire form of a volume's statistics.
@@ -72,12 +73,12 @@ pub(super) fn of_volume(id: Uuid, stats: &store::VolumeStats) -> wire::VolumeSta
 }
 
 fn read(services: &Services) -> wire::Stats {
-    let pool = services.store().stats();
+    let pool = services.backends().stats();
     wire::Stats {
         at_us: services.now_us(),
         started_us: services.started_us(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        health: judge(&pool, services.store().stalled()),
+        health: health_of(services.backends()),
         pool: space(&pool),
         host: traffic(&pool),
         volumes: pool.volumes,
@@ -118,7 +119,34 @@ fn per_cent(part: u64, whole: u64) -> u64 {
     u64::try_from(share).unwrap_or(u64::MAX)
 }
 
-/// What the counters say of the pool's health.
+/// The health of all backends: the worst state, and reasons that say whose they are.
+fn health_of(backends: &Backends) -> wire::Health {
+    let several = backends.iter().count() > 1;
+    let mut all = wire::Health::default();
+    for backend in backends.iter() {
+        let store = backend.store();
+        let health = judge(&store.stats(), store.stalled());
+        if rank(health.state) > rank(all.state) {
+            all.state = health.state;
+        }
+        all.reasons
+            .extend(health.reasons.into_iter().map(|reason| match several {
+                true => format!("{}: {reason}", backend.name()),
+                false => reason,
+            }));
+    }
+    all
+}
+
+fn rank(state: wire::HealthState) -> u8 {
+    match state {
+        wire::HealthState::Ok => 0,
+        wire::HealthState::Warning => 1,
+        wire::HealthState::Failed => 2,
+    }
+}
+
+/// What the counters say of a pool's health.
 fn judge(pool: &PoolStats, stalled: Option<String>) -> wire::Health {
     let mut reasons = Vec::new();
     reasons.extend(stalled.map(|why| format!("Packing cannot go on: {why}.")));

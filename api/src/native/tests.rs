@@ -119,7 +119,8 @@ impl Fixture {
 
     /// Fills 1 MiB of a volume from 1 MiB on.
     fn fill(&self, id: Uuid) {
-        let volume = self.cloud.services.store().volume(VolumeId(id)).unwrap();
+        let store = self.cloud.services.backends().first().store();
+        let volume = store.volume(VolumeId(id)).unwrap();
         let data = vec![7; 1 << 20];
         volume.write(1 << 20, &data, Durability::Durable).unwrap();
     }

@@ -60,19 +60,23 @@ fn read(services: &Services) -> Result<Vec<wire::TreeVolume>, Fault> {
         let volumes = reader.list::<Volume>(&Query::all())?;
         Ok::<_, Fault>((volumes, reader.list::<Snapshot>(&Query::all())?))
     })?;
-    let store = services.store();
-    let sizes: HashMap<VolumeId, u64> = store
-        .volumes()
-        .into_iter()
-        .map(|volume| (volume.id, volume.size_bytes))
-        .collect();
-    let mut children = by_volume(snapshots, store.snapshots());
+    let (mut sizes, mut infos) = (HashMap::new(), Vec::new());
+    for backend in services.backends().iter() {
+        let name = backend.name();
+        let of_volume = |volume: store::VolumeInfo| ((name, volume.id), volume.size_bytes);
+        sizes.extend(backend.store().volumes().into_iter().map(of_volume));
+        infos.extend(backend.store().snapshots());
+    }
+    let mut children = by_volume(snapshots, infos);
     let shape = |volume: Volume| {
+        // A volume that is being migrated is on two backends; its row says which one counts.
+        let backend = services.backends().get(volume.backend.as_deref()?)?;
+        let size_bytes = *sizes.get(&(backend.name(), VolumeId(volume.id)))?;
         Some(wire::TreeVolume {
             id: volume.id.to_string(),
             name: volume.name.unwrap_or_default(),
             project_id: volume.project_id,
-            size_bytes: *sizes.get(&VolumeId(volume.id))?,
+            size_bytes,
             created_us: volume.created_us,
             snapshots: children.remove(&volume.id).unwrap_or_default(),
         })

@@ -45,7 +45,8 @@ pub(super) async fn stats(
 
 /// Statistics of a volume; before its job has made it in the engine there is nothing in it.
 fn counted(services: &Services, volume: &Volume) -> Result<wire::VolumeStats, Fault> {
-    match services.store().volume_stats(VolumeId(volume.id)) {
+    let store = services.store_of(volume.backend.as_deref());
+    match store.and_then(|store| store.volume_stats(VolumeId(volume.id))) {
         Ok(stats) => Ok(of_volume(volume.id, &stats)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(wire::VolumeStats {
             id: volume.id.to_string(),
@@ -122,7 +123,8 @@ pub(super) async fn explain(
             let snapshots = services
                 .catalogue()
                 .read(|reader| reader.count::<Snapshot>(&of_it))?;
-            let content = content(&services.store().volume(VolumeId(volume.id))?)?;
+            let store = services.store_of(volume.backend.as_deref())?;
+            let content = content(&store.volume(VolumeId(volume.id))?)?;
             Ok(Json(wire::Explain {
                 volume_id: volume.id.to_string(),
                 stats: counted(services, &volume)?,

@@ -22,8 +22,8 @@ pub struct Config {
     pub region: String,
     /// How long a token is good for.
     pub token_lifetime_s: u64,
-    /// Shown as `os-vol-host-attr:host`; of the form `host@backend#pool`.
-    pub backend_host: String,
+    /// The first part of the `host@backend#pool` that volumes are shown on.
+    pub host: String,
     /// The availability zone all volumes are in.
     pub availability_zone: String,
     /// Whether equal chunks are shared across projects; for pools of one tenant.
@@ -45,7 +45,7 @@ impl Config {
             nbd_port,
             region: "RegionOne".to_owned(),
             token_lifetime_s: 3600,
-            backend_host: "cinderblock@pool#pool".to_owned(),
+            host: "cinderblock".to_owned(),
             availability_zone: "nova".to_owned(),
             pool_wide_dedup: false,
             backup: None,

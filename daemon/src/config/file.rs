@@ -5,19 +5,29 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::backend::{self, BackendConfig};
 use super::{ConfigError, Given, Source, keys};
 
 /// A file's text and name while it is being read.
-struct Text<'a> {
+pub(super) struct Text<'a> {
     path: &'a Path,
     text: &'a str,
+}
+
+/// What a file says.
+#[derive(Default)]
+pub(super) struct Settings {
+    /// Settings by key.
+    pub(super) given: Vec<Given>,
+    /// Its `[[backend]]` tables.
+    pub(super) backends: Vec<BackendConfig>,
 }
 
 /// Largest configuration file read, in bytes: far more than all keys with long comments.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The settings that the file at `path` makes.
-pub(super) fn read(path: &Path) -> Result<Vec<Given>, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<Settings, ConfigError> {
     let unreadable = |reason: String| ConfigError {
         place: Source::File(path.to_owned(), None),
         message: reason,
@@ -31,21 +41,24 @@ pub(super) fn read(path: &Path) -> Result<Vec<Given>, ConfigError> {
 }
 
 /// The settings that `text` makes; `path` is for messages.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Given>, ConfigError> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, ConfigError> {
     let place = Text { path, text };
     let document = DeTable::parse(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start);
         place.error(offset, error.message())
     })?;
-    let mut given = Vec::new();
+    let (mut given, mut backends) = (Vec::new(), Vec::new());
     for (key, entry) in document.get_ref() {
         let name = key.get_ref().as_ref();
         match entry.get_ref() {
+            DeValue::Array(tables) if name == "backend" => {
+                backends = backend::read(&place, key.span().start, tables)?;
+            }
             DeValue::Table(table) => place.table(name, table, &mut given)?,
             _ => given.push(place.setting(name, key.span().start, entry)?),
         }
     }
-    Ok(given)
+    Ok(Settings { given, backends })
 }
 
 impl Text<'_> {
@@ -69,7 +82,21 @@ impl Text<'_> {
         entry: &Spanned<DeValue<'_>>,
     ) -> Result<Given, ConfigError> {
         let key = keys::find(name).ok_or_else(|| self.error(offset, &unknown(name)))?;
-        let text = match entry.get_ref() {
+        let text = self.text(name, entry)?;
+        Ok(Given {
+            key,
+            text,
+            source: self.source(offset),
+        })
+    }
+
+    /// A value as the text that the environment would have for it.
+    pub(super) fn text(
+        &self,
+        name: &str,
+        entry: &Spanned<DeValue<'_>>,
+    ) -> Result<String, ConfigError> {
+        Ok(match entry.get_ref() {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str().replace('_', ""),
             DeValue::Boolean(switch) => switch.to_string(),
@@ -77,13 +104,8 @@ impl Text<'_> {
                 let kind = other.type_str();
                 let message =
                     format!("{name}: a {kind} where a text, a number or a switch belongs");
-                return Err(self.error(offset, &message));
+                return Err(self.error(entry.span().start, &message));
             }
-        };
-        Ok(Given {
-            key,
-            text,
-            source: self.source(offset),
         })
     }
 
@@ -93,7 +115,7 @@ impl Text<'_> {
         Source::File(PathBuf::from(self.path), Some(line))
     }
 
-    fn error(&self, offset: usize, message: &str) -> ConfigError {
+    pub(super) fn error(&self, offset: usize, message: &str) -> ConfigError {
         ConfigError {
             place: self.source(offset),
             message: message.trim().to_owned(),

@@ -76,9 +76,14 @@ pub(super) fn lock(data: &DataDir) -> (Daemon, Finding) {
     }
 }
 
-/// Whether there is space to work with.
-pub(super) fn space(config: &Config) -> Finding {
-    let path = nearest(&config.data);
+/// Whether the backends have space to work with.
+pub(super) fn spaces(config: &Config) -> Vec<Finding> {
+    let backends = config.backends.iter();
+    backends.map(|backend| space(&backend.directory)).collect()
+}
+
+fn space(directory: &Path) -> Finding {
+    let path = nearest(directory);
     let finding = |level, message: String| Finding::new("free space", level, message);
     let space = match rustix::fs::statvfs(&path) {
         Ok(space) => space,
@@ -89,7 +94,8 @@ pub(super) fn space(config: &Config) -> Finding {
     let percent = free / (total / 100).max(1);
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let message = format!(
-        "{:.1} GiB of {:.1} GiB ({percent} %)",
+        "{}: {:.1} GiB of {:.1} GiB ({percent} %)",
+        directory.display(),
         gib(free),
         gib(total)
     );

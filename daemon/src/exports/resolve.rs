@@ -5,11 +5,12 @@
 
 use api::cinder::IoLimits;
 use nbd::OpenError;
+use store::Store;
 use uuid::Uuid;
 
 /// What a name leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// A writable volume.
     Volume(Uuid),
     /// A frozen snapshot.
@@ -55,10 +56,12 @@ pub(crate) trait Directory: Send + Sync {
     fn limits(&self, volume: Uuid) -> IoLimits;
     /// All volumes.
     fn volumes(&self) -> Vec<Listed>;
-    /// Whether this is the id of a volume.
-    fn is_volume(&self, id: Uuid) -> bool;
-    /// Whether this is the id of a snapshot.
-    fn is_snapshot(&self, id: Uuid) -> bool;
+    /// The pool that holds a volume or snapshot, if there is one of this id and it may be used.
+    fn store_of(&self, target: Target) -> Option<Store>;
+    /// Whether there is a volume or snapshot of this id.
+    fn is_there(&self, target: Target) -> bool {
+        self.store_of(target).is_some()
+    }
     /// The volumes of this name, in all projects.
     fn volumes_named(&self, name: &str) -> Vec<Candidate>;
     /// The ids of the projects that this text names, by id or by name.
@@ -71,11 +74,10 @@ const IDS_SHOWN_MAX: usize = 16;
 /// Finds what `name` means.
 pub(super) fn resolve(directory: &dyn Directory, name: &str) -> Result<Target, OpenError> {
     if let Ok(id) = Uuid::try_parse(name) {
-        if directory.is_volume(id) {
-            return Ok(Target::Volume(id));
-        }
-        if directory.is_snapshot(id) {
-            return Ok(Target::Snapshot(id));
+        let either = [Target::Volume(id), Target::Snapshot(id)];
+        let known = |target: &Target| directory.is_there(*target);
+        if let Some(target) = either.into_iter().find(known) {
+            return Ok(target);
         }
     }
     let mut found = directory.volumes_named(name);
@@ -116,6 +118,7 @@ fn ambiguous(several: &[Candidate]) -> OpenError {
 mod tests {
     use api::cinder::IoLimits;
     use nbd::OpenError;
+    use store::Store;
     use uuid::Uuid;
 
     use super::{Attached, Candidate, Directory, Listed, Target, resolve};
@@ -135,13 +138,12 @@ mod tests {
         fn volumes(&self) -> Vec<Listed> {
             Vec::new()
         }
-        fn is_volume(&self, id: Uuid) -> bool {
-            self.0
-                .iter()
-                .any(|(volume, _, _)| Uuid::from_u128(*volume) == id)
+        fn store_of(&self, _target: Target) -> Option<Store> {
+            None
         }
-        fn is_snapshot(&self, id: Uuid) -> bool {
-            id == SNAPSHOT
+        fn is_there(&self, target: Target) -> bool {
+            let volume = |(id, _, _): &(u128, _, _)| Target::Volume(Uuid::from_u128(*id));
+            target == Target::Snapshot(SNAPSHOT) || self.0.iter().any(|one| volume(one) == target)
         }
         fn volumes_named(&self, name: &str) -> Vec<Candidate> {
             let named = self.0.iter().filter(|(_, other, _)| other == name);

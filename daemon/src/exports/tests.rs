@@ -12,7 +12,7 @@ use store::disk::RealIo;
 use store::{DomainId, Durability, OpenOptions, Packing, SnapshotId, Store, VolumeId, VolumeSpec};
 use uuid::Uuid;
 
-use super::{Attached, Candidate, Directory, Listed, VolumeExports};
+use super::{Attached, Candidate, Directory, Listed, Target, VolumeExports};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const SIZE: u64 = 4 << 20;
@@ -22,10 +22,11 @@ const ATTACHMENT: Uuid = Uuid::from_u128(0x33);
 const TOKEN: &str = "7f1c2e9a5b0d4c8e9f3a6b2d1e0c4f58";
 
 /// One volume called `web` in project `p`, attached under `TOKEN` while the flag is set.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Names {
     attached: Arc<Mutex<bool>>,
     limits: Arc<Mutex<IoLimits>>,
+    store: Store,
 }
 
 impl Directory for Names {
@@ -47,11 +48,9 @@ impl Directory for Names {
             project: "p".to_owned(),
         }]
     }
-    fn is_volume(&self, id: Uuid) -> bool {
-        id == VOLUME
-    }
-    fn is_snapshot(&self, id: Uuid) -> bool {
-        id == SNAPSHOT
+    fn store_of(&self, target: Target) -> Option<Store> {
+        let known = [Target::Volume(VOLUME), Target::Snapshot(SNAPSHOT)];
+        known.contains(&target).then(|| self.store.clone())
     }
     fn volumes_named(&self, name: &str) -> Vec<Candidate> {
         let found = self
@@ -94,8 +93,12 @@ fn fixture() -> Fixture {
     let pair = (SnapshotId(SNAPSHOT), VolumeId(VOLUME));
     store.create_snapshots(&[pair]).unwrap();
     let own_uid = rustix::process::geteuid().as_raw();
-    let exports = Arc::new(VolumeExports::new(store, own_uid, Clock::system()));
-    let names = Names::default();
+    let exports = Arc::new(VolumeExports::new(own_uid, Clock::system()));
+    let names = Names {
+        attached: Arc::default(),
+        limits: Arc::default(),
+        store,
+    };
     let mut server = Server::new(exports.clone(), ServerOptions::default());
     let tcp = server.listen_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
     server.listen_unix(&dir.path().join("s"), 0o600).unwrap();

@@ -45,7 +45,7 @@ pub(super) fn private(status: &Status) -> Router {
 async fn health(State(status): State<Status>) -> Result<Response, Fault> {
     let pool = status
         .services
-        .blocking(|services| Ok(services.store().stats()))
+        .blocking(|services| Ok(services.backends().stats()))
         .await?;
     Ok(if pool.failed {
         let reason = "the pool stopped after a failed write; see the log and start again";
@@ -74,7 +74,7 @@ async fn metrics(State(status): State<Status>) -> Result<Response, Fault> {
     let text = services
         .blocking(move |services| {
             Ok(metrics::render(&Sample {
-                pool: services.store().stats(),
+                backends: metrics::pools(services.backends()),
                 nbd: nbd.totals(),
                 nbd_connections: nbd.list().len() as u64,
                 uptime_s: started.elapsed().as_secs(),

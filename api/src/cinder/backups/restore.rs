@@ -191,7 +191,8 @@ impl Handler for RestoreBackup {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
         let volume: Volume = row(services, job)?;
         let stored = start(services, job)?;
-        let (store, id) = (services.store(), VolumeId(volume.id));
+        let store = services.store_of(volume.backend.as_deref())?;
+        let id = VolumeId(volume.id);
         let onto = if is_new(job) { Onto::New } else { Onto::Used };
         if onto == Onto::New {
             store.create_volume(

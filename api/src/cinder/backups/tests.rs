@@ -28,7 +28,7 @@ impl Site {
 
     fn disk(&self, volume: &str) -> store::Volume {
         let id = VolumeId(volume.parse().unwrap());
-        self.cloud.services.store().volume(id).unwrap()
+        self.cloud.store("pool").volume(id).unwrap()
     }
 
     fn fill(&self, volume: &str, fill: u8) {
@@ -89,8 +89,7 @@ impl Site {
     /// Snapshots of the engine, those of the API aside.
     fn frozen(&self) -> Vec<SnapshotId> {
         self.cloud
-            .services
-            .store()
+            .store("pool")
             .snapshots()
             .iter()
             .map(|info| info.id)
@@ -167,8 +166,7 @@ async fn increments_are_found_by_maps_and_without_them_by_hash() {
     );
     assert_eq!(site.frozen(), [row.frozen()]);
     site.cloud
-        .services
-        .store()
+        .store("pool")
         .delete_snapshot(row.frozen())
         .unwrap();
     site.fill(&volume, 3);

@@ -115,9 +115,19 @@ pub(super) fn made(backup: &mut Backup, result: Outcome<'_>) {
     work::made(backup, result);
 }
 
+/// The pool that has what is to be backed up.
+fn home<'s>(services: &'s Services, backup: &Backup) -> Result<&'s store::Store, JobError> {
+    let id = backup.volume_id;
+    let found = services
+        .catalogue()
+        .read(|reader| reader.get::<Volume>(&id))?;
+    let volume = found.ok_or_else(|| JobError("the volume is gone".to_owned()))?;
+    Ok(services.store_of(volume.backend.as_deref())?)
+}
+
 /// Freezes what is to be backed up, unless an attempt before this one has.
 fn freeze(services: &Services, backup: &Backup) -> Result<Frozen, JobError> {
-    let (store, id) = (services.store(), backup.frozen());
+    let (store, id) = (home(services, backup)?, backup.frozen());
     let Some(source) = backup.snapshot_id.map(SnapshotId) else {
         store.create_snapshots(&[(id, VolumeId(backup.volume_id))])?;
         return Ok(store.snapshot(id)?);
@@ -157,7 +167,7 @@ fn write(
         volume: facts.clone(),
     };
     if let Some(pinned) = pinned(services, backup)? {
-        let store = services.store();
+        let store = home(services, backup)?;
         let written = store
             .differences(backup.frozen(), Some(pinned))
             .map_err(backup::Error::from)
@@ -190,7 +200,8 @@ fn pinned(services: &Services, backup: &Backup) -> Result<Option<SnapshotId>, Jo
     let pin = services.catalogue().read(|reader| reader.get::<Pin>(&id))?;
     let pin = pin.filter(|pin| Some(pin.backup_id) == backup.parent_id);
     let snapshot = pin.map(|pin| SnapshotId(pin.snapshot));
-    Ok(snapshot.filter(|id| services.store().snapshot(*id).is_ok()))
+    let store = home(services, backup)?;
+    Ok(snapshot.filter(|id| store.snapshot(*id).is_ok()))
 }
 
 /// What is kept of the volume itself.
@@ -349,7 +360,11 @@ struct Unfreeze;
 impl Handler for Unfreeze {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
         let id = SnapshotId(work::object(job)?);
-        Ok(services.store().delete_snapshot(id)?)
+        // Its volume may be gone, or elsewhere; other pools do not know the id.
+        for backend in services.backends().iter() {
+            backend.store().delete_snapshot(id)?;
+        }
+        Ok(())
     }
 
     fn finish(

@@ -75,7 +75,7 @@ impl Yard {
 
     fn write(&self, volume: &str, byte: u8) {
         let id = VolumeId(Uuid::parse_str(volume).unwrap());
-        let volume = self.site.cloud.services.store().volume(id).unwrap();
+        let volume = self.site.cloud.store("pool").volume(id).unwrap();
         volume
             .write(0, &[byte; 4096], Durability::Buffered)
             .unwrap();
@@ -83,7 +83,7 @@ impl Yard {
 
     fn read(&self, volume: &str) -> u8 {
         let id = VolumeId(Uuid::parse_str(volume).unwrap());
-        let volume = self.site.cloud.services.store().volume(id).unwrap();
+        let volume = self.site.cloud.store("pool").volume(id).unwrap();
         let mut buffer = [0; 4096];
         volume.read(0, &mut buffer).unwrap();
         buffer[0]
@@ -319,7 +319,7 @@ async fn a_group_of_a_group_holds_one_cut_and_leaves_nothing_behind() {
     for volume in &copies {
         assert_eq!(yard.read(volume), 1);
     }
-    assert_eq!(yard.site.cloud.services.store().snapshots().len(), 0);
+    assert_eq!(yard.site.cloud.store("pool").snapshots().len(), 0);
     assert_eq!(yard.used().await, [2, 4, 0, 4]);
 }
 
@@ -329,7 +329,7 @@ async fn failures_end_in_error_and_give_back_what_goes() {
     let group = yard.group("source").await;
     let volume = yard.volume(&group).await;
     let engine_id = VolumeId(Uuid::parse_str(&volume).unwrap());
-    let store = yard.site.cloud.services.store();
+    let store = yard.site.cloud.store("pool");
     store.delete_volume(engine_id).unwrap();
     let cut = yard
         .site

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::delete::vanish;
 use super::{Group, GroupSnapshot};
 use crate::catalogue::{self, Query, View, Writer};
+use crate::cinder::moving;
 use crate::cinder::records::{BY_GROUP, BY_GROUP_SNAPSHOT, Object, Snapshot, Volume};
 use crate::cinder::work::{Outcome, forget, made, row, spec_of};
 use crate::jobs::{Handler, Job, JobError, Registry};
@@ -87,8 +88,12 @@ struct DeleteGroup;
 
 impl Handler for DeleteGroup {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
-        for id in owned(job) {
-            services.store().delete_volume(VolumeId(id))?;
+        let volumes = services
+            .catalogue()
+            .read(|reader| rows::<Volume>(reader, job))?;
+        for volume in volumes.iter().filter(|volume| volume.backend.is_some()) {
+            let store = services.store_of(volume.backend())?;
+            store.delete_volume(VolumeId(volume.id))?;
         }
         Ok(())
     }
@@ -119,48 +124,75 @@ struct CloneGroup;
 
 impl CloneGroup {
     /// Fills volumes from snapshots that are there to stay.
-    fn of_snapshots(services: &Services, volumes: &[Volume]) -> Result<(), JobError> {
+    fn of_snapshots(services: &Services, job: &Job, volumes: &[Volume]) -> Result<(), JobError> {
         for volume in volumes {
-            let source = volume.snapshot_id.ok_or_else(no_source)?;
-            let (id, spec) = (VolumeId(volume.id), spec_of(services, volume));
-            services
-                .store()
-                .clone_snapshot(id, SnapshotId(source), spec)?;
+            let source = SnapshotId(volume.snapshot_id.ok_or_else(no_source)?);
+            let spec = spec_of(services, volume);
+            moving::create_from_snapshot(services, job, volume, source, spec)?;
         }
         Ok(())
     }
 
     /// Fills volumes from others, all as they are at one point in time: by snapshots of them which
     /// go again.
-    fn of_volumes(services: &Services, volumes: &[Volume]) -> Result<(), JobError> {
-        let store = services.store();
+    fn of_volumes(services: &Services, job: &Job, volumes: &[Volume]) -> Result<(), JobError> {
         let cut_of = |volume: &Volume| SnapshotId(Uuid::new_v5(&volume.id, b"cut"));
+        let sources = services.catalogue().read(|reader| {
+            let source = |volume: &Volume| {
+                let id = volume.source_volid.ok_or_else(no_source)?;
+                reader.get::<Volume>(&id)?.ok_or_else(no_source)
+            };
+            volumes.iter().map(source).collect::<Result<Vec<_>, _>>()
+        })?;
         let cloned = || -> Result<(), JobError> {
             // After a crash all may be there, and part of the cut gone already.
-            if volumes
-                .iter()
-                .all(|one| store.volume(VolumeId(one.id)).is_ok())
-            {
+            let is_there = |volume: &Volume| {
+                let store = services.store_of(volume.backend());
+                store.is_ok_and(|store| store.volume(VolumeId(volume.id)).is_ok())
+            };
+            if volumes.iter().all(is_there) {
                 return Ok(());
             }
             let mut pairs = Vec::new();
-            for volume in volumes {
-                let source = volume.source_volid.ok_or_else(no_source)?;
-                pairs.push((cut_of(volume), VolumeId(source)));
+            for (volume, source) in volumes.iter().zip(&sources) {
+                pairs.push((cut_of(volume), source));
             }
-            store.create_snapshots(&pairs)?;
-            for volume in volumes {
-                let (id, spec) = (VolumeId(volume.id), spec_of(services, volume));
-                store.clone_snapshot(id, cut_of(volume), spec)?;
+            cut(services, &pairs)?;
+            for (volume, source) in volumes.iter().zip(&sources) {
+                let spec = spec_of(services, volume);
+                let near = (source.backend(), cut_of(volume));
+                moving::fill_from_snapshot(services, job, volume, near, spec)?;
             }
             Ok(())
         };
         let result = cloned();
-        for volume in volumes {
+        for (volume, source) in volumes.iter().zip(&sources) {
+            let store = services.store_of(source.backend())?;
             store.delete_snapshot(cut_of(volume))?;
         }
         result
     }
+}
+
+/// Freezes volumes: those of one backend at one moment. A group's volumes are all on one.
+fn cut(services: &Services, pairs: &[(SnapshotId, &Volume)]) -> Result<(), JobError> {
+    for backend in services.backends().iter() {
+        let is_here = |volume: &Volume| {
+            let named = volume
+                .backend()
+                .and_then(|row| services.backends().get(row));
+            named.is_some_and(|named| named.name() == backend.name())
+        };
+        let here: Vec<_> = pairs
+            .iter()
+            .filter(|(_, volume)| is_here(volume))
+            .map(|(snapshot, volume)| (*snapshot, VolumeId(volume.id)))
+            .collect();
+        if !here.is_empty() {
+            backend.store().create_snapshots(&here)?;
+        }
+    }
+    Ok(())
 }
 
 fn no_source() -> JobError {
@@ -175,8 +207,8 @@ impl Handler for CloneGroup {
         })?;
         let group = group.ok_or_else(|| JobError("the group is gone".to_owned()))?;
         match group.group_snapshot_id {
-            Some(_) => Self::of_snapshots(services, &volumes),
-            None => Self::of_volumes(services, &volumes),
+            Some(_) => Self::of_snapshots(services, job, &volumes),
+            None => Self::of_volumes(services, job, &volumes),
         }
     }
 
@@ -210,14 +242,18 @@ struct CreateSnapshot;
 impl Handler for CreateSnapshot {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
         let _whole: GroupSnapshot = row(services, job)?;
-        let parts = services
-            .catalogue()
-            .read(|reader| rows::<Snapshot>(reader, job))?;
-        let pairs: Vec<(SnapshotId, VolumeId)> = parts
-            .iter()
-            .map(|part| (SnapshotId(part.id), VolumeId(part.volume_id)))
-            .collect();
-        Ok(services.store().create_snapshots(&pairs)?)
+        let parts = services.catalogue().read(|reader| {
+            let parts = rows::<Snapshot>(reader, job)?;
+            let volume = |part: Snapshot| {
+                let volume = reader.get::<Volume>(&part.volume_id)?;
+                Ok((SnapshotId(part.id), volume.ok_or_else(no_source)?))
+            };
+            let parts = parts.into_iter().map(volume);
+            parts.collect::<Result<Vec<_>, JobError>>()
+        })?;
+        let pairs: Vec<(SnapshotId, &Volume)> =
+            parts.iter().map(|(id, volume)| (*id, volume)).collect();
+        cut(services, &pairs)
     }
 
     fn finish(
@@ -245,8 +281,12 @@ struct DeleteSnapshot;
 
 impl Handler for DeleteSnapshot {
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
-        for id in owned(job) {
-            services.store().delete_snapshot(SnapshotId(id))?;
+        let parts = services
+            .catalogue()
+            .read(|reader| rows::<Snapshot>(reader, job))?;
+        for part in parts.iter().filter(|part| part.backend.is_some()) {
+            let store = services.store_of(part.backend())?;
+            store.delete_snapshot(SnapshotId(part.id))?;
         }
         Ok(())
     }

@@ -57,9 +57,11 @@ async fn failed_jobs_tell_and_lists_filter() {
     let path = format!("/volumes/{volume}/action");
     site.call("POST", &path, extend).await;
     // Its bytes are gone behind the catalogue's back.
-    let services = &site.cloud.services;
     let id = uuid::Uuid::parse_str(&volume).unwrap();
-    services.store().delete_volume(store::VolumeId(id)).unwrap();
+    site.cloud
+        .store("pool")
+        .delete_volume(store::VolumeId(id))
+        .unwrap();
     site.run_jobs();
     let wanted = json!({"snapshot": {"volume_id": volume, "force": true}});
     let reset = json!({"os-reset_status": {"status": "available"}});

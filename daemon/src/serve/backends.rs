@@ -1,0 +1,68 @@
+//! Opening and closing the pools of all backends.
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use api::server::{Backend, BackendSettings, Backends};
+use store::disk::Io;
+use store::{OpenOptions, Store};
+
+use super::CATALOGUE_SHARE;
+use crate::config::{BackendConfig, Config};
+
+/// Opens them all, with equal shares of the memory.
+pub(super) fn open(config: &Config, io: &Arc<dyn Io>) -> Result<Backends> {
+    let memory = config.memory_bytes - config.memory_bytes / CATALOGUE_SHARE;
+    let share = memory / config.backends.len().max(1) as u64;
+    let opened = config
+        .backends
+        .iter()
+        .map(|backend| one(backend, share, io));
+    let mut opened = opened.collect::<Result<Vec<_>>>()?.into_iter();
+    let first = opened.next().context("there is no backend")?;
+    Ok(Backends::new(first, opened.collect()))
+}
+
+fn one(config: &BackendConfig, memory_bytes: u64, io: &Arc<dyn Io>) -> Result<Backend> {
+    let options = OpenOptions {
+        memory_bytes,
+        raw_tier_bytes: config.raw_tier_bytes,
+        ..OpenOptions::default()
+    };
+    let (begun, path) = (Instant::now(), &config.directory);
+    let store = Store::open(io.clone(), path, options)
+        .with_context(|| format!("opening the pool in {}", path.display()))?;
+    let stats = store.stats();
+    let took_ms = begun.elapsed().as_millis() as u64;
+    let (volumes, snapshots) = (stats.volumes, stats.snapshots);
+    tracing::info!(
+        backend = config.name,
+        volumes,
+        snapshots,
+        took_ms,
+        "pool opened"
+    );
+    let found = std::fs::metadata(path).with_context(|| path.display().to_string())?;
+    let settings = BackendSettings {
+        name: config.name.clone(),
+        volume_backend_name: config.volume_backend_name.clone(),
+        capacity_bytes: config.capacity_bytes,
+        reserved_percentage: config.reserved_percentage,
+        max_over_subscription_ratio: config.max_over_subscription_ratio,
+        capabilities: config.capabilities.clone(),
+        file_system: found.dev(),
+    };
+    Ok(Backend::new(settings, store))
+}
+
+/// Closes them all, whatever one of them says; the first error is told.
+pub(super) fn close(backends: &Backends) -> Result<()> {
+    let close = |backend: &Backend| {
+        let closed = backend.store().close();
+        closed.with_context(|| format!("closing the pool of {}", backend.name()))
+    };
+    let results: Vec<Result<()>> = backends.iter().map(close).collect();
+    results.into_iter().collect()
+}
