@@ -69,7 +69,7 @@ pub(super) fn settle<R: Object>(
 }
 
 /// Tells the owner of the object why a job failed, if it did.
-fn tell(
+pub(super) fn tell(
     writer: &Writer,
     job: &Job,
     result: Outcome<'_>,

@@ -16,6 +16,7 @@ use crate::auth::Caller;
 use crate::backup::{self, Ancestor, Onto, VolumeFacts};
 use crate::body::JsonBody;
 use crate::catalogue::{self, View, Writer};
+use crate::cinder::messages::{self, Action, Detail, Failure, Resource};
 use crate::cinder::records::{Object, Volume};
 use crate::cinder::work::{Outcome, domain, row, settle};
 use crate::cinder::{validate, volumes};
@@ -235,6 +236,14 @@ impl Handler for RestoreBackup {
             }
         })?;
         let id = backup_of(job).unwrap_or_default();
+        if result.is_err() {
+            let failure = Failure {
+                resource: Resource::Backup,
+                action: Action::RestoreBackup,
+                detail: Detail::RestoreFailed,
+            };
+            messages::record_of(writer, job, &id.to_string(), failure, now_us)?;
+        }
         if let Some(mut backup) = writer.get::<Backup>(&id)?
             && backup.status == "restoring"
         {

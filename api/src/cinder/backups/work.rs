@@ -14,8 +14,9 @@ use super::records::{Backup, Pin};
 use super::{portable, restore};
 use crate::backup::{self, Ancestor, Target, VolumeFacts, Wanted, Written};
 use crate::catalogue::{self, View, Writer};
+use crate::cinder::messages::{Action, Detail, Failure, Resource};
 use crate::cinder::records::{Object, Snapshot, Volume, VolumeType};
-use crate::cinder::work::{self, Outcome, removed, row, settle};
+use crate::cinder::work::{self, Outcome, removed, row, settle, tell};
 use crate::jobs::{self, Handler, Job, JobError, Progress, Registry};
 use crate::server::Services;
 
@@ -97,6 +98,12 @@ impl Handler for CreateBackup {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        let failure = Failure {
+            resource: Resource::Backup,
+            action: Action::CreateBackup,
+            detail: Detail::BackupFailed,
+        };
+        tell(writer, job, result, failure, now_us)?;
         settle::<Backup>(writer, job, now_us, |backup| made(backup, result))?;
         let id = Uuid::parse_str(&job.object).unwrap_or_default();
         let Some(backup) = writer.get::<Backup>(&id)? else {
@@ -346,6 +353,12 @@ impl Handler for DeleteBackup {
                 forget_volume(writer, backup.volume_id, now_us)?;
             }
         }
+        let failure = Failure {
+            resource: Resource::Backup,
+            action: Action::DeleteBackup,
+            detail: Detail::BackupDeletion,
+        };
+        tell(writer, job, result, failure, now_us)?;
         if let Err(error) = result {
             settle::<Backup>(writer, job, now_us, |backup| {
                 backup.fail_reason = Some(error.to_string());

@@ -12,4 +12,4 @@ mod tests;
 
 pub(super) use calls::routes;
 pub(super) use fields::{Action, Detail, Resource};
-pub(super) use rows::{Failure, purge, record};
+pub(super) use rows::{Failure, purge, record, record_of};

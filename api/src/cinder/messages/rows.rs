@@ -99,6 +99,20 @@ pub(in crate::cinder) fn record(
     failure: Failure,
     now_us: u64,
 ) -> catalogue::Result<()> {
+    record_of(writer, job, &job.object, failure, now_us)
+}
+
+/// As [`record`], about another object than the job's own.
+///
+/// # Errors
+/// Those of the catalogue.
+pub(in crate::cinder) fn record_of(
+    writer: &Writer,
+    job: &Job,
+    object: &str,
+    failure: Failure,
+    now_us: u64,
+) -> catalogue::Result<()> {
     let Some(project) = &job.project else {
         return Ok(());
     };
@@ -108,7 +122,7 @@ pub(in crate::cinder) fn record(
         project_id: project.clone(),
         request_id: job.request_id.clone(),
         resource_type: failure.resource.name().to_owned(),
-        resource_uuid: job.object.clone(),
+        resource_uuid: object.to_owned(),
         action_id: failure.action.code().to_owned(),
         detail_id: failure.detail.code().to_owned(),
         level: "ERROR".to_owned(),

@@ -1,16 +1,16 @@
 //! Which volume types refer to which specs. Changing that is a GET, as in the real service.
 
 use axum::extract::{Path, State};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::rows::{find, types_with};
 use crate::auth::Caller;
 use crate::catalogue::Writer;
 use crate::cinder::records::VolumeType;
-use crate::cinder::type_calls;
+use crate::cinder::{accepted, type_calls};
 use crate::fault::Fault;
 use crate::page::Params;
 use crate::policy::Rule;
@@ -48,13 +48,13 @@ async fn change(
     services: Services,
     caller: Caller,
     work: impl FnOnce(&Writer) -> Result<(), Fault> + Send + 'static,
-) -> Result<StatusCode, Fault> {
+) -> Result<Response, Fault> {
     caller.check_own(Rule::QosSpecsManageUpdate)?;
     services
         .blocking(move |services| {
             services.catalogue().write(work)?;
             services.exports().limits_changed();
-            Ok(StatusCode::ACCEPTED)
+            Ok(accepted())
         })
         .await
 }
@@ -71,7 +71,7 @@ async fn associate(
     caller: Caller,
     Path(id): Path<String>,
     params: Params,
-) -> Result<StatusCode, Fault> {
+) -> Result<Response, Fault> {
     caller.check_own(Rule::QosSpecsManageUpdate)?;
     let type_id = type_id(&params)?;
     change(services, caller, move |writer| {
@@ -97,7 +97,7 @@ async fn disassociate(
     caller: Caller,
     Path(id): Path<String>,
     params: Params,
-) -> Result<StatusCode, Fault> {
+) -> Result<Response, Fault> {
     caller.check_own(Rule::QosSpecsManageUpdate)?;
     let type_id = type_id(&params)?;
     change(services, caller, move |writer| {
@@ -114,7 +114,7 @@ async fn disassociate_all(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<StatusCode, Fault> {
+) -> Result<Response, Fault> {
     change(services, caller, move |writer| {
         for mut found in types_with(writer, find(writer, &id)?.id)? {
             found.qos_specs_id = None;

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use axum::extract::{Path, State};
+use axum::response::Response;
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use http::StatusCode;
@@ -14,7 +15,7 @@ use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::cinder::records::{BY_CREATED, BY_NAME};
-use crate::cinder::{validate, volumes};
+use crate::cinder::{accepted, validate, volumes};
 use crate::fault::Fault;
 use crate::page::{Direction, Page, Params};
 use crate::policy::Rule;
@@ -293,7 +294,7 @@ async fn delete_keys(
     caller: Caller,
     Path(id): Path<String>,
     JsonBody(body): JsonBody,
-) -> Result<StatusCode, Fault> {
+) -> Result<Response, Fault> {
     let keys = keys_of(&body)?;
     caller.check_own(Rule::QosSpecsManageDelete)?;
     services
@@ -308,7 +309,7 @@ async fn delete_keys(
             })?;
             services.exports().limits_changed();
             match missing {
-                None => Ok(StatusCode::ACCEPTED),
+                None => Ok(accepted()),
                 Some(key) => Err(Fault::not_found(format!(
                     "QoS spec {id} has no spec with key {key}."
                 ))),

@@ -2,15 +2,15 @@
 //! all of them.
 
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::put;
 use axum::{Json, Router};
-use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::body;
 use crate::auth::Caller;
 use crate::body::JsonBody;
-use crate::cinder::{misc, validate};
+use crate::cinder::{accepted, misc, validate};
 use crate::fault::Fault;
 use crate::log_levels::LogLevel;
 use crate::microversion::Microversion;
@@ -94,7 +94,7 @@ async fn set(
     version: Microversion,
     caller: Caller,
     JsonBody(body): JsonBody,
-) -> Result<StatusCode, Fault> {
+) -> Result<Response, Fault> {
     version.require(SINCE)?;
     let map = body::object(&body, &["binary", "server", "prefix", "level"])?;
     let wanted = Wanted::parse(map)?;
@@ -117,7 +117,7 @@ async fn set(
                 );
                 logs.set(&wanted.prefix, level);
             }
-            Ok(StatusCode::ACCEPTED)
+            Ok(accepted())
         })
         .await
 }

@@ -34,7 +34,9 @@ const KEYS: [&str; 8] = [
 
 /// The routes.
 pub(super) fn routes() -> Router<Services> {
-    Router::new().route("/workers/cleanup", post(cleanup))
+    // What it would show, the real service does not have either.
+    let absent = async |_: Caller| Fault::version_not_found();
+    Router::new().route("/workers/cleanup", post(cleanup).get(absent))
 }
 
 /// Which parts are asked.
