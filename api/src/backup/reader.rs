@@ -5,9 +5,11 @@
 //! zeroes.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use object_store::path::Path;
 
 use super::error::{Error, Result};
 use super::map::{self, WINDOW_UNITS, ZEROES};
@@ -96,6 +98,23 @@ pub(super) struct ChunkReader<'a> {
     directories: HashMap<(u32, u32), Arc<Vec<ChunkRow>>>,
     /// Keys of `directories`, the oldest first.
     order: VecDeque<(u32, u32)>,
+    /// The part of a pack read last: a chunk that repeats itself is asked for many times in a row.
+    held: Option<Held>,
+}
+
+struct Held {
+    of: (u32, u32),
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Held {
+    /// A range of the pack, if all of it is here.
+    fn part(&self, of: (u32, u32), range: &Range<u64>) -> Option<Bytes> {
+        let from = range.start.checked_sub(self.start)? as usize;
+        let to = (range.end - self.start) as usize;
+        (self.of == of && to <= self.bytes.len()).then(|| self.bytes.slice(from..to))
+    }
 }
 
 impl<'a> ChunkReader<'a> {
@@ -104,6 +123,7 @@ impl<'a> ChunkReader<'a> {
             chain,
             directories: HashMap::new(),
             order: VecDeque::new(),
+            held: None,
         }
     }
 
@@ -142,30 +162,41 @@ impl<'a> ChunkReader<'a> {
         each: &mut dyn FnMut(Vec<u8>) -> Result<()>,
     ) -> Result<()> {
         let directory = self.directory(first.link, first.pack)?;
-        let start = first.slot as usize;
         let Link {
             repository,
             manifest,
         } = &self.chain.links[first.link as usize];
         let path = repository.pack(manifest.packs[first.pack as usize].id);
-        let name = path.to_string();
+        let start = first.slot as usize;
         let mut rest = &directory[start..start + count];
         while let [head, ..] = rest {
             let end = head.range().start + READ_BYTES_MAX;
             let fits = |row: &&ChunkRow| row.range().end <= end;
             let (now, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
             let span = head.range().start..now[now.len() - 1].range().end;
-            let bytes = repository.target.get_range(&path, span.clone())?;
+            let bytes = self.fetch((first.link, first.pack), &path, &span)?;
             for row in now {
-                each(row.decode(
-                    &repository.key,
-                    &name,
-                    part(&name, &bytes, row, span.start)?,
-                )?)?;
+                let stored = part(path.as_ref(), &bytes, row, span.start)?;
+                each(row.decode(&repository.key, path.as_ref(), stored)?)?;
             }
             rest = later;
         }
         Ok(())
+    }
+
+    fn fetch(&mut self, of: (u32, u32), path: &Path, range: &Range<u64>) -> Result<Bytes> {
+        let held = self.held.as_ref();
+        if let Some(bytes) = held.and_then(|held| held.part(of, range)) {
+            return Ok(bytes);
+        }
+        let target = &self.chain.links[of.0 as usize].repository.target;
+        let bytes = target.get_range(path, range.clone())?;
+        self.held = Some(Held {
+            of,
+            start: range.start,
+            bytes: bytes.clone(),
+        });
+        Ok(bytes)
     }
 }
 

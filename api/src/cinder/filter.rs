@@ -130,13 +130,15 @@ impl Listing {
         version: Microversion,
         config: &Config,
     ) -> Result<Self, Fault> {
-        // Below 3.45 a count is a filter like others, of a column that there is not: the list is
-        // empty then, whatever its order.
+        // Below 3.45 a count is a filter like others, of a column that there is not. With such a
+        // filter of an admin the list is empty, whatever its order.
         let is_counted = R::COUNTED && version.has(45);
         let counts = params.has("with_count") && !is_counted && caller.is_admin;
+        let is_empty =
+            counts || (caller.is_admin && params.iter().any(|(key, _)| is_odd::<R>(key)));
         let sort_keys: Vec<&str> = R::SORT_KEYS
             .iter()
-            .filter(|key| counts || is_known(R::SORT_SINCE, key, version))
+            .filter(|key| is_empty || is_known(R::SORT_SINCE, key, version))
             .copied()
             .collect();
         let page = Page::parse(params, &sort_keys)?;
@@ -378,6 +380,13 @@ impl Listing {
         body.insert(names.items.to_owned(), Value::Array(items?));
         Ok(Value::Object(body))
     }
+}
+
+/// Whether a parameter is a filter of a column that there is not.
+fn is_odd<R: Listed>(key: &str) -> bool {
+    let column = key.trim_end_matches('~');
+    let known = [&RESERVED[..], R::OPTIONS, R::FILTERS, R::SORT_KEYS];
+    !known.iter().any(|keys| keys.contains(&column))
 }
 
 /// Whether a name that came with a microversion is known already.

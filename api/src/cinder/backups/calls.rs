@@ -2,14 +2,15 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::records::Backup;
 use super::{Viewer, find, has_dependents, invalid_backup, work};
 use crate::auth::Caller;
 use crate::body::JsonBody;
-use crate::catalogue::Writer;
+use crate::catalogue::{self, View, Writer};
 use crate::cinder::records::Object;
 use crate::cinder::{action_of, no_action, validate};
 use crate::fault::Fault;
@@ -80,7 +81,7 @@ pub(super) async fn remove(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<StatusCode, Fault> {
+) -> Result<(StatusCode, [(HeaderName, &'static str); 1]), Fault> {
     services
         .blocking(move |services| {
             services.catalogue().write(|writer| {
@@ -91,7 +92,9 @@ pub(super) async fn remove(
                 }
                 queue_deletion(services, writer, backup)
             })?;
-            Ok(StatusCode::ACCEPTED)
+            // Unlike other deletions this one has the type of the real service's framework.
+            let json = [(CONTENT_TYPE, "application/json")];
+            Ok((StatusCode::ACCEPTED, json))
         })
         .await
 }
@@ -106,7 +109,11 @@ fn queue_deletion(services: &Services, writer: &Writer, mut backup: Backup) -> R
     backup.touch(now_us);
     writer.put(&backup)?;
     let (id, project) = (backup.id.to_string(), Some(backup.project_id.as_str()));
-    let job = Job::new(work::DELETE, &id, project, Value::Null, now_us);
+    let mut job = Job::new(work::DELETE, &id, project, Value::Null, now_us);
+    // Rows that stand for one backup go one after another, so that one of them is the last.
+    if let Some(stored) = &backup.stored {
+        job = job.owning(stored.id);
+    }
     Ok(jobs::enqueue(writer, job)?)
 }
 
@@ -131,6 +138,11 @@ pub(super) async fn action(
                     return queue_deletion(services, writer, backup);
                 };
                 caller.check(Rule::BackupAdminActionsResetStatus, &backup)?;
+                // What is on its way out must not be offered again; its deletion says what becomes
+                // of it, as it does for the real service, which takes the two in order.
+                if is_going(writer, &backup)? {
+                    return Ok(());
+                }
                 backup.status = status;
                 backup.touch(services.now_us());
                 Ok(writer.put(&backup)?)
@@ -138,6 +150,12 @@ pub(super) async fn action(
             Ok(StatusCode::ACCEPTED)
         })
         .await
+}
+
+/// Whether a deletion is queued or running.
+fn is_going(view: &impl View, backup: &Backup) -> catalogue::Result<bool> {
+    let jobs = jobs::unfinished_of(view, &backup.id.to_string())?;
+    Ok(jobs.iter().any(|job| job.kind == work::DELETE))
 }
 
 /// The status that a reset names.

@@ -1,4 +1,7 @@
 //! Records of backups: enough for another daemon that reaches the target to restore them.
+//!
+//! A record may be imported under another id than the backup has on the target, so that several rows
+//! may stand for one backup; it is removed with the last of them.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -26,8 +29,8 @@ use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
 use crate::types::cinder as wire;
 
-/// What records call the format.
-const SERVICE: &str = "cinderblock.backup";
+/// What records call the format. Clients expect the real service's prefix.
+const SERVICE: &str = "cinder.backup.drivers.cinderblock";
 /// Largest size that a record may claim, in GiB: 64 TiB is the largest volume.
 const SIZE_MAX: u64 = 64 << 10;
 
@@ -247,12 +250,6 @@ impl Handler for ImportBackup {
         let record = &job.args["record"];
         let stored: Ancestor = serde_json::from_value(record["driver_info"].clone())
             .map_err(|_| JobError("the record does not say where the backup is".to_owned()))?;
-        if stored.id != backup.id {
-            return Err(JobError(format!(
-                "Trying to import backup metadata from id {} into backup {}.",
-                stored.id, backup.id
-            )));
-        }
         let held = backup::check(work::target(services)?, &stored)?;
         let gib = held.size_bytes.div_ceil(1 << 30);
         if gib != backup.size_gib {

@@ -15,10 +15,13 @@ use crate::policy::Target;
 /// Backups by the backup that they are the difference from.
 pub(super) const BY_PARENT: Index = Index("parent");
 
+/// Backups by their id on the target.
+pub(super) const BY_STORED: Index = Index("stored");
+
 /// A backup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::cinder) struct Backup {
-    /// Id, here and on the target.
+    /// Id; on the target too, unless it was imported under another.
     pub(in crate::cinder) id: Uuid,
     /// Owner.
     pub(in crate::cinder) project_id: String,
@@ -83,6 +86,8 @@ impl Record for Backup {
         keys.push(volume_key(self.volume_id, self.created_us, self.id));
         let parent = self.parent_id;
         keys.extend(parent.map(|parent| (BY_PARENT, Key::new().uuid(parent))));
+        let stored = self.stored.as_ref();
+        keys.extend(stored.map(|stored| (BY_STORED, Key::new().uuid(stored.id))));
         keys
     }
 }

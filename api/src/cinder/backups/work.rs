@@ -10,10 +10,10 @@ use store::{Differences, Packing, Snapshot as Frozen, SnapshotId, VolumeId, Volu
 use uuid::Uuid;
 
 use super::create::no_service;
-use super::records::{Backup, Pin};
+use super::records::{BY_STORED, Backup, Pin};
 use super::{portable, restore};
 use crate::backup::{self, Ancestor, Target, VolumeFacts, Wanted, Written};
-use crate::catalogue::{self, View, Writer};
+use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::cinder::messages::{Action, Detail, Failure, Resource};
 use crate::cinder::records::{Object, Snapshot, Volume, VolumeType};
 use crate::cinder::work::{self, Outcome, removed, row, settle, tell};
@@ -326,6 +326,15 @@ pub(in crate::cinder) fn forget_volume(
     }
 }
 
+/// Whether more than one row stands for a backup on the target.
+fn is_shared(services: &Services, stored: &Ancestor) -> Result<bool, JobError> {
+    let rows = Query::by(BY_STORED, Key::new().uuid(stored.id)).limit(2);
+    let rows = services
+        .catalogue()
+        .read(|reader| reader.count::<Backup>(&rows))?;
+    Ok(rows > 1)
+}
+
 struct DeleteBackup;
 
 impl Handler for DeleteBackup {
@@ -333,6 +342,7 @@ impl Handler for DeleteBackup {
         let backup: Backup = row(services, job)?;
         let target = target(services)?;
         match &backup.stored {
+            Some(stored) if is_shared(services, stored)? => Ok(()),
             Some(stored) => Ok(backup::remove(target, stored)?),
             None => Ok(backup::forget(target, &backup.repository, backup.id)?),
         }

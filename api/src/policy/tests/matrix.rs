@@ -17,7 +17,6 @@ const ROUTES: &str = include_str!("routes.tsv");
 
 /// Areas, and single operations of other areas, without code. One that answers has to leave.
 const NOT_BUILT: &[&str] = &[
-    "backups",
     "manageable_snapshots",
     "manageable_volumes",
     "os-snapshot-manage",
@@ -35,7 +34,8 @@ const NOT_BUILT: &[&str] = &[
 ];
 
 /// Objects that callers of another project are not told of.
-const HIDDEN: [&str; 9] = [
+const HIDDEN: [&str; 10] = [
+    "{backup_id}",
     "{volume_id}",
     "{snapshot_id}",
     "{attachment_id}",
@@ -47,7 +47,8 @@ const HIDDEN: [&str; 9] = [
     "{transfer_id}",
 ];
 /// Operations whose body names such an object.
-const HIDDEN_IN_BODY: [&str; 8] = [
+const HIDDEN_IN_BODY: [&str; 9] = [
+    "backups-03",
     "snapshots-03",
     "attachments-03",
     "groups-07",
@@ -134,6 +135,10 @@ impl Row {
             "default-types-03" => {
                 json!({"default_type": {"volume_type": made.id("spare_type")}})
             }
+            "backups-03" => json!({"backup": {"volume_id": made.id("volume_id")}}),
+            "backups-05" => json!({"backup": {"name": "new"}}),
+            "backups-07" => json!({"restore": {}}),
+            "backups-09" => json!({"backup-record": made.record()}),
             "os-quota-class-sets-02" => json!({"quota_class_set": {"volumes": 77}}),
             "os-quota-sets-03" => json!({"quota_set": {"volumes": 7777}}),
             "clusters-04" | "clusters-05" => json!({"name": "nope"}),

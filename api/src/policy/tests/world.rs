@@ -32,11 +32,18 @@ pub(super) struct World {
 #[derive(Default)]
 pub(super) struct Objects {
     ids: Vec<(&'static str, String)>,
+    /// The record of a backup to import.
+    record: Value,
 }
 
 impl Objects {
     fn add(&mut self, name: &'static str, id: impl Into<String>) {
         self.ids.push((name, id.into()));
+    }
+
+    /// The record of a backup that is no longer here.
+    pub(super) fn record(&self) -> &Value {
+        &self.record
     }
 
     /// The id under a path's placeholder.
@@ -81,6 +88,7 @@ impl World {
     pub(super) async fn without_limits(mut self) -> Self {
         let limits = json!({"quota_class_set": {
             "volumes": -1, "snapshots": -1, "gigabytes": -1, "groups": -1,
+            "backups": -1, "backup_gigabytes": -1,
         }});
         let path = "/os-quota-class-sets/default";
         let answer = self.volume(&self.admin, "PUT", path, limits).await;
@@ -173,6 +181,16 @@ impl World {
         self.make(&self.member, "/snapshots", body).await
     }
 
+    /// The record of a backup that is no longer here.
+    async fn record(&self, backup: &str) -> Value {
+        let path = format!("/backups/{backup}");
+        let export = format!("{path}/export_record");
+        let exported = self.volume(&self.admin, "GET", &export, Value::Null).await;
+        self.volume(&self.admin, "DELETE", &path, Value::Null).await;
+        self.run_jobs();
+        exported.body["backup-record"].clone()
+    }
+
     async fn new_attachment(&self, volume: &str) -> String {
         let connector = json!({"host": "h"});
         let body = json!({"attachment": {
@@ -217,7 +235,7 @@ impl World {
         let body = json!({"volume_type": {
             "name": name,
             "os-volume-type-access:is_public": is_public,
-            "extra_specs": {"multiattach": "<is> False"},
+            "extra_specs": {"multiattach": "<is> True"},
         }});
         self.make(&self.admin, "/types", body).await
     }
@@ -286,8 +304,15 @@ impl World {
         made.add("target_project_id", target.as_str());
         made.add("spare_type", self.spare_type.as_str());
         let in_path = |name: &str| path.contains(name);
-        let on_volume = ["{volume_id}", "{snapshot_id}", "{attachment_id}"];
+        let on_volume = [
+            "{volume_id}",
+            "{snapshot_id}",
+            "{attachment_id}",
+            "{backup_id}",
+        ];
         let in_body = [
+            "backups-03",
+            "backups-09",
             "snapshots-03",
             "attachments-03",
             "os-volume-transfer-03",
@@ -298,6 +323,13 @@ impl World {
         }
         if in_path("{snapshot_id}") {
             made.add("snapshot_id", self.new_snapshot(made.id("volume_id")).await);
+        }
+        if in_path("{backup_id}") || id == "backups-09" {
+            let body = json!({"backup": {"volume_id": made.id("volume_id")}});
+            made.add("backup_id", self.make(&self.member, "/backups", body).await);
+        }
+        if id == "backups-09" {
+            made.record = self.record(made.id("backup_id")).await;
         }
         if in_path("{attachment_id}") {
             let attachment = self.new_attachment(made.id("volume_id")).await;
