@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::quotas::{self, Change};
-use super::records::{BY_GROUP, BY_VOLUME, Snapshot, Volume};
+use super::records::{BY_VOLUME, Snapshot, Volume};
 use super::volume_view::{Viewer, attachments_of, load, no_volume};
 use super::{
     backends, backups, encryption, groups, services, snapshots, types, validate, volume_actions,
@@ -98,7 +98,7 @@ impl Wanted {
             metadata: validate::metadata(map, "metadata")?.unwrap_or_default(),
             snapshot_id: validate::reference(map, "snapshot_id", snapshots::no_snapshot)?,
             source_volid: validate::reference(map, "source_volid", no_volume)?,
-            group: groups::asked(map, version)?,
+            group: groups::asked(map)?,
             backup_id: match version.has(47) {
                 true => validate::reference(map, "backup_id", backups::no_backup)?,
                 false => None,
@@ -245,12 +245,11 @@ pub(super) fn add_row(
         (None, source) => source.as_ref().and_then(|source| source.backend.as_deref()),
     };
     // The volumes of a group are on one backend: they are cut at one moment.
-    let sibling = match group_id {
-        Some(group) => writer.first::<Volume>(&Query::by(BY_GROUP, Key::new().uuid(group)))?,
+    let bound = match group_id {
+        Some(group) => groups::backend_of(writer, group)?,
         None => None,
     };
-    let bound = sibling.as_ref().and_then(|one| one.backend.as_deref());
-    let bound = bound.and_then(|name| services.backends().get(name));
+    let bound = bound.and_then(|name| services.backends().get(&name));
     let near = bound.map(|backend| backend.name()).or(origin);
     let request = backends::Request {
         volume_type: &volume_type,

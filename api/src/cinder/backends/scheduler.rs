@@ -65,6 +65,29 @@ fn takes(
     Ok(enabled && fits(backend, request))
 }
 
+/// The backend for volumes of all these types, which are to be together.
+pub(crate) fn choose_for_all<'s>(
+    services: &'s Services,
+    view: &impl View,
+    volume_types: &[VolumeType],
+) -> catalogue::Result<Option<&'s Backend>> {
+    let mut best: Option<&Backend> = None;
+    for next in services.backends().iter() {
+        let mut better = best.is_none_or(|best| best.capacity().1 < next.capacity().1);
+        for volume_type in volume_types {
+            let request = Request {
+                volume_type,
+                size_gib: 0,
+            };
+            better = better && takes(services, view, next, &request)?;
+        }
+        if better {
+            best = Some(next);
+        }
+    }
+    Ok(best)
+}
+
 /// The backend for a volume; `preferred` is taken when it fits, as that of a volume's source.
 pub(crate) fn choose<'s>(
     services: &'s Services,

@@ -9,13 +9,12 @@ use serde_json::{Value, json};
 
 use super::bodies;
 use super::create::{self, GROUP, Wanted, check_generic};
-use super::lists::{Interface, ListCall};
+use super::lists::ListCall;
 use super::members::{self, Changes};
 use super::view::{self, Viewer};
 use super::{SINCE, actions, find};
 use crate::auth::Caller;
 use crate::body::JsonBody;
-use crate::cinder::filter::Form;
 use crate::cinder::validate::{self, repr};
 use crate::cinder::volumes::strict_flag;
 use crate::cinder::{accepted, group_types};
@@ -23,7 +22,7 @@ use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::page::Params;
 use crate::policy::Rule;
-use crate::server::{Services, UrlProject};
+use crate::server::Services;
 
 pub(super) fn routes() -> Router<Services> {
     Router::new()
@@ -34,46 +33,18 @@ pub(super) fn routes() -> Router<Services> {
         .route("/groups/{id}/action", post(actions::of_group))
 }
 
-async fn index(
-    State(services): State<Services>,
-    url: UrlProject,
-    caller: Caller,
-    version: Microversion,
-    params: Params,
-) -> Result<Json<Value>, Fault> {
-    list(services, url, caller, version, params, Form::Summary).await
+async fn index(call: ListCall) -> Result<Json<Value>, Fault> {
+    list(call).await
 }
 
-async fn detail(
-    State(services): State<Services>,
-    url: UrlProject,
-    caller: Caller,
-    version: Microversion,
-    params: Params,
-) -> Result<Json<Value>, Fault> {
-    list(services, url, caller, version, params, Form::Detail).await
+async fn detail(call: ListCall) -> Result<Json<Value>, Fault> {
+    list(call.detailed()).await
 }
 
-async fn list(
-    services: Services,
-    url: UrlProject,
-    caller: Caller,
-    version: Microversion,
-    params: Params,
-    form: Form,
-) -> Result<Json<Value>, Fault> {
-    version.require(SINCE)?;
-    caller.check_own(Rule::GroupGetAll)?;
-    let with_volumes = lists_volumes(version, &params)?;
-    let call = ListCall {
-        services,
-        url,
-        caller,
-        version,
-        params,
-        form,
-        interface: Interface::Groups,
-    };
+async fn list(call: ListCall) -> Result<Json<Value>, Fault> {
+    call.version.require(SINCE)?;
+    call.caller.check_own(Rule::GroupGetAll)?;
+    let with_volumes = lists_volumes(call.version, &call.params)?;
     Ok(Json(call.groups(with_volumes).await?))
 }
 

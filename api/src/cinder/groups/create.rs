@@ -8,7 +8,8 @@ use super::bodies::{self, Texts, required};
 use crate::auth::Caller;
 use crate::catalogue::{View, Writer};
 use crate::cinder::group_types::{self, GroupType};
-use crate::cinder::{quotas, types, validate};
+use crate::cinder::records::VolumeType;
+use crate::cinder::{backends, quotas, types, validate};
 use crate::fault::Fault;
 use crate::server::Services;
 
@@ -64,7 +65,8 @@ pub(super) const GROUP: &str = "group can only be operated by CG";
 /// What messages of [`check_generic`] say of group snapshots.
 pub(super) const SNAPSHOT: &str = "group snapshots can only be operated by CG snapshot";
 
-/// Adds an empty group to the caller's project and takes its quota.
+/// Adds an empty group to the caller's project and takes its quota. Its status is error when no
+/// backend has what its types ask for.
 pub(super) fn create(
     services: &Services,
     writer: &Writer,
@@ -73,12 +75,12 @@ pub(super) fn create(
     wanted: Wanted,
 ) -> Result<Group, Fault> {
     let project = caller.require_project()?;
-    let mut volume_type_ids = Vec::new();
+    let mut volume_types: Vec<VolumeType> = Vec::new();
     for name in &wanted.volume_types {
         // Private types too: who may use them is asked when a volume is made.
-        let id = types::find_type(writer, None, name)?.id;
-        if !volume_type_ids.contains(&id) {
-            volume_type_ids.push(id);
+        let found = types::find_type(writer, None, name)?;
+        if !volume_types.iter().any(|other| other.id == found.id) {
+            volume_types.push(found);
         }
     }
     if let Some(zone) = wanted.zone
@@ -89,16 +91,22 @@ pub(super) fn create(
         )));
     }
     quotas::reserve(writer, project, Group::counts())?;
+    let backend = backends::choose_for_all(services, writer, &volume_types)?;
+    let status = if backend.is_some() {
+        "available"
+    } else {
+        "error"
+    };
     let group = Group {
         id: Uuid::new_v4(),
         project_id: project.to_owned(),
         user_id: caller.user_id.clone(),
         name: wanted.texts.name,
         description: wanted.texts.description,
-        status: "available".to_owned(),
-        backend: Some(String::new()),
+        status: status.to_owned(),
+        backend: backend.map(|backend| backend.name().to_owned()),
         group_type_id: group_type.id,
-        volume_type_ids,
+        volume_type_ids: volume_types.iter().map(|found| found.id).collect(),
         group_snapshot_id: None,
         source_group_id: None,
         created_us: services.now_us(),

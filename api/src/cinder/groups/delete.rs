@@ -1,6 +1,6 @@
 //! Deletion of groups, with or without their volumes.
 
-use super::{Group, GroupSnapshot, invalid, volumes_of, work};
+use super::{Group, GroupSnapshot, check_not_frozen, invalid, volumes_of, work};
 use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::cinder::quotas;
@@ -22,6 +22,9 @@ pub(super) fn delete(
     caller.check(Rule::GroupDelete, &group)?;
     let is_idle = ["available", "error"].contains(&group.status.as_str());
     // One that is on no backend has nothing that could be in the way.
+    if group.backend.is_some() {
+        check_not_frozen(services, writer, group.backend.as_deref())?;
+    }
     if !with_volumes && !is_idle && group.backend.is_some() {
         return Err(invalid(format!(
             "Group status must be available or error, but current status is: {}",

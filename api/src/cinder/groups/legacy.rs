@@ -10,20 +10,18 @@ use serde_json::{Value, json};
 
 use super::bodies::{Texts, required};
 use super::create::{self, Wanted};
-use super::lists::{Interface, ListCall};
+use super::lists::ListCall;
 use super::members::{self, Changes};
 use super::source::{self, Source};
 use super::view::{self, Viewer};
 use super::{delete, find};
 use crate::auth::Caller;
 use crate::body::JsonBody;
-use crate::cinder::filter::Form;
 use crate::cinder::{accepted, group_types, validate};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
-use crate::page::Params;
 use crate::policy::Rule;
-use crate::server::{Services, UrlProject};
+use crate::server::Services;
 
 const KEY: &str = "consistencygroup";
 /// The microversion from which name and description can be made empty.
@@ -42,45 +40,17 @@ pub(super) fn routes() -> Router<Services> {
         .route("/consistencygroups/{id}/delete", post(remove))
 }
 
-async fn index(
-    State(services): State<Services>,
-    url: UrlProject,
-    caller: Caller,
-    version: Microversion,
-    params: Params,
-) -> Result<Json<Value>, Fault> {
-    list(services, url, caller, version, params, Form::Summary).await
+async fn index(call: ListCall) -> Result<Json<Value>, Fault> {
+    list(call).await
 }
 
-async fn detail(
-    State(services): State<Services>,
-    url: UrlProject,
-    caller: Caller,
-    version: Microversion,
-    params: Params,
-) -> Result<Json<Value>, Fault> {
-    list(services, url, caller, version, params, Form::Detail).await
+async fn detail(call: ListCall) -> Result<Json<Value>, Fault> {
+    list(call.detailed()).await
 }
 
-async fn list(
-    services: Services,
-    url: UrlProject,
-    caller: Caller,
-    version: Microversion,
-    params: Params,
-    form: Form,
-) -> Result<Json<Value>, Fault> {
-    caller.check_own(Rule::GroupGetAll)?;
-    let call = ListCall {
-        services,
-        url,
-        caller,
-        version,
-        params,
-        form,
-        interface: Interface::Consistency,
-    };
-    Ok(Json(call.groups(false).await?))
+async fn list(call: ListCall) -> Result<Json<Value>, Fault> {
+    call.caller.check_own(Rule::GroupGetAll)?;
+    Ok(Json(call.of_consistency().groups(false).await?))
 }
 
 async fn show(

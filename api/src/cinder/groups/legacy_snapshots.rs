@@ -7,17 +7,14 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::bodies::{Texts, required};
-use super::lists::{Interface, ListCall};
+use super::lists::ListCall;
 use super::{find, snapshots, view};
 use crate::auth::Caller;
 use crate::body::JsonBody;
-use crate::cinder::filter::Form;
 use crate::cinder::validate::{self, repr};
 use crate::fault::Fault;
-use crate::microversion::Microversion;
-use crate::page::Params;
 use crate::policy::Rule;
-use crate::server::{Services, UrlProject};
+use crate::server::Services;
 
 const KEY: &str = "cgsnapshot";
 
@@ -28,46 +25,19 @@ pub(super) fn routes() -> Router<Services> {
         .route("/cgsnapshots/{id}", get(show).delete(remove))
 }
 
-async fn index(
-    State(services): State<Services>,
-    url: UrlProject,
-    caller: Caller,
-    version: Microversion,
-    params: Params,
-) -> Result<Json<Value>, Fault> {
-    list(services, url, caller, version, params, Form::Summary).await
+async fn index(call: ListCall) -> Result<Json<Value>, Fault> {
+    list(call).await
 }
 
-async fn detail(
-    State(services): State<Services>,
-    url: UrlProject,
-    caller: Caller,
-    version: Microversion,
-    params: Params,
-) -> Result<Json<Value>, Fault> {
-    list(services, url, caller, version, params, Form::Detail).await
+async fn detail(call: ListCall) -> Result<Json<Value>, Fault> {
+    list(call.detailed()).await
 }
 
-async fn list(
-    services: Services,
-    url: UrlProject,
-    caller: Caller,
-    version: Microversion,
-    params: Params,
-    form: Form,
-) -> Result<Json<Value>, Fault> {
-    caller.check_own(Rule::GroupGetAllGroupSnapshots)?;
-    let call = ListCall {
-        services,
-        url,
-        caller,
-        version,
-        // There is no more to these lists than pages by number.
-        params: params.only(&["limit", "offset"]),
-        form,
-        interface: Interface::Consistency,
-    };
-    Ok(Json(call.snapshots().await?))
+async fn list(mut call: ListCall) -> Result<Json<Value>, Fault> {
+    call.caller.check_own(Rule::GroupGetAllGroupSnapshots)?;
+    // There is no more to these lists than pages by number.
+    call.params = call.params.only(&["limit", "offset"]);
+    Ok(Json(call.of_consistency().snapshots().await?))
 }
 
 async fn show(

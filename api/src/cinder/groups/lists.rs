@@ -1,5 +1,7 @@
 //! Lists of groups and group snapshots, for all interfaces to them.
 
+use axum::extract::FromRequestParts;
+use http::request::Parts;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -52,7 +54,8 @@ impl Listed for Group {
             "updated_at" => self.updated_us.map(volume_time),
             "user_id" => Some(self.user_id.clone()),
             "project_id" => Some(self.project_id.clone()),
-            "availability_zone" | "host" => None,
+            "host" => self.backend.clone(),
+            "availability_zone" => None,
             _ => return None,
         })
     }
@@ -119,25 +122,58 @@ impl Listed for GroupSnapshot {
 
 /// Which interface a list is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Interface {
+enum Interface {
     /// Groups and group snapshots; those of consistency groups are left out.
     Groups,
     /// Consistency groups; all groups are listed.
     Consistency,
 }
 
-/// A request for a list.
+/// A request for a list. An extractor.
 pub(super) struct ListCall {
-    pub(super) services: Services,
-    pub(super) url: UrlProject,
+    services: Services,
+    url: UrlProject,
     pub(super) caller: Caller,
     pub(super) version: Microversion,
     pub(super) params: Params,
-    pub(super) form: Form,
-    pub(super) interface: Interface,
+    form: Form,
+    interface: Interface,
+}
+
+impl FromRequestParts<Services> for ListCall {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Fault> {
+        let Ok(url) = UrlProject::from_request_parts(parts, services).await;
+        Ok(Self {
+            services: services.clone(),
+            url,
+            caller: Caller::from_request_parts(parts, services).await?,
+            version: Microversion::from_request_parts(parts, services).await?,
+            params: Params::from_request_parts(parts, services).await?,
+            form: Form::Summary,
+            interface: Interface::Groups,
+        })
+    }
 }
 
 impl ListCall {
+    /// The list with the objects in full.
+    pub(super) fn detailed(self) -> Self {
+        Self {
+            form: Form::Detail,
+            ..self
+        }
+    }
+
+    /// The list as the older interface has it.
+    pub(super) fn of_consistency(self) -> Self {
+        Self {
+            interface: Interface::Consistency,
+            ..self
+        }
+    }
+
     /// The body of a list of groups.
     pub(super) async fn groups(self, with_volumes: bool) -> Result<Value, Fault> {
         let listing = Listing::parse::<Group>(
@@ -145,7 +181,8 @@ impl ListCall {
             &self.caller,
             self.list_version(),
             self.services.config(),
-        )?;
+        )?
+        .on_backends(&self.services);
         let services = self.services.clone();
         services
             .blocking(move |services| {

@@ -62,7 +62,7 @@ pub(super) fn update(
     caller.check(Rule::GroupUpdate, &group)?;
     check_both(changes)?;
     let members = volumes_of(writer, group.id)?;
-    let added = to_add(writer, &group, &members, &changes.add)?;
+    let added = to_add(services, writer, &group, &members, &changes.add)?;
     let removed = to_remove(&group, members, &changes.remove)?;
     let changed = |new: &Option<String>, old: &Option<String>| new.is_some() && new != old;
     let texts = &changes.texts;
@@ -149,6 +149,7 @@ fn to_remove(group: &Group, members: Vec<Volume>, ids: &[String]) -> Result<Vec<
 
 /// The volumes to put in, without those that are in already.
 fn to_add(
+    services: &Services,
     view: &impl View,
     group: &Group,
     members: &[Volume],
@@ -163,6 +164,9 @@ fn to_add(
         let parsed = Uuid::parse_str(id).ok();
         let found = parsed.map(|id| view.get::<Volume>(&id)).transpose()?;
         match check_added(group, found.flatten()) {
+            Ok(volume) if !is_local(services, group, &volume) => {
+                return Err(invalid_volume("Volume is not local to this node."));
+            }
             Ok(volume) => added.push(volume),
             Err(why) => {
                 let group = group.id;
@@ -173,6 +177,15 @@ fn to_add(
         }
     }
     Ok(added)
+}
+
+/// Whether a volume is on the backend of a group.
+fn is_local(services: &Services, group: &Group, volume: &Volume) -> bool {
+    let named = |row: &Option<String>| {
+        let backend = row.as_deref().and_then(|row| services.backends().get(row));
+        backend.map(|backend| backend.name().to_owned())
+    };
+    named(&group.backend) == named(&volume.backend)
 }
 
 /// A volume that can be put in, or why not.

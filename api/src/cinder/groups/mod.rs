@@ -31,12 +31,11 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::records::{BY_GROUP, Volume};
-use super::{group_types, validate};
+use super::{backends, group_types, services as service_states, validate};
 use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, View};
 use crate::fault::Fault;
 use crate::jobs::Registry;
-use crate::microversion::Microversion;
 use crate::policy::Rule;
 use crate::server::Services;
 
@@ -108,15 +107,10 @@ pub(super) fn is_consistency(view: &impl View, group: Uuid) -> catalogue::Result
 }
 
 /// The group that a body of a new volume names, by the key of groups or that of consistency groups.
-pub(super) fn asked(
-    map: &Map<String, Value>,
-    version: Microversion,
-) -> Result<Option<String>, Fault> {
+/// Either is heard at every version, as by the real service.
+pub(super) fn asked(map: &Map<String, Value>) -> Result<Option<String>, Fault> {
     let consistency = validate::id(map, "consistencygroup_id")?;
-    let group = match version.has(SINCE) {
-        true => validate::text(map, "group_id")?,
-        false => None,
-    };
+    let group = validate::text(map, "group_id")?;
     Ok(group.or(consistency.map(|id| id.to_string())))
 }
 
@@ -148,6 +142,21 @@ pub(super) fn join(
         return Err(invalid("Group is being deleted."));
     }
     Ok(group.id)
+}
+
+/// The name of the backend that the volumes of a group are on.
+pub(super) fn backend_of(view: &impl View, group: Uuid) -> catalogue::Result<Option<String>> {
+    Ok(view.get::<Group>(&group)?.and_then(|group| group.backend))
+}
+
+/// 400 while the host of a backend is frozen.
+fn check_not_frozen(
+    services: &Services,
+    view: &impl View,
+    backend: Option<&str>,
+) -> Result<(), Fault> {
+    let host = backends::service_host_of(services, backend);
+    service_states::check_not_frozen(view, &host)
 }
 
 /// 400 of a group that is not in the state for what is asked.

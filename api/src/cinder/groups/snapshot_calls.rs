@@ -9,19 +9,18 @@ use serde_json::{Value, json};
 
 use super::bodies::{self, Texts, required};
 use super::create::{GROUP, SNAPSHOT, check_generic};
-use super::lists::{Interface, ListCall};
+use super::lists::ListCall;
 use super::snapshots;
 use super::view::{self, Viewer};
 use super::{SNAPSHOTS_SINCE, find};
 use crate::auth::Caller;
 use crate::body::JsonBody;
-use crate::cinder::filter::Form;
 use crate::cinder::{accepted, action_of, no_action};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::page::Params;
 use crate::policy::Rule;
-use crate::server::{Services, UrlProject};
+use crate::server::Services;
 
 /// The microversion that brought `reset_status`.
 const RESET_SINCE: u16 = 19;
@@ -36,49 +35,20 @@ pub(super) fn routes() -> Router<Services> {
         .route("/group_snapshots/{id}/action", post(action))
 }
 
-async fn index(
-    State(services): State<Services>,
-    url: UrlProject,
-    caller: Caller,
-    version: Microversion,
-    params: Params,
-) -> Result<Json<Value>, Fault> {
-    list(services, url, caller, version, params, Form::Summary).await
+async fn index(call: ListCall) -> Result<Json<Value>, Fault> {
+    list(call).await
 }
 
-async fn detail(
-    State(services): State<Services>,
-    url: UrlProject,
-    caller: Caller,
-    version: Microversion,
-    params: Params,
-) -> Result<Json<Value>, Fault> {
-    list(services, url, caller, version, params, Form::Detail).await
+async fn detail(call: ListCall) -> Result<Json<Value>, Fault> {
+    list(call.detailed()).await
 }
 
-async fn list(
-    services: Services,
-    url: UrlProject,
-    caller: Caller,
-    version: Microversion,
-    params: Params,
-    form: Form,
-) -> Result<Json<Value>, Fault> {
-    version.require(SNAPSHOTS_SINCE)?;
-    caller.check_own(Rule::GroupGetAllGroupSnapshots)?;
-    let params = match version.has(PAGES_SINCE) {
-        true => params,
-        false => Params::default(),
-    };
-    let call = ListCall {
-        services,
-        url,
-        caller,
-        version,
-        params,
-        form,
-        interface: Interface::Groups,
-    };
+async fn list(mut call: ListCall) -> Result<Json<Value>, Fault> {
+    call.version.require(SNAPSHOTS_SINCE)?;
+    call.caller.check_own(Rule::GroupGetAllGroupSnapshots)?;
+    if !call.version.has(PAGES_SINCE) {
+        call.params = Params::default();
+    }
     Ok(Json(call.snapshots().await?))
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::bodies::Texts;
 use super::delete::is_being_cloned;
-use super::{Group, GroupSnapshot, invalid, invalid_volume, volumes_of, work};
+use super::{Group, GroupSnapshot, check_not_frozen, invalid, invalid_volume, volumes_of, work};
 use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::cinder::quotas::{self, Change};
@@ -48,6 +48,7 @@ pub(super) fn create(
     if group.backend.is_none() {
         return Err(invalid_volume("volume is not assigned to a host"));
     }
+    check_not_frozen(services, writer, group.backend.as_deref())?;
     let volumes = volumes_of(writer, group.id)?;
     if volumes.is_empty() || ["creating", "updating"].contains(&group.status.as_str()) {
         return Err(invalid(
@@ -127,6 +128,9 @@ pub(super) fn delete(
     mut whole: GroupSnapshot,
 ) -> Result<(), Fault> {
     caller.check(Rule::GroupDeleteGroupSnapshot, &whole)?;
+    let group = writer.get::<Group>(&whole.group_id)?;
+    let backend = group.and_then(|group| group.backend);
+    check_not_frozen(services, writer, backend.as_deref())?;
     let is_idle = ["available", "error"].contains(&whole.status.as_str());
     if !is_idle || is_being_cloned(writer, whole.id)? {
         return Err(Fault::bad_request(

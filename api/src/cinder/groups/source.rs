@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::bodies::{self, Texts};
-use super::{Group, GroupSnapshot, find, invalid, snapshots, volumes_of, work};
+use super::{Group, GroupSnapshot, check_not_frozen, find, invalid, snapshots, volumes_of, work};
 use crate::auth::Caller;
 use crate::catalogue::{View, Writer};
 use crate::cinder::records::{Snapshot, Volume};
@@ -100,6 +100,7 @@ pub(super) fn create(
             group.id
         )));
     }
+    check_not_frozen(services, writer, group.backend.as_deref())?;
     let clones = match &found {
         Found::Snapshot(_, parts) if parts.is_empty() => {
             return Err(invalid(

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::delete::vanish;
 use super::{Group, GroupSnapshot};
 use crate::catalogue::{self, Query, View, Writer};
+use crate::cinder::messages::{self, Action, Detail, Failure, Resource};
 use crate::cinder::moving;
 use crate::cinder::records::{BY_GROUP, BY_GROUP_SNAPSHOT, Object, Snapshot, Volume};
 use crate::cinder::work::{Outcome, forget, made, row, spec_of};
@@ -67,6 +68,20 @@ fn settle_parts<R: Object>(
         writer.put(&part)?;
     }
     Ok(())
+}
+
+/// Tells the owner of the parts of a job that failed, for each of them.
+fn tell_parts(
+    writer: &Writer,
+    job: &Job,
+    result: Outcome<'_>,
+    failure: Failure,
+    now_us: u64,
+) -> catalogue::Result<()> {
+    if result.is_ok() {
+        return Ok(());
+    }
+    owned(job).try_for_each(|id| messages::record_of(writer, job, &id.to_string(), failure, now_us))
 }
 
 /// Removes the rows of what a job owned, or marks them when their bytes are still there.
@@ -219,6 +234,12 @@ impl Handler for CloneGroup {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        let failure = Failure {
+            resource: Resource::Volume,
+            action: Action::CreateVolume,
+            detail: Detail::Unknown,
+        };
+        tell_parts(writer, job, result, failure, now_us)?;
         settle_parts::<Volume>(writer, job, now_us, |volume| made(volume, result))?;
         if let Some(mut group) = writer.get::<Group>(&object(job))? {
             settled(&mut group.status, result);
@@ -263,6 +284,12 @@ impl Handler for CreateSnapshot {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        let failure = Failure {
+            resource: Resource::Snapshot,
+            action: Action::CreateSnapshot,
+            detail: Detail::SnapshotFailed,
+        };
+        tell_parts(writer, job, result, failure, now_us)?;
         settle_parts::<Snapshot>(writer, job, now_us, |part| {
             made(part, result);
             let progress = if result.is_ok() { "100%" } else { "0%" };
@@ -298,6 +325,12 @@ impl Handler for DeleteSnapshot {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        let failure = Failure {
+            resource: Resource::Snapshot,
+            action: Action::DeleteSnapshot,
+            detail: Detail::SnapshotDeletion,
+        };
+        tell_parts(writer, job, result, failure, now_us)?;
         drop_parts::<Snapshot>(writer, job, result, now_us)?;
         let Some(mut whole) = writer.get::<GroupSnapshot>(&object(job))? else {
             return Ok(());

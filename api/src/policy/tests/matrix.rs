@@ -9,7 +9,7 @@ use std::fmt::Write;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::world::{Objects, World};
+use super::world::{DEFAULT_TYPE, Objects, World};
 use crate::policy::{Rule, Rules};
 use crate::testing::Answer;
 
@@ -183,10 +183,9 @@ impl Row {
     }
 
     fn group_body(&self, made: &Objects) -> Value {
-        let spare = made.id("spare_type");
         match self.id {
             "groups-03" => json!({"group": {
-                "group_type": made.id("group_type_id"), "volume_types": [spare],
+                "group_type": made.id("group_type_id"), "volume_types": [DEFAULT_TYPE],
             }}),
             "groups-05" => json!({"group": {"name": "new"}}),
             "group_snapshots-03" => {
@@ -196,7 +195,7 @@ impl Row {
             "group_types-04" => json!({"group_type": {"description": "new"}}),
             "group_types-07" => json!({"group_specs": {"new": "value"}}),
             "group_types-09" => json!({"key": "new"}),
-            "consistencygroups-03" => json!({"consistencygroup": {"volume_types": spare}}),
+            "consistencygroups-03" => json!({"consistencygroup": {"volume_types": DEFAULT_TYPE}}),
             "consistencygroups-04" => json!({"consistencygroup-from-src": {
                 "source_cgid": made.id("consistencygroup_id"),
             }}),

@@ -11,6 +11,8 @@ use crate::testing::{Answer, Cloud, PASSWORD};
 const VERSION: (&str, &str) = ("OpenStack-API-Version", "volume 3.71");
 /// What stands for an object in a path that no object was made for.
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
+/// The type of volumes in groups: one that the backend is good for.
+pub(super) const DEFAULT_TYPE: &str = "__DEFAULT__";
 
 /// A cloud with the projects `mine` and `theirs`. Objects are made by the member of `mine`.
 pub(super) struct World {
@@ -265,17 +267,19 @@ impl World {
         if !with_volume && !of_group {
             return;
         }
-        let (member, spare) = (&self.member, self.spare_type.as_str());
+        let member = &self.member;
         let group = if is_older {
-            let body = json!({"consistencygroup": {"volume_types": spare}});
+            let body = json!({"consistencygroup": {"volume_types": DEFAULT_TYPE}});
             self.make(member, "/consistencygroups", body).await
         } else {
             let group_type = self.new_group_type().await;
-            let body = json!({"group": {"group_type": group_type, "volume_types": [spare]}});
+            let body = json!({"group": {"group_type": group_type, "volume_types": [DEFAULT_TYPE]}});
             self.make(member, "/groups", body).await
         };
         if with_volume {
-            let body = json!({"volume": {"size": 1, "volume_type": spare, "group_id": group}});
+            let body = json!({"volume": {
+                "size": 1, "volume_type": DEFAULT_TYPE, "group_id": group,
+            }});
             self.make(member, "/volumes", body).await;
         }
         if with_snapshot {
