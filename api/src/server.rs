@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::events::{Events, NewEvent};
 use crate::fault::Fault;
 use crate::jobs::{Registry, Runner};
-use crate::keystone::LoginLimiter;
+use crate::keystone::{Callers, LoginLimiter};
 use crate::log_levels::LogControl;
 use crate::native::TreeVersion;
 use crate::{cinder, keystone, native};
@@ -108,6 +108,7 @@ struct Inner {
     clock: Clock,
     events: Events,
     logins: LoginLimiter,
+    callers: Callers,
     started_us: u64,
     tree: TreeVersion,
     stopping: AtomicBool,
@@ -140,6 +141,7 @@ impl Services {
             stopping: AtomicBool::new(false),
             reclaiming: Arc::new(Semaphore::new(1)),
             logins: LoginLimiter::default(),
+            callers: Callers::default(),
             blocking: Arc::new(Semaphore::new(BLOCKING_MAX)),
             hashing: Arc::new(Semaphore::new(hashing_permits())),
             logs: OnceLock::new(),
@@ -232,6 +234,10 @@ impl Services {
 
     pub(crate) fn logins(&self) -> &LoginLimiter {
         &self.0.logins
+    }
+
+    pub(crate) fn callers(&self) -> &Callers {
+        &self.0.callers
     }
 
     /// Runs blocking work on the one bounded pool; callers wait while it is full.

@@ -2,14 +2,16 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use redb::backends::InMemoryBackend;
 use store::disk::{Caching, Create, Io, RedbFile};
 
-use super::view::{Reader, Writer};
+use super::follow::Followers;
+use super::view::Reader;
+use super::writer::Writer;
 use super::{Error, ErrorKind, Result};
 
 /// After this many transactions that need not be durable, one is made so all the same: redb cannot
@@ -69,10 +71,21 @@ impl JobSignal {
     }
 }
 
+/// What transactions need.
+pub(super) struct Shared {
+    pub(super) database: redb::Database,
+    pub(super) followers: Followers,
+}
+
 /// The catalogue. Cheap to share by [`Arc`]; all methods block.
 pub struct Catalogue {
-    database: redb::Database,
+    shared: Arc<Shared>,
+    /// Rises with every change of a record that is [`super::Record::WATCHED`].
+    watched: AtomicU64,
     relaxed: AtomicU32,
+    /// Commits so far, and the last of them that was durable at once; changed by whose turn it is.
+    commits: AtomicU64,
+    durable: AtomicU64,
     signal: Arc<JobSignal>,
 }
 
@@ -122,9 +135,16 @@ impl Catalogue {
         let database = opened
             .map_err(|_| Error::new(ErrorKind::Corrupt, "catalogue: the file is damaged"))?
             .map_err(|error| Error::database("open", error))?;
+        let followers = Followers::default();
         Ok(Self {
-            database,
+            shared: Arc::new(Shared {
+                database,
+                followers,
+            }),
+            watched: AtomicU64::new(0),
             relaxed: AtomicU32::new(0),
+            commits: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
             signal: Arc::default(),
         })
     }
@@ -145,7 +165,7 @@ impl Catalogue {
         &self,
         read: impl FnOnce(&Reader) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        read(&Reader::begin(&self.database)?)
+        read(&Reader::begin(&self.shared)?)
     }
 
     /// Runs one transaction; it is durable when this returns `Ok`, and changes nothing when `write`
@@ -157,7 +177,7 @@ impl Catalogue {
         &self,
         write: impl FnOnce(&Writer) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        self.run(Writer::begin(&self.database)?, write)
+        self.run(false, write)
     }
 
     /// As [`Catalogue::write`], but a crash soon after may lose it: for what can be had again, such
@@ -169,24 +189,73 @@ impl Catalogue {
         &self,
         write: impl FnOnce(&Writer) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        let mut writer = Writer::begin(&self.database)?;
-        if !(self.relaxed.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(RELAXED_MAX) {
-            writer.relax()?;
+        let count = self.relaxed.fetch_add(1, Ordering::Relaxed) + 1;
+        self.run(!count.is_multiple_of(RELAXED_MAX), write)
+    }
+
+    /// As [`Catalogue::write`], but others see the change before it is durable: for what is done
+    /// again from the same state if a crash takes it back.
+    ///
+    /// # Errors
+    /// Those of the database and of `write`. If the change is made and cannot be made durable, it
+    /// stays and an error is returned.
+    pub fn write_early<T, E: From<Error>>(
+        &self,
+        write: impl FnOnce(&Writer) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let value = self.run(true, write)?;
+        self.settle()?;
+        Ok(value)
+    }
+
+    /// Makes all commits so far durable, unless a later one has done so.
+    fn settle(&self) -> Result<()> {
+        let number = self.commits.load(Ordering::SeqCst);
+        let _turn = self.shared.followers.turn();
+        if self.durable.load(Ordering::SeqCst) >= number {
+            return Ok(());
         }
-        self.run(writer, write)
+        Writer::begin(&self.shared)?.commit()?;
+        let number = self.commits.load(Ordering::SeqCst);
+        self.durable.store(number, Ordering::SeqCst);
+        Ok(())
     }
 
     fn run<T, E: From<Error>>(
         &self,
-        writer: Writer,
+        relaxed: bool,
         write: impl FnOnce(&Writer) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
+        let followers = &self.shared.followers;
+        let _turn = followers.turn();
+        let mut writer = Writer::begin(&self.shared)?;
+        if relaxed {
+            writer.relax()?;
+        }
         // A writer dropped without a commit aborts.
         let value = write(&writer)?;
-        if writer.commit()? {
+        let committed = writer.commit()?;
+        let number = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
+        if !relaxed {
+            self.durable.store(number, Ordering::SeqCst);
+        }
+        if committed.watched {
+            self.watched.fetch_add(1, Ordering::SeqCst);
+        }
+        if !committed.changes.is_empty() {
+            followers.tell(&committed.changes, committed.version);
+        }
+        if committed.jobs {
             self.signal.raise();
         }
         Ok(value)
+    }
+
+    /// How often records that are [`super::Record::WATCHED`] have changed since the catalogue was opened. What
+    /// was derived from them in a read transaction that began later than a call of this holds as
+    /// long as this gives the same.
+    pub fn watched(&self) -> u64 {
+        self.watched.load(Ordering::SeqCst)
     }
 
     pub(crate) fn signal(&self) -> &Arc<JobSignal> {

@@ -11,14 +11,18 @@
 
 mod db;
 mod error;
+mod follow;
 mod key;
 mod record;
 #[cfg(test)]
 mod tests;
 mod view;
+mod writer;
 
 pub use db::{Catalogue, Options};
 pub use error::{Error, ErrorKind, Result};
+pub use follow::Follower;
 pub use key::Key;
 pub use record::{Index, Record, RecordId};
-pub use view::{Query, Reader, View, Writer};
+pub use view::{Query, Reader, View};
+pub use writer::Writer;

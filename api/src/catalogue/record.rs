@@ -42,6 +42,12 @@ pub trait Record: Serialize + DeserializeOwned {
     const TABLE: &'static str;
     /// Version of the JSON; raise it with every change that an old reader would misread.
     const VERSION: u8 = 1;
+    /// Whether changes and removals of such records are counted; see
+    /// [`Catalogue::watched`](super::Catalogue::watched). Additions are counted where
+    /// [`Record::WATCHED_NEW`] says so.
+    const WATCHED: bool = false;
+    /// Whether additions are counted too.
+    const WATCHED_NEW: bool = Self::WATCHED;
     /// The type that names a record; `str` and `Uuid` serve most.
     type Id: RecordId + ?Sized;
 

@@ -202,3 +202,20 @@ fn check_after(sim: &SimIo, path: &Path, options: Options, returned: usize, at: 
         })
         .unwrap();
 }
+
+#[test]
+fn an_early_change_is_seen_before_it_is_durable_and_durable_at_the_end() {
+    let sim = SimIo::new(7);
+    let path = Path::new("/catalogue.redb");
+    let catalogue = Catalogue::open_file(&sim, path, Options::default()).unwrap();
+    for number in 0..5 {
+        catalogue
+            .write_early(|writer| writer.put(&item(number, 0, 0)))
+            .unwrap();
+        let mut rng = SplitMix64::new(7);
+        let after = sim.crash(sim.op_count(), &Crash::new(Survive::Nothing), &mut rng);
+        let reopened = Catalogue::open_file(&after, path, Options::default()).unwrap();
+        let kept = reopened.read(|reader| reader.count::<Item>(&Query::all()));
+        assert_eq!(kept.unwrap(), u64::from(number) + 1);
+    }
+}

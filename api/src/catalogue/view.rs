@@ -1,27 +1,38 @@
-//! Reading and writing within one transaction.
+//! Reading within one transaction.
 
+use std::cell::RefCell;
 use std::ops::{Bound, ControlFlow};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
-use super::record::{decode, encode};
+use super::db::Shared;
+use super::follow::Follower;
+use super::record::decode;
 use super::{Error, ErrorKind, Index, Key, Record, RecordId, Result};
 
-type Bytes = &'static [u8];
+pub(super) type Bytes = &'static [u8];
 /// Takes a raw pair; breaks to see no more.
-type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 'a;
+pub(super) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 'a;
 
-fn table<R: Record>() -> TableDefinition<'static, Bytes, Bytes> {
-    TableDefinition::new(R::TABLE)
+/// Holds the number of the last commit that followers were told of.
+pub(super) const SEQUENCE: &str = "catalogue.sequence";
+
+pub(super) fn version_of(raw: Option<Vec<u8>>) -> Result<u64> {
+    let Some(raw) = raw else { return Ok(0) };
+    let bytes = raw.as_slice().try_into();
+    let bytes = bytes.map_err(|_| Error::new(ErrorKind::Corrupt, SEQUENCE))?;
+    Ok(u64::from_be_bytes(bytes))
 }
 
 /// Index tables are named `table.index`; their key is the index key and the id's key, their value
 /// the id's key.
-fn index_name<R: Record>(index: Index) -> String {
+pub(super) fn index_name<R: Record>(index: Index) -> String {
     format!("{}.{}", R::TABLE, index.0)
 }
 
-fn failed(context: &'static str) -> impl Fn(redb::StorageError) -> Error {
+pub(super) fn failed(context: &'static str) -> impl Fn(redb::StorageError) -> Error {
     move |error| Error::database(context, error)
 }
 
@@ -92,6 +103,15 @@ pub trait View {
         limit: usize,
         visit: &mut Visit<'_>,
     ) -> Result<()>;
+
+    /// How many pairs are in a range of a table, at most `limit`.
+    #[doc(hidden)]
+    fn count_range(
+        &self,
+        table: &str,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
+        limit: usize,
+    ) -> Result<u64>;
 
     /// The raw value under a key.
     #[doc(hidden)]
@@ -167,13 +187,18 @@ pub trait View {
         let end = query.prefix.prefix_end();
         let to = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let name = query.index.map_or(R::TABLE.to_owned(), index_name::<R>);
-        let mut count = 0;
         let from = Bound::Included(query.prefix.as_bytes());
-        self.scan(&name, (from, to), query.limit, &mut |_, _| {
-            count += 1;
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(count)
+        self.count_range(&name, (from, to), query.limit)
+    }
+
+    /// Asks the follower of a table about the state that this transaction sees, which is that after
+    /// the commit of this number. `None` when there is no follower for it or `look` declines: the
+    /// table itself has the answer.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn ask<F: Follower, T>(&self, _look: impl FnOnce(&F, u64) -> Option<T>) -> Result<Option<T>> {
+        Ok(None)
     }
 
     /// The key after which a query with a marker begins.
@@ -196,22 +221,52 @@ pub trait View {
     }
 }
 
+type OpenTable = redb::ReadOnlyTable<Bytes, Bytes>;
+
 /// A consistent state, for reading.
 pub struct Reader {
     transaction: redb::ReadTransaction,
+    /// The tables opened so far; opening one costs more than reading a record.
+    tables: RefCell<Vec<(String, Rc<OpenTable>)>>,
+    shared: Arc<Shared>,
 }
 
 impl Reader {
-    pub(super) fn begin(database: &redb::Database) -> Result<Self> {
-        let transaction = database
+    pub(super) fn begin(shared: &Arc<Shared>) -> Result<Self> {
+        let transaction = shared
+            .database
             .begin_read()
             .map_err(|error| Error::database("begin read", error))?;
-        Ok(Self { transaction })
+        Ok(Self {
+            transaction,
+            tables: RefCell::default(),
+            shared: shared.clone(),
+        })
     }
 
-    fn open(&self, name: &str) -> Result<Option<redb::ReadOnlyTable<Bytes, Bytes>>> {
+    /// The number of the last commit that this sees and that followers were told of.
+    pub(super) fn version(&self) -> Result<u64> {
+        version_of(self.raw(SEQUENCE, &[])?)
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Rc<OpenTable>>> {
+        let found = {
+            let tables = self.tables.borrow();
+            let mut tables = tables.iter();
+            tables
+                .find(|(opened, _)| opened == name)
+                .map(|(_, table)| table.clone())
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
         match self.transaction.open_table(TableDefinition::new(name)) {
-            Ok(table) => Ok(Some(table)),
+            Ok(table) => {
+                let table = Rc::new(table);
+                let entry = (name.to_owned(), table.clone());
+                self.tables.borrow_mut().push(entry);
+                Ok(Some(table))
+            }
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
             Err(error) => Err(Error::database("open table", error)),
         }
@@ -227,20 +282,39 @@ impl View for Reader {
         visit: &mut Visit<'_>,
     ) -> Result<()> {
         match self.open(table)? {
-            Some(table) => scan_table(&table, range, limit, visit),
+            Some(table) => scan_table(&*table, range, limit, visit),
             None => Ok(()),
+        }
+    }
+
+    fn count_range(
+        &self,
+        table: &str,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
+        limit: usize,
+    ) -> Result<u64> {
+        match self.open(table)? {
+            Some(table) => count_table(&*table, range, limit),
+            None => Ok(0),
         }
     }
 
     fn raw(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
         match self.open(table)? {
-            Some(table) => raw_of(&table, key),
+            Some(table) => raw_of(&*table, key),
             None => Ok(None),
         }
     }
+
+    fn ask<F: Follower, T>(&self, look: impl FnOnce(&F, u64) -> Option<T>) -> Result<Option<T>> {
+        let followers = &self.shared.followers;
+        followers.make::<F>(|| Self::begin(&self.shared))?;
+        let version = self.version()?;
+        Ok(followers.ask(version, |follower| look(follower, version)))
+    }
 }
 
-fn scan_table(
+pub(super) fn scan_table(
     table: &impl ReadableTable<Bytes, Bytes>,
     range: (Bound<&[u8]>, Bound<&[u8]>),
     limit: usize,
@@ -256,178 +330,23 @@ fn scan_table(
     Ok(())
 }
 
-fn raw_of(table: &impl ReadableTable<Bytes, Bytes>, key: &[u8]) -> Result<Option<Vec<u8>>> {
+pub(super) fn count_table(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    range: (Bound<&[u8]>, Bound<&[u8]>),
+    limit: usize,
+) -> Result<u64> {
+    let mut count = 0;
+    scan_table(table, range, limit, &mut |_, _| {
+        count += 1;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(count)
+}
+
+pub(super) fn raw_of(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    key: &[u8],
+) -> Result<Option<Vec<u8>>> {
     let value = table.get(key).map_err(failed("get"))?;
     Ok(value.map(|value| value.value().to_vec()))
-}
-
-/// An open write transaction. Reads see its own changes.
-pub struct Writer {
-    transaction: redb::WriteTransaction,
-    touched_jobs: std::cell::Cell<bool>,
-}
-
-impl Writer {
-    pub(super) fn begin(database: &redb::Database) -> Result<Self> {
-        let mut transaction = database
-            .begin_write()
-            .map_err(|error| Error::database("begin write", error))?;
-        // Opening after a crash must not walk the whole file.
-        transaction.set_quick_repair(true);
-        Ok(Self {
-            transaction,
-            touched_jobs: std::cell::Cell::new(false),
-        })
-    }
-
-    pub(super) fn relax(&mut self) -> Result<()> {
-        self.transaction.set_quick_repair(false);
-        self.transaction
-            .set_durability(redb::Durability::None)
-            .map_err(|error| Error::with_source(ErrorKind::Failed, "catalogue: durability", error))
-    }
-
-    /// Commits; true when the queue of jobs has changed.
-    pub(super) fn commit(self) -> Result<bool> {
-        let touched = self.touched_jobs.get();
-        self.transaction
-            .commit()
-            .map_err(|error| Error::database("commit", error))?;
-        Ok(touched)
-    }
-
-    pub(crate) fn touch_jobs(&self) {
-        self.touched_jobs.set(true);
-    }
-
-    /// Adds a record.
-    ///
-    /// # Errors
-    /// `Conflict` when the id is taken.
-    pub fn insert<R: Record>(&self, record: &R) -> Result<()> {
-        if self
-            .raw(R::TABLE, record.id().to_key().as_bytes())?
-            .is_some()
-        {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!("{}: id is taken", R::TABLE),
-            ));
-        }
-        self.put(record)
-    }
-
-    /// Adds or replaces a record and its index entries.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub fn put<R: Record>(&self, record: &R) -> Result<()> {
-        let id = record.id().to_key();
-        let old = {
-            let mut table = self.open(table::<R>())?;
-            let old = table
-                .insert(id.as_bytes(), encode(record)?.as_slice())
-                .map_err(failed("insert"))?;
-            old.map(|old| decode::<R>(old.value())).transpose()?
-        };
-        let new_keys = record.index_keys();
-        if let Some(old) = old {
-            let stale = old.index_keys().into_iter();
-            self.unindex::<R>(&id, stale.filter(|key| !new_keys.contains(key)))?;
-        }
-        for (index, key) in new_keys {
-            let name = index_name::<R>(index);
-            let mut table = self.open(TableDefinition::new(&name))?;
-            let entry = [key.as_bytes(), id.as_bytes()].concat();
-            table
-                .insert(entry.as_slice(), id.as_bytes())
-                .map_err(failed("insert"))?;
-        }
-        Ok(())
-    }
-
-    /// Changes an existing record in place and returns it.
-    ///
-    /// # Errors
-    /// `NotFound` when there is none.
-    pub fn update<R: Record>(&self, id: &R::Id, change: impl FnOnce(&mut R)) -> Result<R> {
-        let Some(mut record) = self.get::<R>(id)? else {
-            let context = format!("{}: no such record", R::TABLE);
-            return Err(Error::new(ErrorKind::NotFound, context));
-        };
-        change(&mut record);
-        self.put(&record)?;
-        Ok(record)
-    }
-
-    /// Removes a record and its index entries; returns it if it was there.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub fn delete<R: Record>(&self, id: &R::Id) -> Result<Option<R>> {
-        let id = id.to_key();
-        let old = {
-            let mut table = self.open(table::<R>())?;
-            let old = table.remove(id.as_bytes()).map_err(failed("remove"))?;
-            old.map(|old| decode::<R>(old.value())).transpose()?
-        };
-        if let Some(old) = &old {
-            self.unindex::<R>(&id, old.index_keys())?;
-        }
-        Ok(old)
-    }
-
-    fn unindex<R: Record>(
-        &self,
-        id: &Key,
-        keys: impl IntoIterator<Item = (Index, Key)>,
-    ) -> Result<()> {
-        for (index, key) in keys {
-            let name = index_name::<R>(index);
-            let mut table = self.open(TableDefinition::new(&name))?;
-            let entry = [key.as_bytes(), id.as_bytes()].concat();
-            table.remove(entry.as_slice()).map_err(failed("remove"))?;
-        }
-        Ok(())
-    }
-
-    fn open<'txn>(
-        &'txn self,
-        table: TableDefinition<'_, Bytes, Bytes>,
-    ) -> Result<redb::Table<'txn, Bytes, Bytes>> {
-        self.transaction
-            .open_table(table)
-            .map_err(|error| Error::database("open table", error))
-    }
-}
-
-impl View for Writer {
-    fn scan(
-        &self,
-        table: &str,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        limit: usize,
-        visit: &mut Visit<'_>,
-    ) -> Result<()> {
-        // redb lets a table be open only once in a writer, and `visit` may read others or this one:
-        // the pairs are collected first.
-        let mut pairs = Vec::new();
-        {
-            let table = self.open(TableDefinition::new(table))?;
-            scan_table(&table, range, limit, &mut |key, value| {
-                pairs.push((key.to_vec(), value.to_vec()));
-                Ok(ControlFlow::Continue(()))
-            })?;
-        }
-        for (key, value) in &pairs {
-            if visit(key, value)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn raw(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        raw_of(&self.open(TableDefinition::new(table))?, key)
-    }
 }

@@ -1,8 +1,16 @@
-//! Filters, order and pages of lists, the same for volumes, snapshots and attachments.
+//! Filters, order and pages of lists, the same for all objects that have lists.
+
+mod answer;
+mod column;
+mod condition;
+mod roster;
+mod select;
+mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Ordering;
-
-use serde_json::{Map, Value, json};
+use std::ops::ControlFlow;
 
 use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, Record, View};
@@ -13,6 +21,11 @@ use crate::server::{Config, Services};
 
 use super::backends;
 use super::records::{BY_CREATED, BY_PROJECT};
+use condition::{Condition, Test};
+use roster::Roster;
+use select::{Selected, Wanted};
+
+pub(super) use tally::{tally, totals};
 
 /// Parameters that are not filters.
 const RESERVED: [&str; 8] = [
@@ -45,6 +58,9 @@ pub(super) trait Listed: Record {
     const COUNTED: bool = true;
     /// Whether filters that not everybody may use are dropped below 3.31, not obeyed.
     const DROPS_FILTERS: bool = true;
+
+    /// Further columns that administrators are likely to filter by.
+    const INDEXED: &'static [&'static str] = &[];
 
     /// The value of a column as text, for filters and order; `None` is null. The outer `None` says
     /// that there is no such column.
@@ -108,13 +124,11 @@ impl<'a> Names<'a> {
 pub(super) struct Listing {
     /// The page; its marker is looked up here.
     page: Page,
-    filters: Vec<(String, String)>,
+    conditions: Vec<Condition>,
     all_projects: bool,
     with_count: bool,
     /// A filter that no object passes.
     nothing: bool,
-    /// The backends that objects are on, by the names in their rows; `None` for any.
-    backends: Option<Vec<String>>,
 }
 
 /// Part of a list, and how many there are in all if that was asked for.
@@ -176,10 +190,9 @@ impl Listing {
             nothing |= is_zone && *value != config.availability_zone;
             !is_zone
         });
+        let mut conditions = Vec::new();
         for (key, value) in &filters {
-            if is_time(key) {
-                times(value)?;
-            }
+            conditions.push(Condition::parse(key, value)?);
             let is_flag = |word: &&str| value.eq_ignore_ascii_case(word);
             if version.has(2)
                 && key == "bootable"
@@ -192,38 +205,30 @@ impl Listing {
         }
         Ok(Self {
             page,
-            filters,
+            conditions,
             all_projects,
             with_count,
             nothing,
-            backends: None,
         })
     }
 
     /// Turns a filter by `host` into the names that rows have for the backend.
     pub(super) fn on_backends(mut self, services: &Services) -> Self {
-        let Some(at) = self.filters.iter().position(|(key, _)| key == "host") else {
-            return self;
-        };
-        let (_, host) = self.filters.remove(at);
-        let Some(backend) = backends::by_host(services, &host) else {
-            self.nothing = true;
-            return self;
-        };
-        let mut names = vec![backend.name().to_owned()];
-        if services.backends().first().name() == backend.name() {
-            names.push(String::new());
+        for condition in &mut self.conditions {
+            let Some(host) = condition.host() else {
+                continue;
+            };
+            let Some(backend) = backends::by_host(services, host) else {
+                self.nothing = true;
+                return self;
+            };
+            let mut names = vec![backend.name().to_owned()];
+            if services.backends().first().name() == backend.name() {
+                names.push(String::new());
+            }
+            condition.test = Test::OneOf(names);
         }
-        self.backends = Some(names);
         self
-    }
-
-    /// Whether a record is on a backend that was asked for.
-    fn is_placed<R: Listed>(&self, record: &R) -> bool {
-        self.backends.as_ref().is_none_or(|names| {
-            let backend = record.column("host").flatten();
-            backend.is_some_and(|backend| names.contains(&backend))
-        })
     }
 
     /// The same list of all projects' objects if `all`, asked for or not.
@@ -232,19 +237,24 @@ impl Listing {
         self
     }
 
-    /// Reads the list. Without filters and sort keys only the page itself is read.
-    pub(super) fn run<R: Listed<Id = uuid::Uuid>>(
+    /// Whose objects are listed; `None` for everybody's.
+    fn project<'a>(&self, caller: &'a Caller) -> Result<Option<&'a str>, Fault> {
+        match caller.project_id() {
+            Some(project) if !self.all_projects => Ok(Some(project)),
+            _ if caller.is_admin => Ok(None),
+            // Without a project there is nothing to see, least of all what others have.
+            _ => Err(Fault::malformed()),
+        }
+    }
+
+    /// Reads the list: what is on the page, and nothing else, wherever the roster can tell.
+    pub(super) fn run<R: Listed<Id = uuid::Uuid> + 'static>(
         &self,
         view: &impl View,
         caller: &Caller,
         unknown_marker: impl FnOnce(&str) -> Fault,
     ) -> Result<Found<R>, Fault> {
-        let query = match caller.project_id() {
-            Some(project) if !self.all_projects => Query::by(BY_PROJECT, Key::new().text(project)),
-            _ if caller.is_admin => Query::by(BY_CREATED, Key::new()),
-            // Without a project there is nothing to see, least of all what others have.
-            _ => return Err(Fault::malformed()),
-        };
+        let project = self.project(caller)?;
         if self.nothing {
             return Ok(Found {
                 items: Vec::new(),
@@ -252,31 +262,69 @@ impl Listing {
             });
         }
         let marker = self.marker::<R>(view, caller, unknown_marker)?;
+        let query = query_of(project);
         let in_list = |marker: &R| query.covers(marker);
-        if self.filters.is_empty()
-            && self.backends.is_none()
-            && self.page.sort.is_empty()
-            && marker.as_ref().is_none_or(in_list)
-        {
+        let in_order = self.conditions.is_empty() && self.page.sort.is_empty();
+        if in_order && !self.with_count && marker.as_ref().is_none_or(in_list) {
             return self.run_page(view, &query, marker.as_ref());
         }
+        let wanted = self.wanted(project, marker.as_ref().map(|marker| *marker.id()));
+        match view.ask(|roster: &Roster<R>, version| roster.select(version, &wanted))? {
+            Some(selected) => self.selected(view, &selected),
+            None => self.walk(view, &query, marker.as_ref()),
+        }
+    }
+
+    /// The page as a roster is asked for it.
+    fn wanted<'a>(&'a self, project: Option<&'a str>, marker: Option<uuid::Uuid>) -> Wanted<'a> {
+        Wanted {
+            project,
+            conditions: &self.conditions,
+            sort: &self.page.sort,
+            marker,
+            skip: self.page.offset,
+            limit: self.page.limit,
+        }
+    }
+
+    /// Reads the records that the roster has found.
+    fn selected<R: Listed<Id = uuid::Uuid>>(
+        &self,
+        view: &impl View,
+        selected: &Selected,
+    ) -> Result<Found<R>, Fault> {
+        let mut items = Vec::with_capacity(selected.ids.len());
+        for id in &selected.ids {
+            items.extend(view.get::<R>(id)?);
+        }
+        Ok(Found {
+            items,
+            count: self.with_count.then_some(selected.count),
+        })
+    }
+
+    /// Reads the list without the roster: every record that the query covers.
+    fn walk<R: Listed<Id = uuid::Uuid>>(
+        &self,
+        view: &impl View,
+        query: &Query,
+        marker: Option<&R>,
+    ) -> Result<Found<R>, Fault> {
         let mut items = Vec::new();
-        view.walk::<R>(&query, |record| {
-            if self
-                .filters
-                .iter()
-                .all(|(key, value)| matches(&record, key, value))
-                && self.is_placed(&record)
-            {
+        view.walk::<R>(query, |record| {
+            let passes = |condition: &Condition| condition.passes(&record);
+            if self.conditions.iter().all(passes) {
                 items.push(record);
+            } else if self.conditions.iter().any(|one| one.is_of_nothing(&record)) {
+                return Ok(ControlFlow::Break(()));
             }
-            Ok(std::ops::ControlFlow::Continue(()))
+            Ok(ControlFlow::Continue(()))
         })?;
         items.sort_by(|a, b| self.order(a, b));
         let count = self.with_count.then_some(items.len());
         // The marker need not be in the list any more: the page is what comes behind its place.
         let start = marker.map_or(0, |marker| {
-            items.partition_point(|item| self.order(item, &marker).is_le())
+            items.partition_point(|item| self.order(item, marker).is_le())
         });
         let rest = items.into_iter().skip(start).skip(self.page.offset);
         let items = rest.take(self.page.limit).collect();
@@ -305,11 +353,6 @@ impl Listing {
         query: &Query,
         marker: Option<&R>,
     ) -> Result<Found<R>, Fault> {
-        let count = if self.with_count {
-            Some(view.count::<R>(query)? as usize)
-        } else {
-            None
-        };
         let mut wanted = query
             .clone()
             .limit(self.page.offset.saturating_add(self.page.limit));
@@ -318,7 +361,7 @@ impl Listing {
         }
         let items: catalogue::Result<Vec<R>> = view.list(&wanted);
         let items = items?.into_iter().skip(self.page.offset).collect();
-        Ok(Found { items, count })
+        Ok(Found { items, count: None })
     }
 
     /// The order of the list: that of the keys, then that of time in the direction of the first
@@ -340,45 +383,13 @@ impl Listing {
         let by_time = (a.created_us(), a.id()).cmp(&(b.created_us(), b.id()));
         ordering.then(direction.unwrap_or(Direction::Descending).apply(by_time))
     }
+}
 
-    /// As [`Listing::body_named`], with the link under the name of the objects too.
-    pub(super) fn body<R: Listed, E>(
-        &self,
-        params: &Params,
-        key: &str,
-        href: &str,
-        found: Found<R>,
-        shape: impl FnMut(R) -> Result<Value, E>,
-    ) -> Result<Value, E> {
-        let links = format!("{key}_links");
-        let names = Names {
-            items: key,
-            links: Some(&links),
-        };
-        self.body_named(params, names, href, found, shape)
-    }
-
-    /// The body of an answer: the objects as `shape` has them, the count if it was asked for, and
-    /// the link to the next page of `href` if there is one.
-    pub(super) fn body_named<R: Listed, E>(
-        &self,
-        params: &Params,
-        names: Names<'_>,
-        href: &str,
-        found: Found<R>,
-        shape: impl FnMut(R) -> Result<Value, E>,
-    ) -> Result<Value, E> {
-        let mut body = Map::new();
-        let last = found.items.last().map(R::id_text);
-        let shown = found.items.len();
-        let links = self.page.links(params, href, shown, last.as_deref());
-        if let (Some(name), Some(links)) = (names.links, links) {
-            body.insert(name.to_owned(), links);
-        }
-        body.extend(found.count.map(|count| ("count".to_owned(), json!(count))));
-        let items: Result<Vec<Value>, E> = found.items.into_iter().map(shape).collect();
-        body.insert(names.items.to_owned(), Value::Array(items?));
-        Ok(Value::Object(body))
+/// The records of a project, or of all, the newest first.
+fn query_of(project: Option<&str>) -> Query {
+    match project {
+        Some(project) => Query::by(BY_PROJECT, Key::new().text(project)),
+        None => Query::by(BY_CREATED, Key::new()),
     }
 }
 
@@ -401,118 +412,4 @@ fn is_number(key: &str) -> bool {
 
 fn is_time(key: &str) -> bool {
     matches!(key, "created_at" | "updated_at")
-}
-
-/// A comparison with a point in time, as texts of one form compare.
-type Comparison = (fn(Ordering) -> bool, String);
-
-/// Reads `gt:2020-01-01T00:00:00,lt:...`.
-fn times(text: &str) -> Result<Vec<Comparison>, Fault> {
-    let one = |part: &str| {
-        let (word, time) = part.split_once(':').unwrap_or((part, ""));
-        let compares: fn(Ordering) -> bool = match word {
-            "gt" => Ordering::is_gt,
-            "gte" => Ordering::is_ge,
-            "eq" => Ordering::is_eq,
-            "neq" => Ordering::is_ne,
-            "lt" => Ordering::is_lt,
-            "lte" => Ordering::is_le,
-            _ => return Err(Fault::bad_request(format!("Invalid {word} operator"))),
-        };
-        Ok((compares, time.trim_end_matches('Z').replace(' ', "T")))
-    };
-    text.split(',').map(one).collect()
-}
-
-fn is_within(value: &str, wanted: &str) -> bool {
-    // Only as much is compared as was given: seconds, mostly.
-    let compare = |time: &str| value.get(..time.len()).unwrap_or(value).cmp(time);
-    times(wanted).is_ok_and(|all| all.iter().all(|(holds, time)| holds(compare(time))))
-}
-
-fn matches<R: Listed>(record: &R, key: &str, wanted: &str) -> bool {
-    if let Some(key) = key.strip_suffix('~') {
-        let value = record.column(key).flatten();
-        return value.is_some_and(|value| value.contains(wanted));
-    }
-    if key == "metadata" {
-        return record.pairs().is_some_and(|pairs| has_pairs(pairs, wanted));
-    }
-    match record.column(key) {
-        None => false,
-        Some(value) if is_time(key) => value.is_some_and(|value| is_within(&value, wanted)),
-        Some(value) => {
-            let value = value.unwrap_or_else(|| "None".to_owned());
-            let wanted = match (key, wanted) {
-                ("bootable", "1") => "true",
-                ("bootable", "0") => "false",
-                _ => wanted,
-            };
-            value.eq_ignore_ascii_case(wanted) && (value == wanted || key == "bootable")
-        }
-    }
-}
-
-/// Whether all pairs of a text such as `{'a': 'b'}` are there.
-fn has_pairs(pairs: &std::collections::BTreeMap<String, String>, text: &str) -> bool {
-    let json = text.replace('\'', "\"");
-    let Ok(wanted) = serde_json::from_str::<std::collections::BTreeMap<String, String>>(&json)
-    else {
-        return false;
-    };
-    wanted
-        .iter()
-        .all(|(key, value)| pairs.get(key) == Some(value))
-}
-
-#[cfg(test)]
-mod tests {
-    use http::StatusCode;
-    use serde_json::json;
-    use uuid::Uuid;
-
-    use crate::cinder::records::Attachment;
-    use crate::fault::Fault;
-    use crate::testing::{Cloud, PASSWORD};
-
-    fn attachment() -> Attachment {
-        Attachment {
-            id: Uuid::new_v4(),
-            project_id: "somebody".to_owned(),
-            volume_id: Uuid::new_v4(),
-            instance_id: None,
-            status: "attaching".to_owned(),
-            mode: None,
-            connector: None,
-            export: Some("the name of an export".to_owned()),
-            mountpoint: None,
-            by_action: false,
-            qos_specs: json!(null),
-            created_us: 1,
-            attached_us: None,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_token_without_a_project_lists_nothing_of_others() {
-        let cloud = Cloud::new();
-        let catalogue = cloud.services.catalogue();
-        catalogue
-            .write::<_, Fault>(|writer| Ok(writer.insert(&attachment())?))
-            .unwrap();
-        let login = cloud
-            .login("admin", PASSWORD, json!({"unscoped": {}}))
-            .await;
-        let token = login.header("x-subject-token");
-        for query in ["", "?status=attaching", "?all_tenants=1"] {
-            let path = format!("/volume/v3/attachments/detail{query}");
-            let headers = [
-                ("X-Auth-Token", token),
-                ("OpenStack-API-Version", "volume 3.71"),
-            ];
-            let answer = cloud.send("GET", &path, &headers, json!(null)).await;
-            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.body);
-            assert!(!answer.body.to_string().contains("the name of an export"));
-        }
-    }
 }

@@ -4,12 +4,12 @@
 //! counted: it cannot drift from what exists.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use uuid::Uuid;
 
-use super::records::{BY_PROJECT, QuotaLimits, Snapshot, Usage, Volume, VolumeType};
-use crate::catalogue::{self, Key, Query, View, Writer};
+use super::filter;
+use super::records::{QuotaLimits, Snapshot, Usage, Volume, VolumeType};
+use crate::catalogue::{self, Query, View, Writer};
 use crate::fault::Fault;
 
 /// The quotas and their limits unless changed; -1 is no limit.
@@ -250,23 +250,15 @@ pub(super) fn usage_of_type(
     project: &str,
     volume_type: Uuid,
 ) -> catalogue::Result<Usage> {
-    let mut usage = Usage::default();
-    let own = Query::by(BY_PROJECT, Key::new().text(project));
-    view.walk(&own, |volume: Volume| {
-        if volume.volume_type_id == volume_type {
-            usage.volumes += 1;
-            usage.gigabytes += volume.size_gib;
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    view.walk(&own, |snapshot: Snapshot| {
-        if snapshot.volume_type_id == volume_type {
-            usage.snapshots += 1;
-            usage.gigabytes += snapshot.size_gib;
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(usage)
+    let of_type = [("volume_type_id", &*volume_type.to_string())];
+    let volumes = filter::totals::<Volume>(view, Some(project), &of_type)?;
+    let snapshots = filter::totals::<Snapshot>(view, Some(project), &of_type)?;
+    Ok(Usage {
+        volumes: volumes.0,
+        snapshots: snapshots.0,
+        gigabytes: volumes.1 + snapshots.1,
+        ..Usage::default()
+    })
 }
 
 /// As [`reserve`], of volumes of one type, which may have limits of its own.

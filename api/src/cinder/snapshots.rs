@@ -56,6 +56,7 @@ impl Listed for Snapshot {
         "consumes_quota",
     ];
 
+    const INDEXED: &'static [&'static str] = &["host", "volume_type_id"];
     const FILTERS_SINCE: &'static [(&'static str, u16)] = &[("metadata", 22)];
     const SORT_SINCE: &'static [(&'static str, u16)] = &[("name", 30)];
 
@@ -71,6 +72,7 @@ impl Listed for Snapshot {
             "updated_at" => self.updated_us.map(volume_time),
             "user_id" => Some(self.user_id.clone()),
             "project_id" => Some(self.project_id.clone()),
+            "volume_type_id" => Some(self.volume_type_id.to_string()),
             "consumes_quota" => Some("true".to_owned()),
             "host" => self.backend.clone(),
             "availability_zone" => None,

@@ -1,7 +1,6 @@
 //! `/types`: listing, showing and changing volume types.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +13,7 @@ use uuid::Uuid;
 use super::default_types::ProjectDefault;
 use super::records::{BY_CREATED, Volume, VolumeType};
 use super::type_order::{self, SortKeys, Sortable};
-use super::{encryption, quotas, type_specs, types, validate};
+use super::{encryption, filter, quotas, type_specs, types, validate};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{self, Key, Query, View, Writer};
@@ -337,15 +336,8 @@ async fn update(
 
 /// Whether any volume has this type.
 pub(super) fn in_use(view: &impl View, id: Uuid) -> catalogue::Result<bool> {
-    let mut used = false;
-    view.walk(&Query::all(), |volume: Volume| {
-        used = volume.volume_type_id == id;
-        Ok(match used {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        })
-    })?;
-    Ok(used)
+    let of_type = [("volume_type_id", &*id.to_string())];
+    Ok(filter::totals::<Volume>(view, None, &of_type)?.0 > 0)
 }
 
 async fn delete(

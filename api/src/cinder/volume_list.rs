@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::filter::{Form, Listed, Listing};
-use super::records::{BY_CREATED, BY_PROJECT, Volume};
-use super::volume_view::{Viewer, load, no_volume};
+use super::filter::{self, Form, Listed, Listing};
+use super::records::Volume;
+use super::volume_view::{TypeNames, Viewer, load_with, no_volume};
 use crate::auth::Caller;
-use crate::catalogue::{Key, Query, View};
+use crate::catalogue::View;
 use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
@@ -46,6 +47,14 @@ impl Listed for Volume {
         "created_at",
         "updated_at",
         "consumes_quota",
+    ];
+
+    const INDEXED: &'static [&'static str] = &[
+        "attach_status",
+        "description",
+        "multiattach",
+        "snapshot_id",
+        "source_volid",
     ];
 
     const FILTERS_SINCE: &'static [(&'static str, u16)] = &[
@@ -103,7 +112,7 @@ pub(super) async fn index(
     caller: Caller,
     version: Microversion,
     params: Params,
-) -> Result<Json<Value>, Fault> {
+) -> Result<Response, Fault> {
     list(services, url, caller, version, params, Form::Summary).await
 }
 
@@ -113,7 +122,7 @@ pub(super) async fn detail(
     caller: Caller,
     version: Microversion,
     params: Params,
-) -> Result<Json<Value>, Fault> {
+) -> Result<Response, Fault> {
     list(services, url, caller, version, params, Form::Detail).await
 }
 
@@ -124,7 +133,7 @@ async fn list(
     version: Microversion,
     params: Params,
     form: Form,
-) -> Result<Json<Value>, Fault> {
+) -> Result<Response, Fault> {
     caller.check_own(Rule::VolumeGetAll)?;
     let listing = Listing::parse::<Volume>(&params, &caller, version, services.config())?
         .on_backends(&services);
@@ -136,17 +145,18 @@ async fn list(
                 caller: &caller,
                 version,
             };
+            let href = format!("{}/volumes{}", url.base(services), form.suffix());
             services.catalogue().read(|reader| {
                 let found = listing.run::<Volume>(reader, &caller, no_volume)?;
-                let href = format!("{}/volumes{}", url.base(services), form.suffix());
-                let shape = |volume: Volume| {
-                    Ok::<_, Fault>(match form {
-                        Form::Summary => viewer.summary(&volume),
-                        Form::Detail => json!(viewer.detail(&load(reader, volume)?)),
-                    })
-                };
-                let body = listing.body(&params, "volumes", &href, found, shape)?;
-                Ok(Json(body))
+                let mut types = TypeNames::default();
+                match form {
+                    Form::Summary => listing.answer(&params, "volumes", &href, found, |volume| {
+                        Ok(viewer.summary(&volume))
+                    }),
+                    Form::Detail => listing.answer(&params, "volumes", &href, found, |volume| {
+                        Ok(viewer.detail(&load_with(reader, volume, &mut types)?))
+                    }),
+                }
             })
         })
         .await
@@ -161,27 +171,40 @@ pub(super) async fn totals(
     version.require(12)?;
     caller.check_own(Rule::VolumeGetAll)?;
     let all = caller.is_admin && params.flag("all_tenants", false);
+    let project = match caller.project_id() {
+        Some(project) if !all => Some(project.to_owned()),
+        _ if caller.is_admin => None,
+        // Whatever a policy file permits: without a project there is nothing to see.
+        _ => return Err(Fault::malformed()),
+    };
     services
         .blocking(move |services| {
-            let query = match caller.project_id() {
-                Some(project) if !all => Query::by(BY_PROJECT, Key::new().text(project)),
-                _ if caller.is_admin => Query::by(BY_CREATED, Key::new()),
-                // Whatever a policy file permits: without a project there is nothing to see.
-                _ => return Err(Fault::malformed()),
-            };
-            let volumes: Vec<Volume> = services.catalogue().read(|reader| reader.list(&query))?;
-            let mut summary = json!({
-                "total_count": volumes.len(),
-                "total_size": volumes.iter().map(|volume| volume.size_gib).sum::<u64>(),
-            });
-            if version.has(36) {
-                let mut metadata: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-                for (key, value) in volumes.iter().flat_map(|volume| &volume.metadata) {
-                    metadata.entry(key).or_default().insert(value);
-                }
-                summary["metadata"] = json!(metadata);
-            }
+            let summary = services
+                .catalogue()
+                .read(|reader| summed_up(reader, project.as_deref(), version))?;
             Ok(Json(json!({"volume-summary": summary})))
         })
         .await
+}
+
+/// Number and size of the volumes of a project, or of all, and their metadata.
+fn summed_up(
+    view: &impl View,
+    project: Option<&str>,
+    version: Microversion,
+) -> Result<Value, Fault> {
+    let (total_count, total_size) = filter::totals::<Volume>(view, project, &[])?;
+    let mut summary = json!({"total_count": total_count, "total_size": total_size});
+    if version.has(36) {
+        let mut metadata: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (text, _) in filter::tally::<Volume>(view, project, &[], "metadata")? {
+            let pairs = serde_json::from_str(&text.unwrap_or_default());
+            let pairs: BTreeMap<String, String> = pairs.unwrap_or_default();
+            for (key, value) in pairs {
+                metadata.entry(key).or_default().insert(value);
+            }
+        }
+        summary["metadata"] = json!(metadata);
+    }
+    Ok(summary)
 }

@@ -1,6 +1,10 @@
 //! Volumes as answers show them.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::backends;
 use super::groups;
@@ -31,11 +35,29 @@ pub(super) struct Loaded {
     pub(super) in_consistency_group: bool,
 }
 
+/// The names of types, each looked up once for all volumes of a list.
+pub(super) type TypeNames = BTreeMap<Uuid, Option<String>>;
+
 /// Adds type, attachments and kind of group to a volume.
 pub(super) fn load(view: &impl View, volume: Volume) -> catalogue::Result<Loaded> {
-    let volume_type = view.get::<VolumeType>(&volume.volume_type_id)?;
+    load_with(view, volume, &mut TypeNames::default())
+}
+
+/// As [`load`], for one volume of many.
+pub(super) fn load_with(
+    view: &impl View,
+    volume: Volume,
+    types: &mut TypeNames,
+) -> catalogue::Result<Loaded> {
+    let type_name = match types.entry(volume.volume_type_id) {
+        Entry::Occupied(known) => known.get().clone(),
+        Entry::Vacant(unknown) => {
+            let found = view.get::<VolumeType>(unknown.key())?;
+            unknown.insert(found.map(|found| found.name)).clone()
+        }
+    };
     Ok(Loaded {
-        type_name: volume_type.map(|found| found.name),
+        type_name,
         attachments: attachments_of(view, &volume)?,
         in_consistency_group: match volume.group_id {
             Some(group) => groups::is_consistency(view, group)?,

@@ -257,7 +257,8 @@ fn close(
     result: &Result<(), JobError>,
 ) -> catalogue::Result<()> {
     let now_us = services.now_us();
-    services.catalogue().write(|writer| {
+    // A crash that takes this back leaves the job unfinished, and it runs again.
+    services.catalogue().write_early(|writer| {
         if let Some(handler) = registry.get(&job.kind) {
             let result = result.as_ref().map(|_| ());
             handler.finish(writer, job, result, now_us)?;

@@ -8,6 +8,7 @@
 mod assignments;
 mod auth_request;
 mod bootstrap;
+mod callers;
 mod calls;
 mod catalog;
 mod domains;
@@ -31,8 +32,9 @@ mod tokens;
 mod users;
 
 pub use bootstrap::bootstrap;
+pub(crate) use callers::Callers;
 pub(crate) use limiter::LoginLimiter;
 pub use records::{Domain, Project, Role, User};
 pub(crate) use routes::routes;
 pub(crate) use texts::expecting;
-pub(crate) use tokens::{TokenKey, caller_of};
+pub(crate) use tokens::{TokenKey, caller_of, known_caller};

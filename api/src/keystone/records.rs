@@ -214,8 +214,14 @@ pub(super) struct Token {
 
 macro_rules! record {
     ($type:ty, $table:literal, $self:ident => $keys:expr) => {
+        record!($type, $table, true, $self => $keys);
+    };
+    ($type:ty, $table:literal, $watched_new:literal, $self:ident => $keys:expr) => {
         impl Record for $type {
             const TABLE: &'static str = $table;
+            // What a token is good for follows from these.
+            const WATCHED: bool = true;
+            const WATCHED_NEW: bool = $watched_new;
             type Id = str;
 
             fn id(&self) -> &str {
@@ -245,4 +251,5 @@ record!(Grant, "grants", self => vec![
 record!(Service, "services", self => vec![(BY_NAME, Key::new().text(&self.kind))]);
 record!(Endpoint, "endpoints", self => vec![(BY_SERVICE, Key::new().text(&self.service_id))]);
 record!(Region, "regions", self => Vec::new());
-record!(Token, "tokens", self => vec![(BY_EXPIRY, Key::new().number(self.expires_us))]);
+// A new token changes nothing about the others.
+record!(Token, "tokens", false, self => vec![(BY_EXPIRY, Key::new().number(self.expires_us))]);

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::callers::Known;
 use super::records::{
     BY_EXPIRY, BY_USER, Domain, Grant, Project, Role, Target, Token, TokenScope, User,
 };
@@ -22,7 +23,7 @@ const PURGE_STEP: usize = 8;
 const ROLES_MAX: usize = 64;
 
 /// The stored name of a token: a hash of its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TokenKey(String);
 
 impl TokenKey {
@@ -61,14 +62,31 @@ pub(super) enum ResolvedScope {
     System,
 }
 
+/// The caller behind a token whom an earlier request has found and for whom nothing has changed;
+/// does not block.
+pub(crate) fn known_caller(services: &Services, key: &TokenKey) -> Option<Caller> {
+    let (watched, now_us) = (services.catalogue().watched(), services.now_us());
+    services.callers().find(key, watched, now_us)
+}
+
 /// The caller behind a token; `None` when it is unknown, expired or no longer good.
 pub(crate) fn caller_of(services: &Services, key: TokenKey) -> Result<Option<Caller>, Fault> {
-    let now_us = services.now_us();
-    let resolved = services
-        .catalogue()
-        .read(|reader| find(reader, &key, now_us))?;
-    let rules = || services.config().policy.clone();
-    Ok(resolved.map(|resolved| Caller::new(parts_of_caller(resolved, key), rules())))
+    let (catalogue, now_us) = (services.catalogue(), services.now_us());
+    // Before the state is read: what changes meanwhile makes the entry void.
+    let watched = catalogue.watched();
+    let found = catalogue.read(|reader| find(reader, &key, now_us))?;
+    Ok(found.map(|resolved| {
+        let expires_us = resolved.token.expires_us;
+        let rules = services.config().policy.clone();
+        let caller = Caller::new(parts_of_caller(resolved, key.clone()), rules);
+        let known = Known {
+            watched,
+            expires_us,
+            caller: caller.clone(),
+        };
+        services.callers().keep(key, known);
+        caller
+    }))
 }
 
 fn parts_of_caller(resolved: Resolved, token: TokenKey) -> CallerParts {
