@@ -58,7 +58,8 @@ pub fn volumes_named(catalogue: &Catalogue, name: &str) -> catalogue::Result<Vec
 /// Those of the catalogue.
 pub fn backend_of_volume(catalogue: &Catalogue, id: Uuid) -> catalogue::Result<Option<String>> {
     let volume = catalogue.read(|reader| reader.get::<Volume>(&id))?;
-    Ok(volume.and_then(|volume| volume.backend))
+    let resting = volume.filter(|volume| !volume.is_migrating());
+    Ok(resting.and_then(|volume| volume.backend))
 }
 
 /// The name of the backend that a snapshot is on.

@@ -15,6 +15,7 @@ mod filter;
 mod group_types;
 mod groups;
 mod limits;
+mod managing;
 mod messages;
 mod metadata;
 mod misc;
@@ -84,6 +85,7 @@ pub fn routes() -> Router<Services> {
         .merge(encryption::routes())
         .merge(services::routes())
         .merge(volume_encryption::routes())
+        .merge(managing::routes())
         .merge(misc::routes())
 }
 
@@ -92,6 +94,8 @@ pub fn register(registry: &mut Registry) {
     work::register(registry);
     backups::register(registry);
     groups::register(registry);
+    moving::register(registry);
+    managing::register(registry);
 }
 
 /// Writes what the service expects to exist, the default volume type among it. Idempotent.

@@ -124,10 +124,25 @@ pub struct Volume {
     /// Name of the backend it is on, see [`crate::server::Backends`]; `None` if no place was found.
     #[serde(default = "first_backend")]
     pub backend: Option<String>,
+    /// Where its last migration is: `migrating`, `success`, `error`, or what an admin set.
+    #[serde(default)]
+    pub migration_status: Option<String>,
+    /// What is known of the image it was made from.
+    #[serde(default)]
+    pub image_metadata: BTreeMap<String, String>,
     /// Microseconds since 1970.
     pub created_us: u64,
     /// Microseconds since 1970, once something has changed.
     pub updated_us: Option<u64>,
+}
+
+impl Volume {
+    /// Whether it is on its way to another backend.
+    pub fn is_migrating(&self) -> bool {
+        let resting = ["none", "deleting", "error", "success"];
+        let status = self.migration_status.as_deref();
+        status.is_some_and(|status| !resting.contains(&status))
+    }
 }
 
 impl Record for Volume {

@@ -50,6 +50,7 @@ const MIGRATION_STATUSES: [&str; 6] = [
 pub(super) struct Reset {
     status: Option<String>,
     attach_status: Option<String>,
+    migration_status: Option<String>,
 }
 
 /// One of the valid words, in any case; `kind` is what the fault calls it.
@@ -99,6 +100,7 @@ impl Reset {
         Ok(Self {
             status,
             attach_status,
+            migration_status: migration,
         })
     }
 
@@ -119,6 +121,9 @@ impl Reset {
     }
 
     pub(super) fn apply(self, volume: &mut Volume) {
+        if let Some(migration) = self.migration_status {
+            volume.migration_status = Some(migration).filter(|word| word != "none");
+        }
         volume.status = self.status.unwrap_or_else(|| volume.status.clone());
         if let Some(status) = self.attach_status {
             volume.attach_status = status;

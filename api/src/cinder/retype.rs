@@ -1,26 +1,28 @@
-//! The action `os-retype`: another type for a volume. All types are of the one pool, so no data
-//! moves and the change is done when the call returns.
+//! The action `os-retype`: another type for a volume. Where the volume's backend suits the new type
+//! the change is done when the call returns; else the volume is moved, if the caller wants that.
 
 use serde_json::{Map, Value};
 
 use super::quotas::{self, Change};
-use super::records::Volume;
-use super::{types, validate};
+use super::records::{BY_VOLUME, Snapshot, Volume};
+use super::{backends, moving, types, validate};
 use crate::auth::Caller;
-use crate::catalogue::Writer;
+use crate::catalogue::{Key, Query, View, Writer};
 use crate::fault::Fault;
 use crate::policy::Rule;
+use crate::server::Services;
 
-/// The volume with the type that `args` name; the caller saves it.
+/// Gives a volume the type that `args` name, or begins to move it.
 pub(super) fn retype(
+    services: &Services,
     writer: &Writer,
     caller: &Caller,
     mut volume: Volume,
     args: &Map<String, Value>,
-) -> Result<Volume, Fault> {
-    let name = parse(args)?;
+) -> Result<(), Fault> {
+    let (name, may_move) = parse(args)?;
     caller.check(Rule::VolumeRetype, &volume)?;
-    if !["available", "in-use"].contains(&volume.status.as_str()) {
+    if !["available", "in-use"].contains(&volume.status.as_str()) || volume.is_migrating() {
         return Err(Fault::bad_request(format!(
             "Invalid volume: Volume {} status must be 'available' or 'in-use' to retype, but is \
              {}.",
@@ -58,13 +60,36 @@ pub(super) fn retype(
         ..Change::of_gib(volume.size_gib)
     };
     quotas::check_type(writer, &volume.project_id, new.id, change)?;
-    volume.volume_type_id = new.id;
-    volume.multiattach = multiattach;
-    Ok(volume)
+    let request = backends::Request {
+        volume_type: &new,
+        size_gib: 0,
+    };
+    let here = (volume.backend.as_deref()).and_then(|name| services.backends().get(name));
+    if here.is_some_and(|here| backends::fits(here, &request)) {
+        volume.volume_type_id = new.id;
+        volume.multiattach = multiattach;
+        volume.updated_us = Some(services.now_us());
+        return Ok(writer.put(&volume)?);
+    }
+    let request = backends::Request {
+        size_gib: volume.size_gib,
+        ..request
+    };
+    // Snapshots stay where they are, and a volume with its snapshots.
+    let snapshots = Query::by(BY_VOLUME, Key::new().uuid(volume.id));
+    let movable = may_move && writer.first::<Snapshot>(&snapshots)?.is_none();
+    let target = match movable {
+        true => backends::choose(services, writer, &request, None)?,
+        false => None,
+    };
+    let target = target.map(|backend| backend.name());
+    volume.previous_status = Some(std::mem::replace(&mut volume.status, "retyping".to_owned()));
+    let args = moving::retyping(&new);
+    moving::begin(services, writer, volume, target, args)
 }
 
-/// The type asked for, by name or id.
-fn parse(args: &Map<String, Value>) -> Result<String, Fault> {
+/// The type asked for, by name or id, and whether the volume may be moved for it.
+fn parse(args: &Map<String, Value>) -> Result<(String, bool), Fault> {
     const POLICIES: [&str; 2] = ["on-demand", "never"];
     if let Some(policy) = args
         .get("migration_policy")
@@ -75,8 +100,10 @@ fn parse(args: &Map<String, Value>) -> Result<String, Fault> {
         let reason = format!("{shown} is not one of ['on-demand', 'never']");
         return Err(validate::invalid("migration_policy", policy, &reason));
     }
-    validate::text(args, "new_type")?.ok_or_else(|| {
+    let name = validate::text(args, "new_type")?.ok_or_else(|| {
         let reason = "'new_type' is a required property";
         validate::invalid("os-retype", &Value::Object(args.clone()), reason)
-    })
+    })?;
+    let may_move = args.get("migration_policy").and_then(Value::as_str) == Some("on-demand");
+    Ok((name, may_move))
 }

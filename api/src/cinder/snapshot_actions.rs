@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::records::Snapshot;
 use super::snapshots::{find, queue_deletion};
-use super::validate;
+use super::{managing, validate};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::Writer;
@@ -50,6 +50,9 @@ pub(super) async fn action(
                             ));
                         }
                         queue_deletion(services, writer, snapshot)
+                    }
+                    "os-unmanage" => {
+                        managing::unmanage_snapshot(services, writer, &caller, snapshot)
                     }
                     "os-update_snapshot_status" => {
                         set_progress(services, writer, &caller, snapshot, &args)

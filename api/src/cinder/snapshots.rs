@@ -140,7 +140,7 @@ fn brief(snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
 }
 
 /// The form of show and detail lists.
-fn full(caller: &Caller, snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
+pub(super) fn full(caller: &Caller, snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
     let extended = caller.can_own(Rule::ExtendedSnapshotAttributes);
     wire::Snapshot {
         project_id: extended.then(|| snapshot.project_id.clone()),
@@ -277,7 +277,7 @@ fn add(
     let host = backends::service_host_of(services, volume.backend.as_deref());
     services::check_not_frozen(writer, &host)?;
     let usable = volume.status == "available" || (wanted.force && volume.status == "in-use");
-    if !usable {
+    if !usable || volume.is_migrating() {
         return Err(Fault::bad_request(format!(
             "Invalid volume: Volume {} status must be available, but current status is: {}.",
             volume.id, volume.status
@@ -394,7 +394,7 @@ async fn remove(
         .await
 }
 
-const NOT_DELETABLE: &str =
+pub(super) const NOT_DELETABLE: &str =
     "Invalid snapshot: Snapshot status must be available or error and must not be part of a group.";
 
 /// Gives a snapshot the status deleting and queues the work; whether it may go is the caller's to

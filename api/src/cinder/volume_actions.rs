@@ -1,5 +1,7 @@
 //! `POST /volumes/{id}/action`.
 
+mod image;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +14,7 @@ use super::records::{Attachment, Volume};
 use super::reset_status::Reset;
 use super::retype::retype;
 use super::volume_view::attachments_of;
-use super::{attaching, qos, validate, volumes, work};
+use super::{attaching, managing, moving, qos, validate, volumes, work};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
@@ -89,8 +91,38 @@ impl Context<'_> {
     fn perform(&self, name: &str, volume: Volume) -> Result<Done, Fault> {
         match name {
             "os-extend" => self.extend(volume),
-            "os-retype" => self.save(retype(self.writer, self.caller, volume, self.map()?)?),
+            "os-retype" => {
+                retype(self.services, self.writer, self.caller, volume, self.map()?)?;
+                Ok(Done::default())
+            }
+            "os-migrate_volume" => {
+                let who = (self.caller, self.version);
+                moving::migrate(self.services, self.writer, who, volume, self.map()?)?;
+                Ok(Done::default())
+            }
+            "os-migrate_volume_completion" => Ok(Done {
+                answer: Some(moving::complete(
+                    self.writer,
+                    self.caller,
+                    &volume,
+                    self.map()?,
+                )?),
+                ..Done::default()
+            }),
+            "revert" if self.version.has(40) => {
+                moving::revert(self.services, self.writer, self.caller, volume, self.map()?)?;
+                Ok(Done::default())
+            }
+            "os-unmanage" => {
+                managing::unmanage_volume(self.services, self.writer, self.caller, volume)?;
+                Ok(Done::default())
+            }
             "os-extend_volume_completion" => self.extension_completed(&volume),
+            "os-show_image_metadata" => self.show_image_metadata(&volume),
+            "os-set_image_metadata" => self.set_image_metadata(volume),
+            "os-unset_image_metadata" => self.unset_image_metadata(volume),
+            "os-reimage" if self.version.has(68) => self.reimage(&volume),
+            "os-volume_upload_image" => self.upload_image(&volume),
             "os-reset_status" => self.reset_status(volume),
             "os-force_delete" => self.force_delete(volume),
             "os-set_bootable" => self.set_bootable(volume),

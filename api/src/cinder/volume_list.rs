@@ -83,8 +83,9 @@ impl Listed for Volume {
             "multiattach" => Some(self.multiattach.to_string()),
             "consumes_quota" => Some("true".to_owned()),
             "host" => self.backend.clone(),
+            "migration_status" => self.migration_status.clone(),
             "group_id" => self.group_id.map(|id| id.to_string()),
-            "availability_zone" | "migration_status" => None,
+            "availability_zone" => None,
             _ => return None,
         })
     }

@@ -98,7 +98,7 @@ impl Viewer<'_> {
             id: volume.id.to_string(),
             name: volume.name.clone(),
             links: self.links(&volume.id.to_string()),
-            status: volume.status.clone(),
+            status: shown_status(&volume.status).to_owned(),
             size: volume.size_gib,
             availability_zone: Some(self.services.config().availability_zone.clone()),
             created_at: volume_time(volume.created_us),
@@ -115,7 +115,7 @@ impl Viewer<'_> {
             consistencygroup_id: group_id.clone().filter(|_| loaded.in_consistency_group),
             multiattach: volume.multiattach,
             attachments: self.attachments(loaded),
-            migration_status: admin.then_some(None),
+            migration_status: admin.then(|| volume.migration_status.clone()),
             group_id: since(13).then_some(group_id),
             provider_id: (since(21) && admin).then_some(None),
             // Each volume is an export of its own. Until it is, the real service says otherwise.
@@ -140,7 +140,7 @@ impl Viewer<'_> {
         wire::Volume {
             tenant_id: tenant,
             host: shows(Rule::VolumeHostAttribute).then(host),
-            migstat: migration.then_some(None),
+            migstat: migration.then(|| loaded.volume.migration_status.clone()),
             name_id: migration.then_some(None),
             ..self.brief(loaded)
         }
@@ -189,6 +189,15 @@ impl Viewer<'_> {
                 attached_at: one.attached_us.map(volume_time),
             })
             .collect()
+    }
+}
+
+/// A status as clients see it: what is being taken over looks like what is being made.
+fn shown_status(status: &str) -> &str {
+    match status {
+        "managing" => "creating",
+        "error_managing" => "error",
+        other => other,
     }
 }
 

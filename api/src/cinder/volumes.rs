@@ -279,6 +279,8 @@ pub(super) fn add_row(
             .or(source.and_then(|source| source.source_length)),
         group_id,
         backend: backend.map(|backend| backend.name().to_owned()),
+        migration_status: None,
+        image_metadata: std::collections::BTreeMap::new(),
         created_us: services.now_us(),
         updated_us: None,
     };
@@ -485,7 +487,7 @@ pub(super) fn strict_flag(params: &Params, key: &str) -> Result<bool, Fault> {
     }
 }
 
-const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.";
+pub(super) const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.";
 
 /// Whether snapshots stayed with an earlier owner when the volume was transferred.
 fn has_foreign_snapshots(view: &impl View, volume: &Volume) -> Result<bool, Fault> {
@@ -520,6 +522,7 @@ pub(super) fn delete(
             && (force || ["available", "error", "deleting"].contains(&snapshot.status.as_str()))
     };
     if (!force && !allowed.contains(&volume.status.as_str()))
+        || volume.is_migrating()
         || attached
         || volume.group_id.is_some()
         || (!cascade && !snapshots.is_empty())

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::server::{Backend, Services};
 
 pub(super) use pools::routes;
-pub(super) use scheduler::{NO_VALID_BACKEND, Request, choose, choose_for_all};
+pub(super) use scheduler::{NO_VALID_BACKEND, Request, choose, choose_for_all, fits};
 
 const VENDOR: &str = "cinderblock";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
