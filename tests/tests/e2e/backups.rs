@@ -61,7 +61,7 @@ impl<'a> Api<'a> {
         Ok(serde_json::from_str(&body).unwrap_or_default())
     }
 
-    fn make(&self, kind: &str, wanted: Value) -> Result<String> {
+    fn make(&self, kind: &str, wanted: &Value) -> Result<String> {
         let made = self.call("POST", &format!("/{kind}s"), &json!({ kind: wanted }))?;
         let id = made[kind]["id"].as_str();
         id.map(str::to_owned).with_context(|| made.to_string())
@@ -80,14 +80,14 @@ impl<'a> Api<'a> {
     }
 
     fn volume(&self, name: &str) -> Result<String> {
-        let id = self.make("volume", json!({"name": name, "size": 1}))?;
+        let id = self.make("volume", &json!({"name": name, "size": 1}))?;
         self.settled("volume", &id)?;
         Ok(id)
     }
 
     fn back_up(&self, volume: &str, incremental: bool) -> Result<String> {
         let wanted = json!({"volume_id": volume, "incremental": incremental});
-        let id = self.make("backup", wanted)?;
+        let id = self.make("backup", &wanted)?;
         self.settled("backup", &id)?;
         self.settled("volume", volume)?;
         Ok(id)
@@ -213,7 +213,7 @@ fn kill_9_leaves_no_backup_and_no_restore_half_done() -> Result<()> {
         let api = Api::new(&daemon)?;
         let incremental = round > 0;
         let wanted = json!({"volume_id": volume, "incremental": incremental});
-        let backup = api.make("backup", wanted)?;
+        let backup = api.make("backup", &wanted)?;
         // The pauses here are lives: the kill is to come at any moment of the work.
         thread::sleep(Duration::from_millis(dice.below(1500)));
         daemon.kill9()?;
