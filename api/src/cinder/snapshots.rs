@@ -128,7 +128,7 @@ fn summary(snapshot: &Snapshot) -> wire::Snapshot {
 }
 
 /// The form of creations and updates.
-fn brief(snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
+pub(super) fn brief(snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
     wire::Snapshot {
         group_snapshot_id: version
             .has(14)
@@ -140,7 +140,7 @@ fn brief(snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
 }
 
 /// The form of show and detail lists.
-pub(super) fn full(caller: &Caller, snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
+fn full(caller: &Caller, snapshot: &Snapshot, version: Microversion) -> wire::Snapshot {
     let extended = caller.can_own(Rule::ExtendedSnapshotAttributes);
     wire::Snapshot {
         project_id: extended.then(|| snapshot.project_id.clone()),

@@ -134,7 +134,7 @@ pub(super) async fn manage_snapshot(
             let made = services
                 .catalogue()
                 .write(|writer| snapshots::manage(services, writer, &caller, &map))?;
-            let shown = crate::cinder::snapshots::full(&caller, &made, version);
+            let shown = crate::cinder::snapshots::brief(&made, version);
             Ok((StatusCode::ACCEPTED, Json(json!({ "snapshot": shown }))))
         })
         .await
