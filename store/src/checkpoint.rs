@@ -71,6 +71,7 @@ impl Engine {
     /// `NoSpace` when the disk has too little room to begin; nothing has changed then. Any failure to
     /// commit stops the journal: what the index holds is then unknown.
     pub(crate) fn checkpoint(&self, maintenance: &mut Maintenance) -> Result<()> {
+        self.check_usable()?;
         self.check_room_for_checkpoint()?;
         let cut = self.take_cut()?;
         self.finish_checkpoint(maintenance, &cut)

@@ -65,6 +65,7 @@ impl Engine {
         maintenance: &mut Maintenance,
         newest: LayerId,
     ) -> Result<bool> {
+        self.check_usable()?;
         let Some(work) = self.next_work(newest) else {
             return Ok(false);
         };

@@ -94,6 +94,19 @@ impl Engine {
         self.maintenance.lock().map_err(|_| stopped())
     }
 
+    /// Refuses background work on a pool that has stopped. What a checkpoint had cut when it failed is
+    /// neither in the index nor marked as missing there, so nothing may be concluded from either.
+    ///
+    /// # Errors
+    /// `Failed`, which is never taken for a mere lack of space.
+    pub(crate) fn check_usable(&self) -> Result<()> {
+        if self.journal.has_failed() {
+            let context = "an earlier write or sync failed";
+            return Err(Error::new(ErrorKind::Failed, context));
+        }
+        Ok(())
+    }
+
     /// Finds a container. A caller that goes on to read holds an epoch guard from before it learnt
     /// the address.
     ///

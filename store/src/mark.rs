@@ -91,6 +91,7 @@ impl Engine {
 
     /// Visits some runs. At the end frees what was not met, and says how many bytes: `Some`.
     pub(crate) fn mark_step(&self, maintenance: &mut Maintenance) -> Result<Option<u64>> {
+        self.check_usable()?;
         let Some(mark) = &mut maintenance.mark else {
             return Ok(Some(0));
         };

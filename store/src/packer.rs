@@ -66,6 +66,7 @@ impl Engine {
 
     /// Packs the oldest segment, and those behind it up to `bytes_max`.
     fn pack_segments(&self, maintenance: &mut Maintenance, bytes_max: u64) -> Result<bool> {
+        self.check_usable()?;
         let mut bytes = 0;
         let segments: Vec<Arc<Segment>> = self
             .journal
