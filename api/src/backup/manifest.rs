@@ -27,7 +27,7 @@ const PAGE_ROW_BYTES: usize = 40;
 /// A backup that another builds on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ancestor {
-    /// Where it is, see [`super::repository`].
+    /// Where it is, see `repository`.
     pub repository: String,
     /// Its id.
     pub id: Uuid,
