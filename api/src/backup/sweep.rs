@@ -72,7 +72,7 @@ fn forget_in(repository: &Repository, backup: Uuid) -> Result<()> {
 pub(super) fn if_due(repository: &Repository) {
     if let Err(error) = try_sweep(repository) {
         let repository = repository.path();
-        tracing::warn!(%error, repository, "packs that no backup needs stay for now");
+        tracing::warn!(%error, repository, "packs that no backup needs could not be removed");
     }
 }
 

@@ -84,7 +84,7 @@ impl Handler for CreateBackup {
             Err(error) => {
                 // What cannot be taken away now is found by the next sweep.
                 if let Err(left) = backup::forget(target, &backup.repository, backup.id) {
-                    tracing::warn!(error = %left, "parts of a failed backup stay for now");
+                    tracing::warn!(error = %left, "parts of a failed backup could not be removed");
                 }
                 Err(error)
             }
