@@ -289,6 +289,7 @@ impl From<store::Error> for Fault {
             store::ErrorKind::NoSpace
             | store::ErrorKind::Corrupt
             | store::ErrorKind::UnsupportedFormat
+            | store::ErrorKind::KeyUnavailable
             | store::ErrorKind::Failed
             | store::ErrorKind::Io => Self::internal(error),
         }

@@ -108,6 +108,7 @@ pub(crate) struct Config {
     pub(crate) dedup_domain: DedupDomain,
     pub(crate) memory_bytes: u64,
     pub(crate) raw_tier_bytes: Option<u64>,
+    pub(crate) master_key: PathBuf,
     pub(crate) token_lifetime: Duration,
     pub(crate) policy: Arc<Rules>,
     pub(crate) mount: Option<PathBuf>,
@@ -207,6 +208,9 @@ impl Config {
             config.nbd.socket = config.data.join("nbd.sock");
         }
         config.place_backends();
+        if config.master_key.as_os_str().is_empty() {
+            config.master_key = config.data.join("master.key");
+        }
         check::together(&config).map_err(|(name, message)| {
             let last = given.iter().rev().find(|given| given.key.name == name);
             ConfigError {
@@ -241,6 +245,7 @@ impl Config {
             dedup_domain: DedupDomain::Project,
             memory_bytes: 0,
             raw_tier_bytes: None,
+            master_key: PathBuf::new(),
             token_lifetime: Duration::ZERO,
             policy: Arc::default(),
             mount: None,

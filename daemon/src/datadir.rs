@@ -6,6 +6,7 @@
 //! DIR/catalogue.redb   the objects of the API
 //! DIR/clouds.yaml      credentials of the first administrator, mode 0600
 //! DIR/run.json         addresses and pid of the running daemon; absent after an orderly stop
+//! DIR/master.key       the key of encrypted volumes' keys, unless configured elsewhere
 //! DIR/nbd.sock         the operators' socket, unless configured elsewhere
 //! ```
 //!

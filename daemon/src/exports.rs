@@ -206,6 +206,7 @@ fn open_error(log_name: &str, error: &store::Error) -> OpenError {
         ErrorKind::Corrupt | ErrorKind::UnsupportedFormat => {
             OpenError::Refused("its stored data is damaged".to_owned())
         }
+        ErrorKind::KeyUnavailable => OpenError::Refused("its key is not at hand".to_owned()),
         ErrorKind::AlreadyExists
         | ErrorKind::InvalidInput
         | ErrorKind::NoSpace

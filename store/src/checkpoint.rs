@@ -9,17 +9,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::addr::Address;
-use crate::chunk::DomainKey;
 use crate::engine::Engine;
 use crate::extent_map::{ExtentMap, Piece};
 use crate::index::{
-    CheckpointRow, IndexRead, IndexWriter, LayerId, LayerRow, RUN_CHUNKS, Run, SnapshotRow,
-    VolumeRow,
+    CheckpointRow, DomainRow, IndexRead, IndexWriter, LayerId, LayerRow, RUN_CHUNKS, Run,
+    SnapshotRow, VolumeRow,
 };
 use crate::journal::poisoned;
 use crate::layer::Layer;
 use crate::maintain::Maintenance;
-use crate::state::{Dirty, State};
+use crate::state::Dirty;
 use crate::{DomainId, Result, SnapshotId, VolumeId};
 
 /// Container ids reserved ahead of use: 256 GiB of writes between two checkpoints.
@@ -59,7 +58,7 @@ pub(crate) struct Cut {
     volumes: Vec<(VolumeId, Option<VolumeRow>)>,
     snapshots: Vec<(SnapshotId, Option<SnapshotRow>)>,
     layers: Vec<(LayerId, Option<LayerRow>)>,
-    domains: Vec<(DomainId, DomainKey)>,
+    domains: Vec<(DomainId, Option<DomainRow>)>,
     last_layer: u32,
     dirty: Dirty,
 }
@@ -122,12 +121,13 @@ impl Engine {
         let volume = |id: &VolumeId| (*id, state.volumes.get(id).map(|v| volume_row(v)));
         let snapshot = |id: &SnapshotId| (*id, state.snapshots.get(id).map(|s| snapshot_row(s)));
         let layer = |id: &LayerId| (*id, state.layer_row(*id));
+        let domain = |id: &DomainId| (*id, state.domains.get(id).map(|domain| domain.row()));
         Ok(Cut {
             sequence: self.journal.cut(),
             volumes: dirty.volumes.iter().map(volume).collect(),
             snapshots: dirty.snapshots.iter().map(snapshot).collect(),
             layers: dirty.layers.iter().map(layer).collect(),
-            domains: domain_keys(&state, &dirty),
+            domains: dirty.domains.iter().map(domain).collect(),
             last_layer: state.last_layer(),
             frozen,
             dirty,
@@ -136,8 +136,11 @@ impl Engine {
 
     fn commit_cut(&self, maintenance: &mut Maintenance, cut: &Cut) -> Result<()> {
         let writer = self.index.write()?;
-        for (domain, key) in &cut.domains {
-            writer.put_domain_key(*domain, key.bytes())?;
+        for (id, row) in &cut.domains {
+            match row {
+                Some(row) => writer.put_domain(*id, row)?,
+                None => writer.delete_domain(*id)?,
+            }
         }
         for (id, row) in &cut.volumes {
             match row {
@@ -286,11 +289,6 @@ fn snapshot_row(snapshot: &crate::state::SnapshotState) -> SnapshotRow {
         size_bytes: snapshot.size_bytes,
         created_us: snapshot.created_us,
     }
-}
-
-fn domain_keys(state: &State, dirty: &Dirty) -> Vec<(DomainId, DomainKey)> {
-    let key = |id: &DomainId| state.domains.get(id).map(|key| (*id, key.clone()));
-    dirty.domains.iter().filter_map(key).collect()
 }
 
 /// Puts one layer's overlay into its runs.

@@ -1,10 +1,11 @@
 //! What is done to one 4 KiB chunk: naming it by its content, finding out that it is all zeroes,
-//! and compressing several of them together as a frame.
+//! compressing several of them together as a frame, and sealing them.
 //!
 //! Everything here is a pure function over bytes.
 
 pub(crate) mod compress;
 mod fingerprint;
+pub(crate) mod seal;
 
 pub(crate) use fingerprint::{DomainKey, Fingerprint, FingerprintMap, fingerprint};
 

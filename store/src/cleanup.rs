@@ -70,12 +70,13 @@ impl Engine {
             return Ok(false);
         };
         let outcome = match work {
-            Work::Drop(layer) => self.drop_runs(layer),
+            Work::Drop(layer) => self.drop_runs(maintenance, layer),
             Work::Merge { layer, into } => self.merge_runs(maintenance, layer, into),
         };
         match outcome {
             Ok(()) => {
                 maintenance.garbage = true;
+                maintenance.forget_locked();
                 Ok(true)
             }
             Err(error) => {
@@ -101,7 +102,7 @@ impl Engine {
         None
     }
 
-    fn drop_runs(&self, layer: LayerId) -> Result<()> {
+    fn drop_runs(&self, maintenance: &mut Maintenance, layer: LayerId) -> Result<()> {
         let writer = self.index.write()?;
         let removed = writer.delete_layer_runs(layer, 0, RUNS_AT_ONCE)?;
         let done = removed < RUNS_AT_ONCE;
@@ -110,7 +111,11 @@ impl Engine {
         }
         self.commit_runs(writer, Stale::None)?;
         if done {
-            self.state.write().expect(poisoned!()).remove_layer(layer);
+            let unused = self.state.write().expect(poisoned!()).remove_layer(layer);
+            if let Some(domain) = unused {
+                maintenance.last_secrets = None;
+                return self.erase_domain(domain);
+            }
         }
         Ok(())
     }

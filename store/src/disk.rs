@@ -81,6 +81,10 @@ pub trait Io: Send + Sync {
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
     /// Makes the names in a folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Whether nobody but its owner may read or write a file.
+    fn is_private(&self, _path: &Path) -> io::Result<bool> {
+        Ok(true)
+    }
     /// Space of the file system that holds `path`.
     fn space(&self, path: &Path) -> io::Result<Space>;
     /// Files that the program may have open at once.

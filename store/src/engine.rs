@@ -11,18 +11,20 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use quick_cache::sync::Cache;
 
 use crate::addr::{Address, ContainerId};
-use crate::chunk::DomainKey;
 use crate::disk::{File, Io};
+use crate::encryption::Nonces;
 use crate::epoch::Epochs;
 use crate::index::{ContainerRow, ForwardRow, Index, IndexRead, LayerId, Run};
 use crate::journal::{ContainerIds, Journal, poisoned};
+use crate::keys::Keys;
 use crate::maintain::{Maintenance, Threads};
 use crate::pack::files::PackSet;
 use crate::pack::reader::Reader;
+use crate::pool_file::PoolFile;
 use crate::reserve::Reserve;
 use crate::room::Ranges;
 use crate::state::{Counters, State};
-use crate::{DomainId, Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A run as seen through the stack that starts at some layer.
 #[derive(Clone)]
@@ -43,6 +45,9 @@ pub(crate) struct RunCache {
 pub(crate) struct Engine {
     pub(crate) io: Arc<dyn Io>,
     pub(crate) dir: PathBuf,
+    pub(crate) pool_file: Mutex<PoolFile>,
+    pub(crate) keys: Keys,
+    pub(crate) nonces: Nonces,
     pub(crate) index: Index,
     /// The file behind `index`.
     pub(crate) meta: Arc<dyn File>,
@@ -150,15 +155,5 @@ impl Engine {
             Place::Forwarded(row) => Ok(row.get(address.slot())),
             Place::Journal(_) | Place::Packed(_) => Ok(address),
         }
-    }
-
-    /// The key of a domain.
-    pub(crate) fn domain_key(&self, domain: DomainId) -> Result<DomainKey> {
-        let state = self.state.read().expect(poisoned!());
-        state
-            .domains
-            .get(&domain)
-            .cloned()
-            .ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("domain {domain} has no key")))
     }
 }

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     UnsupportedFormat,
     /// An earlier write or sync failed: nothing more is acknowledged until the pool is reopened.
     Failed,
+    /// The volume is encrypted, and its key or the master key is missing or another.
+    KeyUnavailable,
     /// The operating system refused an operation.
     Io,
 }
@@ -58,6 +60,25 @@ impl Error {
             context: context.into(),
             source: Some(source),
         }
+    }
+
+    /// An error of `kind` about `context` that the operating system's own error explains.
+    pub(crate) fn with_source(
+        kind: ErrorKind,
+        context: impl Into<String>,
+        source: io::Error,
+    ) -> Self {
+        Self {
+            kind,
+            context: context.into(),
+            source: Some(source),
+        }
+    }
+
+    /// Whether a file was not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        let source = self.source.as_ref();
+        source.is_some_and(|source| source.kind() == io::ErrorKind::NotFound)
     }
 
     /// The kind, for matching.

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase};
 
 pub(crate) use rows::{
-    CheckpointRow, ContainerRow, ForwardRow, LayerId, LayerRow, LayerState, Location, SnapshotRow,
-    VolumeRow,
+    CheckpointRow, ContainerRow, DomainRow, ForwardRow, LayerId, LayerRow, LayerState, Location,
+    SnapshotRow, VolumeRow,
 };
 pub(crate) use run::{RUN_CHUNKS, Run};
 pub(crate) use tables::{IndexRead, IndexReader};

@@ -11,6 +11,7 @@ pub(crate) mod format;
 pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod scan;
+mod seals;
 pub(crate) mod segment;
 mod writer;
 
@@ -219,13 +220,13 @@ impl Journal {
             .collect()
     }
 
-    /// First sequence of the oldest segment with a higher number.
-    pub(crate) fn first_sequence_behind(&self, number: u64) -> u64 {
+    /// First sequence of the oldest segment that is not among some.
+    pub(crate) fn first_sequence_without(&self, some: &[Arc<Segment>]) -> u64 {
         let segments = self.segments.read().expect(poisoned!());
-        let behind = segments
+        let others = segments
             .values()
-            .filter(|segment| segment.header.number > number);
-        behind
+            .filter(|segment| !some.iter().any(|one| Arc::ptr_eq(one, segment)));
+        others
             .map(|segment| segment.header.first_sequence)
             .min()
             .unwrap_or(0)

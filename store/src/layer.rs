@@ -8,6 +8,7 @@ use crate::addr::Address;
 use crate::extent_map::{ExtentMap, Piece};
 use crate::index::LayerId;
 use crate::journal::poisoned;
+use crate::keys::Sealing;
 
 /// Changes of one layer that are in the journal and not yet in the index.
 #[derive(Default)]
@@ -22,17 +23,20 @@ struct Overlay {
 pub(crate) struct Layer {
     pub(crate) id: LayerId,
     pub(crate) domain: DomainId,
+    /// Of an encrypted domain: what its data is sealed with.
+    pub(crate) sealing: Option<Arc<Sealing>>,
     overlay: RwLock<Overlay>,
     /// Whether the overlay may hold anything: lets reads pass quiet layers without the lock.
     touched: AtomicBool,
 }
 
 impl Layer {
-    pub(crate) fn new(id: LayerId, domain: DomainId) -> Arc<Self> {
+    pub(crate) fn new(id: LayerId, domain: DomainId, sealing: Option<Arc<Sealing>>) -> Arc<Self> {
         let (overlay, touched) = (RwLock::default(), AtomicBool::new(false));
         Arc::new(Self {
             id,
             domain,
+            sealing,
             overlay,
             touched,
         })

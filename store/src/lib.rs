@@ -15,6 +15,9 @@ mod dedup;
 mod difference;
 pub mod disk;
 mod disks;
+mod encryption;
+#[cfg(test)]
+mod encryption_tests;
 mod engine;
 mod epoch;
 mod error;
@@ -27,6 +30,7 @@ mod full_disk_tests;
 mod ids;
 mod index;
 mod journal;
+mod keys;
 mod layer;
 #[cfg(test)]
 mod load_tests;
@@ -37,6 +41,7 @@ mod model;
 mod open;
 mod pack;
 mod packer;
+mod pool_file;
 #[cfg(test)]
 mod race_tests;
 mod read;
@@ -54,8 +59,8 @@ pub use disks::{Snapshot, Volume};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{DomainId, SnapshotId, VolumeId};
 pub use spec::{
-    Durability, Extent, ExtentKind, OpenOptions, Packing, SnapshotInfo, VolumeInfo, VolumeSpec,
-    ZeroMode,
+    Durability, Encryption, Extent, ExtentKind, OpenOptions, Packing, SnapshotInfo, VolumeInfo,
+    VolumeSpec, ZeroMode,
 };
 pub use stats::{PoolStats, VolumeStats};
 pub use store::{Store, VOLUME_BYTES_MAX};

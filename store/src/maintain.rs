@@ -4,17 +4,16 @@
 //! can see another half done. A second thread writes what appenders leave behind, so that streams
 //! overlap with the disk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::DomainId;
 use crate::addr::ContainerId;
-use crate::chunk::DomainKey;
 use crate::dedup::Dedup;
+use crate::encryption::Secrets;
 use crate::engine::Engine;
 use crate::index::LayerId;
 use crate::journal::poisoned;
@@ -54,7 +53,10 @@ pub(crate) struct Maintenance {
     pub(crate) dedup: Dedup,
     /// Packed containers whose fingerprints were not read since the pool was opened.
     pub(crate) unhooked: Vec<ContainerId>,
-    pub(crate) last_domain: Option<(LayerId, DomainId, DomainKey)>,
+    pub(crate) last_secrets: Option<(LayerId, Arc<Secrets>)>,
+    /// Numbers of segments that hold chunks of which the key is not at hand, and how many keys had
+    /// been found when that was noticed.
+    locked: (u64, HashSet<u64>),
     pub(crate) mark: Option<Mark>,
     /// Number of the last mark begun, and of the last that went to its end.
     pub(crate) marks_begun: u64,
@@ -78,13 +80,36 @@ impl Maintenance {
             merged: HashMap::new(),
             dedup,
             unhooked: Vec::new(),
-            last_domain: None,
+            last_secrets: None,
+            locked: (0, HashSet::new()),
             mark: None,
             marks_begun: 0,
             marks_ended: 0,
             garbage: false,
             idle: (0, now_us),
         }
+    }
+
+    /// Passes a segment over until something has changed that may let it be packed.
+    pub(crate) fn note_locked(&mut self, segment: &Segment) {
+        self.locked.1.insert(segment.header.number);
+    }
+
+    /// Whether a segment is passed over.
+    pub(crate) fn is_locked(&self, segment: &Segment) -> bool {
+        self.locked.1.contains(&segment.header.number)
+    }
+
+    /// Stops passing segments over when more keys have been found than before.
+    pub(crate) fn look_again_at_locked(&mut self, keys_loaded: u64) {
+        if self.locked.0 != keys_loaded {
+            self.locked = (keys_loaded, HashSet::new());
+        }
+    }
+
+    /// Stops passing segments over: what locked them may be gone.
+    pub(crate) fn forget_locked(&mut self) {
+        self.locked.1.clear();
     }
 
     /// The layer that has a layer's runs now.
@@ -236,7 +261,9 @@ impl Engine {
         }
         set_aside(&mut blocked, self.note_idleness(maintenance))?;
         let mut worked = false;
-        let ended = !self.journal.ended_segments().is_empty();
+        maintenance.look_again_at_locked(self.keys.loaded());
+        let segments = self.journal.ended_segments();
+        let ended = segments.iter().any(|one| !maintenance.is_locked(one));
         if ended || self.checkpoint_due(maintenance) {
             let written = set_aside(&mut blocked, self.checkpoint(maintenance))?;
             worked = written.is_some() && !ended;

@@ -19,8 +19,8 @@ use crate::disk::sim::{SimIo, SplitMix64};
 use crate::engine::Engine;
 use crate::maintain::Maintenance;
 use crate::{
-    DomainId, Durability, Extent, ExtentKind, OpenOptions, Packing, Result, SnapshotId, Store,
-    VolumeId, VolumeSpec,
+    DomainId, Durability, Encryption, Extent, ExtentKind, OpenOptions, Packing, Result, SnapshotId,
+    Store, VolumeId, VolumeSpec,
 };
 
 const DIR: &str = "/pool";
@@ -289,6 +289,11 @@ impl Run {
         }
         let id = VolumeId(self.new_id());
         let spec = spec((1 + self.rng.below(CHUNKS)) * CHUNK_BYTES as u64);
+        let spec = if self.rng.coin() {
+            sealed(spec, id)
+        } else {
+            spec
+        };
         let size = spec.size_bytes as usize;
         self.model.volumes.insert(id, vec![0; size]);
         let created = self.store.create_volume(id, spec);
@@ -297,7 +302,9 @@ impl Run {
 
     /// A range of whole chunks, or of bytes when operations need not be atomic.
     fn range(&mut self, len: usize) -> std::ops::Range<usize> {
-        let unit = if self.atomic || self.rng.coin() {
+        let whole = self.atomic || self.rng.coin();
+        // A disk may have been cut down below a chunk.
+        let unit = if whole && len >= CHUNK_BYTES {
             CHUNK_BYTES
         } else {
             1
@@ -387,14 +394,16 @@ impl Run {
         let cloned = match snapshot {
             Some(from) if self.rng.coin() => {
                 let bytes = self.model.snapshots[&from].clone();
-                let spec = spec(bytes.len() as u64);
+                let info = self.store.snapshot_info(from).unwrap();
+                let spec = spec_in(info.domain, info.encryption, bytes.len() as u64);
                 self.model.volumes.insert(id, bytes);
                 self.store.clone_snapshot(id, from, spec)
             }
             _ => {
                 let from = self.any_volume().0;
                 let bytes = self.model.volumes[&from].clone();
-                let spec = spec(bytes.len() as u64);
+                let info = self.store.volume_info(from).unwrap();
+                let spec = spec_in(info.domain, info.encryption, bytes.len() as u64);
                 self.model.volumes.insert(id, bytes);
                 self.store.clone_volume(id, from, spec)
             }
@@ -472,12 +481,22 @@ fn check_extents(volume: &crate::Volume, bytes: &[u8]) {
     assert!(!extents.windows(2).any(same), "not merged: {extents:?}");
 }
 
-pub(crate) fn spec(size_bytes: u64) -> VolumeSpec {
+fn spec_in(domain: DomainId, encryption: Encryption, size_bytes: u64) -> VolumeSpec {
     VolumeSpec {
         size_bytes,
-        domain: DOMAIN,
+        domain,
         packing: Packing::Background,
+        encryption,
     }
+}
+
+pub(crate) fn spec(size_bytes: u64) -> VolumeSpec {
+    spec_in(DOMAIN, Encryption::None, size_bytes)
+}
+
+/// The same, encrypted, in a domain of its own.
+pub(crate) fn sealed(spec: VolumeSpec, id: VolumeId) -> VolumeSpec {
+    spec_in(DomainId(id.0), Encryption::DomainKey, spec.size_bytes)
 }
 
 pub(crate) fn open(io: &SimIo) -> Result<Store> {

@@ -4,33 +4,32 @@
 //! it, so a creation that was cut short goes on at the next opening.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use quick_cache::sync::Cache;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::addr::{Address, ContainerId};
-use crate::chunk::DomainKey;
 use crate::dedup::Dedup;
 use crate::disk::{BLOCK_BYTES, Caching, Create, Io, Space};
+use crate::encryption::{Domain, Nonces};
 use crate::engine::{Engine, RunCache};
 use crate::epoch::Epochs;
 use crate::index::{CheckpointRow, Index, IndexRead, LayerState};
 use crate::journal::record::Record;
 use crate::journal::segment::Segment;
 use crate::journal::{ContainerIds, Journal, JournalSettings};
+use crate::keys::Keys;
 use crate::maintain::{Maintenance, Threads};
 use crate::pack::LocalPlace;
 use crate::pack::files::PackSet;
 use crate::pack::reader::Reader;
+use crate::pool_file::PoolFile;
 use crate::reserve::Reserve;
 use crate::room::Ranges;
 use crate::state::{Counters, State};
 use crate::{Error, ErrorKind, OpenOptions, Result};
 
-const FORMAT_VERSION: u32 = 1;
 /// Container ids reserved at opening; checkpoints reserve more.
 const CONTAINER_RESERVE: u64 = 1 << 16;
 /// Segments that the raw tier holds at least: one is written while others are packed.
@@ -40,25 +39,21 @@ const SEEN_RUN_BYTES: u64 = 1200;
 /// Forwarding rows kept decoded: 8 KiB each.
 const FORWARDS_CACHED: usize = 1024;
 
-/// `pool.toml`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PoolFile {
-    id: Uuid,
-    format_version: u32,
-    /// Features that a program must know to read the pool.
-    incompatible_features: Vec<String>,
-}
-
 impl Engine {
     /// Opens the pool in `dir`, or makes it.
-    pub(crate) fn open(io: Arc<dyn Io>, dir: &Path, options: OpenOptions) -> Result<Arc<Self>> {
+    pub(crate) fn open(
+        io: Arc<dyn Io>,
+        dir: &Path,
+        master_key: PathBuf,
+        options: OpenOptions,
+    ) -> Result<Arc<Self>> {
         for part in ["", "journal", "pack"] {
             let path = dir.join(part);
             io.create_dir(&path)
                 .map_err(|e| Error::io(format!("creating {}", path.display()), e))?;
         }
-        let pool = pool_id(&*io, dir)?;
+        let pool_file = PoolFile::open(&*io, dir)?;
+        let pool = *pool_file.id.as_bytes();
         let space = io
             .space(dir)
             .map_err(|e| Error::io("measuring free space", e))?;
@@ -94,6 +89,8 @@ impl Engine {
             &|window| forwarded.contains(&window),
             &mut |_, segment, start_block, record| replay(&mut state, segment, start_block, record),
         )?;
+        let no_ids = || Error::new(ErrorKind::Busy, "no container ids are reserved");
+        let opening = ContainerId(containers.take(1).ok_or_else(no_ids)?);
         let places: HashMap<_, _> = index.read()?.containers()?.into_iter().collect();
         let live: Vec<LocalPlace> = places.values().map(|row| *row.location.local()).collect();
         packs.adopt(&live)?;
@@ -121,6 +118,9 @@ impl Engine {
                 options.memory_bytes / 4,
                 options.memory_bytes / 16,
             ),
+            keys: Keys::new(Arc::clone(&io), master_key, dir.join("keys")),
+            nonces: Nonces::new(opening),
+            pool_file: Mutex::new(pool_file),
             io,
             dir: dir.to_owned(),
             index,
@@ -154,6 +154,7 @@ impl Engine {
         engine.reserve.restore();
         engine.count_ranges();
         engine.measure_room()?;
+        engine.erase_leftovers()?;
         let damaged = Arc::downgrade(&engine);
         engine.index.on_damage(move || {
             if let Some(engine) = damaged.upgrade() {
@@ -162,69 +163,6 @@ impl Engine {
         });
         Ok(engine)
     }
-}
-
-fn pool_id(io: &dyn Io, dir: &Path) -> Result<[u8; 16]> {
-    let path = dir.join("pool.toml");
-    let failed = |e| Error::io(format!("opening {}", path.display()), e);
-    match io.open(&path, Create::Never, Caching::Buffered) {
-        Ok(file) => {
-            let len = file.len().map_err(failed)?.min(64 << 10) as usize;
-            let mut text = vec![0; len];
-            file.read_at(&mut text, 0).map_err(failed)?;
-            parse_pool_file(&String::from_utf8_lossy(&text))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => create_pool_file(io, dir),
-        Err(error) => Err(failed(error)),
-    }
-}
-
-fn parse_pool_file(text: &str) -> Result<[u8; 16]> {
-    let pool: PoolFile = toml::from_str(text)
-        .map_err(|e| Error::new(ErrorKind::Corrupt, format!("pool.toml: {}", e.message())))?;
-    if pool.format_version != FORMAT_VERSION || !pool.incompatible_features.is_empty() {
-        let context = format!(
-            "the pool has format version {} and features {:?}; this program knows version {FORMAT_VERSION}",
-            pool.format_version, pool.incompatible_features
-        );
-        return Err(Error::new(ErrorKind::UnsupportedFormat, context));
-    }
-    Ok(*pool.id.as_bytes())
-}
-
-fn create_pool_file(io: &dyn Io, dir: &Path) -> Result<[u8; 16]> {
-    let failed = |e| Error::io("creating pool.toml", e);
-    let left: Vec<String> = io
-        .list(dir)
-        .map_err(failed)?
-        .into_iter()
-        .map(|entry| entry.name)
-        .collect();
-    if left.iter().any(|name| name == "meta.redb") {
-        let context = format!("{} holds a pool without pool.toml", dir.display());
-        return Err(Error::new(ErrorKind::Corrupt, context));
-    }
-    let mut id = [0; 16];
-    io.random(&mut id);
-    let id = uuid::Builder::from_random_bytes(id).into_uuid();
-    let pool = PoolFile {
-        id,
-        format_version: FORMAT_VERSION,
-        incompatible_features: Vec::new(),
-    };
-    let text = toml::to_string(&pool)
-        .map_err(|e| Error::new(ErrorKind::Io, format!("writing pool.toml: {e}")))?;
-    let (new, path) = (dir.join("pool.toml.new"), dir.join("pool.toml"));
-    let file = io
-        .open(&new, Create::IfMissing, Caching::Buffered)
-        .map_err(failed)?;
-    file.set_len(0)
-        .and_then(|()| file.write_at(text.as_bytes(), 0))
-        .and_then(|()| file.sync_data())
-        .and_then(|()| io.rename(&new, &path))
-        .and_then(|()| io.sync_dir(dir))
-        .map_err(failed)?;
-    Ok(*id.as_bytes())
 }
 
 /// Reserves container ids durably before any is given out.
@@ -279,13 +217,11 @@ fn load(index: &Index, next_layer: u32) -> Result<Loaded> {
             _ => layers.push((id, row)),
         }
     }
-    let keys = reader
-        .domain_keys()?
-        .into_iter()
-        .map(|(id, key)| (id, DomainKey::new(key)));
+    let domains = reader.domains()?.into_iter();
+    let domains = domains.map(|(id, row)| (id, Domain::from_row(id, row)));
     let last_layer = next_layer.saturating_sub(1);
     let (volumes, snapshots) = (reader.volumes()?, reader.snapshots()?);
-    let state = State::load(layers, volumes, snapshots, keys.collect(), last_layer)?;
+    let state = State::load(layers, volumes, snapshots, domains.collect(), last_layer)?;
     Ok(Loaded { state, merged })
 }
 
@@ -297,6 +233,7 @@ fn replay(state: &mut State, segment: &Segment, start_block: u32, record: &Recor
             first_chunk,
             first_block,
             checksums,
+            ..
         } => {
             let address = segment.address(start_block + first_block);
             (*layer, *first_chunk, checksums.len() as u64, address)

@@ -13,7 +13,8 @@ use std::sync::atomic::Ordering;
 
 use crate::addr::{Address, CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
 use crate::checkpoint::Stale;
-use crate::chunk::{DomainKey, Fingerprint, fingerprint};
+use crate::chunk::{Fingerprint, fingerprint};
+use crate::encryption::Secrets;
 use crate::engine::Engine;
 use crate::index::{ContainerRow, ForwardRow, IndexRead, LayerId, Location, RUN_CHUNKS, Run};
 use crate::journal::poisoned;
@@ -47,8 +48,8 @@ struct Round {
     /// Of each live chunk, by layer and run.
     moves: HashMap<(LayerId, u32), Vec<Move>>,
     hit_chunks: u64,
-    /// Number of the newest segment in it.
-    last_segment: u64,
+    /// Those that are packed by it.
+    segments: Vec<Arc<Segment>>,
 }
 
 impl Engine {
@@ -67,12 +68,14 @@ impl Engine {
     /// Packs the oldest segment, and those behind it up to `bytes_max`.
     fn pack_segments(&self, maintenance: &mut Maintenance, bytes_max: u64) -> Result<bool> {
         self.check_usable()?;
+        maintenance.look_again_at_locked(self.keys.loaded());
         let mut bytes = 0;
         let segments: Vec<Arc<Segment>> = self
             .journal
             .ended_segments()
             .into_iter()
             .take_while(|segment| segment.last_sequence() <= maintenance.applied_sequence)
+            .filter(|segment| !maintenance.is_locked(segment))
             .take_while(|segment| {
                 let first = bytes == 0;
                 bytes += segment.bytes();
@@ -87,6 +90,10 @@ impl Engine {
         if let Err(error) = self.pack_all(maintenance, &mut round, &segments) {
             self.abandon(maintenance, &round);
             return Err(error);
+        }
+        let segments = round.segments.clone();
+        if segments.is_empty() {
+            return Ok(false);
         }
         if let Err(error) = self.commit_round(maintenance, round) {
             self.journal.fail();
@@ -111,8 +118,16 @@ impl Engine {
         segments: &[Arc<Segment>],
     ) -> Result<()> {
         for segment in segments {
-            self.pack_segment(maintenance, round, segment)?;
-            round.last_segment = segment.header.number;
+            match self.pack_segment(maintenance, round, segment) {
+                Ok(()) => round.segments.push(Arc::clone(segment)),
+                // It stays where it is, and so does what it holds of others.
+                Err(error) if error.kind() == ErrorKind::KeyUnavailable => {
+                    tracing::warn!(%error, "a journal segment is not packed");
+                    segment.ensure_trailer()?;
+                    maintenance.note_locked(segment);
+                }
+                Err(error) => return Err(error),
+            }
         }
         self.finish_containers(maintenance, round)?;
         // After a failed sync nothing is acknowledged any more, wherever it happened.
@@ -136,17 +151,21 @@ impl Engine {
         round: &mut Round,
         segment: &Segment,
     ) -> Result<()> {
+        let live = self.live_chunks(maintenance, segment)?;
+        // Nothing of the segment is packed unless all of it can be.
+        for one in &live {
+            self.secrets_of(maintenance, one.layer)?;
+        }
         for window in 0..segment.windows() {
             let id = ContainerId(segment.header.first_container + window);
             round.forwards.insert(id, ForwardRow::holes());
         }
-        let live = self.live_chunks(maintenance, segment)?;
         let mut at = 0;
         let mut data = vec![0; 256 * CHUNK_BYTES];
         while at < live.len() {
             let count = consecutive(&live[at..]).min(256);
             let part = &mut data[..count * CHUNK_BYTES];
-            if let Err(error) = segment.read(live[at].block, part) {
+            if let Err(error) = self.read_live(maintenance, segment, &live[at..at + count], part) {
                 if error.kind() != ErrorKind::Corrupt {
                     return Err(error);
                 }
@@ -177,10 +196,29 @@ impl Engine {
     ) -> Result<()> {
         let mut chunk = [0; CHUNK_BYTES];
         for one in live {
-            match segment.read(one.block, &mut chunk) {
+            let alone = std::slice::from_ref(one);
+            match self.read_live(maintenance, segment, alone, &mut chunk) {
                 Ok(()) => self.pack_chunk(maintenance, round, segment, *one, &chunk)?,
                 Err(error) if error.kind() == ErrorKind::Corrupt => {}
                 Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads chunks that lie one behind the other, and decrypts those of encrypted domains.
+    fn read_live(
+        &self,
+        maintenance: &mut Maintenance,
+        segment: &Segment,
+        live: &[Live],
+        out: &mut [u8],
+    ) -> Result<()> {
+        segment.read(live[0].block, out)?;
+        for (one, chunk) in live.iter().zip(out.chunks_exact_mut(CHUNK_BYTES)) {
+            let secrets = self.secrets_of(maintenance, one.layer)?;
+            if let Some(key) = &secrets.key {
+                segment.unseal(key, one.block, chunk)?;
             }
         }
         Ok(())
@@ -192,21 +230,14 @@ impl Engine {
         let mut written = Vec::new();
         let mut scan = Scan::new(segment, Check::RecordsOnly);
         while scan.next_sequence() <= segment.last_sequence() {
-            let Some(batch) = scan.next()? else {
-                let context = format!(
-                    "journal segment {}, block {}: batch {} is damaged",
-                    segment.header.number,
-                    scan.end_block(),
-                    scan.next_sequence()
-                );
-                return Err(Error::new(ErrorKind::Corrupt, context));
-            };
+            let batch = scan.next_known()?;
             for record in batch.records {
                 if let Record::Write {
                     layer,
                     first_chunk,
                     first_block,
                     checksums,
+                    ..
                 } = record
                 {
                     let layer = maintenance.merged_into(layer);
@@ -245,14 +276,15 @@ impl Engine {
         one: Live,
         chunk: &[u8],
     ) -> Result<()> {
-        let (domain, key) = self.domain_of(maintenance, one.layer)?;
-        let print = fingerprint(&key, chunk);
+        let secrets = self.secrets_of(maintenance, one.layer)?;
+        let domain = secrets.domain;
+        let print = fingerprint(&secrets.fingerprints, chunk);
         let new = match self.find_equal(maintenance, round, domain, print)? {
             Some(address) => {
                 round.hit_chunks += 1;
                 address
             }
-            None => self.store_chunk(maintenance, round, domain, print, chunk)?,
+            None => self.store_chunk(maintenance, round, &secrets, print, chunk)?,
         };
         let old = segment.address(one.block);
         if let Some(row) = round.forwards.get_mut(&old.container()) {
@@ -300,18 +332,20 @@ impl Engine {
         &self,
         maintenance: &mut Maintenance,
         round: &mut Round,
-        domain: DomainId,
+        secrets: &Secrets,
         print: Fingerprint,
         chunk: &[u8],
     ) -> Result<Address> {
+        let domain = secrets.domain;
         let builder = match round.open.entry(domain) {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(none) => {
                 let id = self.containers.take(1).ok_or_else(|| {
                     Error::new(ErrorKind::Busy, "container ids wait for a checkpoint")
                 })?;
-                let options = FrameOptions::default();
-                none.insert(ContainerBuilder::new(ContainerId(id), domain, options))
+                let (id, options) = (ContainerId(id), FrameOptions::default());
+                let key = secrets.key.clone();
+                none.insert(ContainerBuilder::new(id, domain, key, options))
             }
         };
         let address = Address::new(builder.id(), builder.push(print, chunk));
@@ -400,9 +434,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Merged layers that no segment behind this round can name.
+    /// Merged layers that no segment besides those of this round can name.
     fn unnamed_layers(&self, maintenance: &Maintenance, round: &Round) -> Vec<LayerId> {
-        let oldest = self.journal.first_sequence_behind(round.last_segment);
+        let oldest = self.journal.first_sequence_without(&round.segments);
         let merged = maintenance.merged.iter();
         merged
             .filter(|(_, (_, at))| *at < oldest)
@@ -410,29 +444,19 @@ impl Engine {
             .collect()
     }
 
-    fn domain_of(
-        &self,
-        maintenance: &mut Maintenance,
-        layer: LayerId,
-    ) -> Result<(DomainId, DomainKey)> {
-        if let Some((known, domain, key)) = &maintenance.last_domain
+    /// What the chunks of a layer are named and sealed with.
+    ///
+    /// # Errors
+    /// `KeyUnavailable` when they are encrypted and their key cannot be had.
+    fn secrets_of(&self, maintenance: &mut Maintenance, layer: LayerId) -> Result<Arc<Secrets>> {
+        if let Some((known, secrets)) = &maintenance.last_secrets
             && *known == layer
         {
-            return Ok((*domain, key.clone()));
+            return Ok(Arc::clone(secrets));
         }
-        let domain = {
-            let state = self.state.read().expect(poisoned!());
-            state.layers.get(&layer).map(|entry| entry.layer.domain)
-        };
-        let domain = domain.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Corrupt,
-                format!("layer {} has runs and no row", layer.0),
-            )
-        })?;
-        let key = self.domain_key(domain)?;
-        maintenance.last_domain = Some((layer, domain, key.clone()));
-        Ok((domain, key))
+        let secrets = Arc::new(self.find_secrets(layer)?);
+        maintenance.last_secrets = Some((layer, Arc::clone(&secrets)));
+        Ok(secrets)
     }
 }
 

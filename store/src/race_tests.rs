@@ -112,7 +112,7 @@ fn a_read_that_packing_overtakes_still_finds_its_chunk() {
         let end = Instant::now() + Duration::from_millis(200);
         let mut chunk = [0; 4096];
         while Instant::now() < end {
-            engine.read_addresses(&found, &mut chunk).unwrap();
+            engine.read_addresses(None, &found, &mut chunk).unwrap();
             assert_eq!(chunk, [1; 4096]);
         }
         drop(guard);

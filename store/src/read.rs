@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::addr::{Address, CHUNK_BYTES, CHUNK_SHIFT, CONTAINER_SLOTS};
+use crate::chunk::seal::DataKey;
 use crate::engine::{Engine, Place, SeenRun};
 use crate::index::{IndexRead, RUN_CHUNKS, Run};
 use crate::journal::poisoned;
@@ -15,32 +16,46 @@ impl Engine {
     /// Fills `out` with the bytes at `offset`; the caller has checked the bounds.
     pub(crate) fn read_bytes(&self, chain: &Chain, offset: u64, out: &mut [u8]) -> Result<()> {
         let _guard = self.epochs.enter();
+        let key = self.key_of(chain)?;
         let skip = (offset % CHUNK_BYTES as u64) as usize;
         let mut chunk = offset >> CHUNK_SHIFT;
         let mut rest = out;
         if skip != 0 {
             let take = rest.len().min(CHUNK_BYTES - skip);
             let (part, tail) = rest.split_at_mut(take);
-            self.read_part(chain, chunk, skip, part)?;
+            self.read_part(chain, key, chunk, skip, part)?;
             (chunk, rest) = (chunk + 1, tail);
         }
         let whole = rest.len() / CHUNK_BYTES;
         let (middle, tail) = rest.split_at_mut(whole * CHUNK_BYTES);
-        self.read_chunks(chain, chunk, middle)?;
+        self.read_chunks(chain, key, chunk, middle)?;
         if tail.is_empty() {
             return Ok(());
         }
-        self.read_part(chain, chunk + whole as u64, 0, tail)
+        self.read_part(chain, key, chunk + whole as u64, 0, tail)
     }
 
-    fn read_part(&self, chain: &Chain, chunk: u64, skip: usize, part: &mut [u8]) -> Result<()> {
+    fn read_part(
+        &self,
+        chain: &Chain,
+        key: Option<&DataKey>,
+        chunk: u64,
+        skip: usize,
+        part: &mut [u8],
+    ) -> Result<()> {
         let mut whole = [0; CHUNK_BYTES];
-        self.read_chunks(chain, chunk, &mut whole)?;
+        self.read_chunks(chain, key, chunk, &mut whole)?;
         part.copy_from_slice(&whole[skip..skip + part.len()]);
         Ok(())
     }
 
-    fn read_chunks(&self, chain: &Chain, first: u64, out: &mut [u8]) -> Result<()> {
+    fn read_chunks(
+        &self,
+        chain: &Chain,
+        key: Option<&DataKey>,
+        first: u64,
+        out: &mut [u8],
+    ) -> Result<()> {
         let mut rest = out;
         let mut chunk = first;
         while !rest.is_empty() {
@@ -49,7 +64,7 @@ impl Engine {
             let mut found = [Address::HOLE; RUN];
             self.resolve(chain, chunk, &mut found[..count])?;
             let (part, tail) = rest.split_at_mut(count * CHUNK_BYTES);
-            self.read_addresses(&found[..count], part)?;
+            self.read_addresses(key, &found[..count], part)?;
             (chunk, rest) = (chunk + count as u64, tail);
         }
         Ok(())
@@ -114,8 +129,13 @@ impl Engine {
         Ok(seen)
     }
 
-    /// Reads chunks by address, neighbours together.
-    pub(crate) fn read_addresses(&self, addresses: &[Address], out: &mut [u8]) -> Result<()> {
+    /// Reads chunks by address, neighbours together; those of an encrypted domain with its key.
+    pub(crate) fn read_addresses(
+        &self,
+        key: Option<&DataKey>,
+        addresses: &[Address],
+        out: &mut [u8],
+    ) -> Result<()> {
         let mut rest = out;
         let mut at = 0;
         while at < addresses.len() {
@@ -123,7 +143,7 @@ impl Engine {
             let count = progression(&addresses[at..]);
             let (part, tail) = rest.split_at_mut(count * CHUNK_BYTES);
             if first.is_data() {
-                self.read_data(first, part)?;
+                self.read_data(key, first, part)?;
             } else {
                 part.fill(0);
             }
@@ -133,13 +153,16 @@ impl Engine {
     }
 
     /// Reads chunks at consecutive slots of one container.
-    fn read_data(&self, first: Address, out: &mut [u8]) -> Result<()> {
+    fn read_data(&self, key: Option<&DataKey>, first: Address, out: &mut [u8]) -> Result<()> {
         match self.place(first.container())? {
-            Place::Journal(segment) => self.journal.read(&segment, first, out),
-            Place::Packed(row) => {
-                self.reader
-                    .read(first.container(), row.location.local(), first.slot(), out)
-            }
+            Place::Journal(segment) => self.read_journal(&segment, key, first, out),
+            Place::Packed(row) => self.reader.read(
+                first.container(),
+                row.location.local(),
+                key,
+                first.slot(),
+                out,
+            ),
             Place::Forwarded(row) => {
                 let count = out.len() / CHUNK_BYTES;
                 let settled: Vec<Address> = (0..count as u32)
@@ -150,7 +173,7 @@ impl Engine {
                     return Err(Error::new(ErrorKind::Corrupt, context));
                 }
                 // Packing ends in pack files, so this goes one step deep.
-                self.read_addresses(&settled, out)
+                self.read_addresses(key, &settled, out)
             }
         }
     }

@@ -29,6 +29,17 @@ impl Packing {
     }
 }
 
+/// Whether what a volume holds is encrypted on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// It is not.
+    #[default]
+    None,
+    /// With a key that belongs to the volume's domain, and is destroyed with the last volume and
+    /// snapshot in it.
+    DomainKey,
+}
+
 /// What a new volume is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VolumeSpec {
@@ -38,6 +49,8 @@ pub struct VolumeSpec {
     pub domain: DomainId,
     /// When its data is packed.
     pub packing: Packing,
+    /// Whether its data is encrypted: the same for all volumes of a domain.
+    pub encryption: Encryption,
 }
 
 /// Settings of an open pool; the defaults serve a pool of a few TiB.
@@ -111,6 +124,8 @@ pub struct VolumeInfo {
     pub size_bytes: u64,
     /// Where equal chunks are looked for.
     pub domain: DomainId,
+    /// Whether its data is encrypted.
+    pub encryption: Encryption,
 }
 
 /// What the pool knows of a snapshot.
@@ -120,6 +135,10 @@ pub struct SnapshotInfo {
     pub id: SnapshotId,
     /// The volume it was taken of, which may be gone.
     pub volume: VolumeId,
+    /// Where equal chunks are looked for.
+    pub domain: DomainId,
+    /// Whether its data is encrypted.
+    pub encryption: Encryption,
     /// The volume's size at that moment.
     pub size_bytes: u64,
     /// Microseconds since 1970.

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-use crate::Packing;
-use crate::chunk::DomainKey;
+use crate::encryption::Domain;
 use crate::index::{LayerId, LayerRow, LayerState, SnapshotRow, VolumeRow};
 use crate::journal::poisoned;
 use crate::journal::record::{Cut, Record};
 use crate::layer::{Chain, Layer};
-use crate::{DomainId, Error, ErrorKind, Result, SnapshotId, VolumeId, VolumeSpec};
+use crate::{
+    DomainId, Encryption, Error, ErrorKind, Packing, Result, SnapshotId, VolumeId, VolumeSpec,
+};
 
 /// Traffic since the pool was opened.
 #[derive(Default)]
@@ -29,6 +30,7 @@ pub(crate) struct Counters {
 pub(crate) struct VolumeState {
     pub(crate) id: VolumeId,
     pub(crate) domain: DomainId,
+    pub(crate) encryption: Encryption,
     pub(crate) packing: Packing,
     size_bytes: AtomicU64,
     /// Shared by writes of whole chunks; alone for writes that read first, and for cuts.
@@ -56,6 +58,7 @@ impl VolumeState {
             size_bytes: self.size_bytes(),
             domain: self.domain,
             packing: self.packing,
+            encryption: self.encryption,
         }
     }
 }
@@ -134,7 +137,7 @@ pub(crate) struct State {
     pub(crate) volumes: BTreeMap<VolumeId, Arc<VolumeState>>,
     pub(crate) snapshots: BTreeMap<SnapshotId, Arc<SnapshotState>>,
     pub(crate) layers: BTreeMap<LayerId, LayerEntry>,
-    pub(crate) domains: HashMap<DomainId, DomainKey>,
+    pub(crate) domains: HashMap<DomainId, Domain>,
     pub(crate) dirty: Dirty,
     /// Layers that may have become of no use; looked at, and forgotten if not, by the clean-up.
     pub(crate) loose: BTreeSet<LayerId>,
@@ -150,7 +153,7 @@ impl State {
         layers: Vec<(LayerId, LayerRow)>,
         volumes: Vec<(VolumeId, VolumeRow)>,
         snapshots: Vec<(SnapshotId, SnapshotRow)>,
-        domains: HashMap<DomainId, DomainKey>,
+        domains: HashMap<DomainId, Domain>,
         last_layer: u32,
     ) -> Result<Self> {
         let mut state = Self {
@@ -159,7 +162,8 @@ impl State {
             ..Self::default()
         };
         for (id, row) in layers {
-            let entry = LayerEntry::new(Layer::new(id, row.domain), row.parent, row.delta_chunks);
+            let layer = state.new_layer(id, row.domain)?;
+            let entry = LayerEntry::new(layer, row.parent, row.delta_chunks);
             state.layers.insert(id, entry);
             state.loose.insert(id);
         }
@@ -206,8 +210,11 @@ impl State {
     pub(crate) fn apply(&mut self, record: &Record) -> Result<()> {
         match record {
             Record::Domain { domain, key } => {
-                self.domains.insert(*domain, DomainKey::new(*key));
-                self.dirty.domains.insert(*domain);
+                self.add_domain(*domain, Domain::plain(*key));
+                Ok(())
+            }
+            Record::SealedDomain { domain, key_id } => {
+                self.add_domain(*domain, Domain::sealed(*domain, *key_id));
                 Ok(())
             }
             Record::CreateVolume {
@@ -218,7 +225,7 @@ impl State {
                 domain,
                 packing,
             } => {
-                self.add_layer(*head, *parent, *domain);
+                self.add_layer(*head, *parent, *domain)?;
                 self.add_volume(*volume, *head, *size_bytes, *domain, *packing)
             }
             Record::CloneVolume {
@@ -231,7 +238,7 @@ impl State {
                 packing,
             } => {
                 let frozen = self.move_head(*source, *source_head)?;
-                self.add_layer(*head, Some(frozen), *domain);
+                self.add_layer(*head, Some(frozen), *domain)?;
                 self.add_volume(*volume, *head, *size_bytes, *domain, *packing)
             }
             Record::Snapshot { created_us, cuts } => cuts
@@ -276,7 +283,7 @@ impl State {
     fn move_head(&mut self, volume: VolumeId, new_head: LayerId) -> Result<LayerId> {
         let volume = Arc::clone(self.volume(volume)?);
         let frozen = volume.chain().head().id;
-        self.add_layer(new_head, Some(frozen), volume.domain);
+        self.add_layer(new_head, Some(frozen), volume.domain)?;
         *volume.chain.write().expect(poisoned!()) = self.chain(new_head)?;
         self.dirty.volumes.insert(volume.id);
         self.release(frozen, |entry| entry.is_head = false);
@@ -284,12 +291,26 @@ impl State {
         Ok(frozen)
     }
 
-    fn add_layer(&mut self, id: LayerId, parent: Option<LayerId>, domain: DomainId) {
-        let entry = LayerEntry::new(Layer::new(id, domain), parent, 0);
+    fn add_domain(&mut self, id: DomainId, domain: Domain) {
+        self.domains.entry(id).or_insert(domain);
+        self.dirty.domains.insert(id);
+    }
+
+    /// A layer in memory, counted by its domain.
+    fn new_layer(&mut self, id: LayerId, domain: DomainId) -> Result<Arc<Layer>> {
+        let missing = || corrupt(format!("domain {domain} of layer {} is missing", id.0));
+        let of = self.domains.get_mut(&domain).ok_or_else(missing)?;
+        of.layers += 1;
+        Ok(Layer::new(id, domain, of.sealing().cloned()))
+    }
+
+    fn add_layer(&mut self, id: LayerId, parent: Option<LayerId>, domain: DomainId) -> Result<()> {
+        let entry = LayerEntry::new(self.new_layer(id, domain)?, parent, 0);
         self.layers.insert(id, entry);
         self.adopt(id, parent);
         self.last_layer = self.last_layer.max(id.0);
         self.dirty.layers.insert(id);
+        Ok(())
     }
 
     fn add_volume(
@@ -303,6 +324,7 @@ impl State {
         let volume = VolumeState {
             id,
             domain,
+            encryption: self.encryption_of(domain),
             packing,
             size_bytes: AtomicU64::new(size_bytes),
             gate: RwLock::new(()),
@@ -314,6 +336,12 @@ impl State {
         self.dirty.volumes.insert(id);
         self.mark_head(head);
         Ok(())
+    }
+
+    /// Whether the data of a domain is encrypted.
+    pub(crate) fn encryption_of(&self, domain: DomainId) -> Encryption {
+        let known = self.domains.get(&domain);
+        known.map_or(Encryption::None, Domain::encryption)
     }
 
     fn mark_head(&mut self, layer: LayerId) {
@@ -338,16 +366,20 @@ impl State {
         self.loose.insert(layer);
     }
 
-    /// Takes a layer out that nothing uses.
-    pub(crate) fn remove_layer(&mut self, layer: LayerId) {
+    /// Takes a layer out that nothing uses, and names the encrypted domain that it was the last of.
+    pub(crate) fn remove_layer(&mut self, layer: LayerId) -> Option<DomainId> {
         self.loose.remove(&layer);
-        let removed = self.layers.remove(&layer);
-        if let Some(parent) = removed.and_then(|entry| entry.parent)
+        let removed = self.layers.remove(&layer)?;
+        if let Some(parent) = removed.parent
             && let Some(entry) = self.layers.get_mut(&parent)
         {
             entry.children.remove(&layer);
             self.loose.insert(parent);
         }
+        let id = removed.layer.domain;
+        let domain = self.domains.get_mut(&id)?;
+        domain.layers -= 1;
+        domain.is_to_be_erased().then_some(id)
     }
 
     /// Takes a layer out whose only child has its runs now.

@@ -1,7 +1,7 @@
 //! The pool: its public surface.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::Io;
@@ -10,8 +10,8 @@ use crate::journal::poisoned;
 use crate::maintain;
 use crate::state::{SnapshotState, VolumeState};
 use crate::{
-    Error, ErrorKind, OpenOptions, PoolStats, Result, Snapshot, SnapshotId, SnapshotInfo, Volume,
-    VolumeId, VolumeInfo, VolumeSpec, VolumeStats,
+    Encryption, Error, ErrorKind, OpenOptions, PoolStats, Result, Snapshot, SnapshotId,
+    SnapshotInfo, Volume, VolumeId, VolumeInfo, VolumeSpec, VolumeStats,
 };
 
 /// Volumes are whole sectors.
@@ -42,7 +42,23 @@ impl Store {
     /// # Errors
     /// `UnsupportedFormat`, `Corrupt`, `Busy` when another process has it, `Io`, `NoSpace`.
     pub fn open(io: Arc<dyn Io>, dir: &Path, options: OpenOptions) -> Result<Self> {
-        let opened = catch_unwind(AssertUnwindSafe(|| Engine::open(io, dir, options)));
+        Self::open_with_master_key(io, dir, dir.join("master.key"), options)
+    }
+
+    /// As [`Self::open`], with the master key of encrypted volumes in a file elsewhere, which several
+    /// pools may share. It is made when the first such volume is, and otherwise looked at when one is
+    /// used.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_with_master_key(
+        io: Arc<dyn Io>,
+        dir: &Path,
+        master_key: PathBuf,
+        options: OpenOptions,
+    ) -> Result<Self> {
+        let open = || Engine::open(io, dir, master_key, options);
+        let opened = catch_unwind(AssertUnwindSafe(open));
         // The metadata's pages are checked as they are read, but not before the library underneath
         // follows what they say: damage makes it panic. Nothing outlives the attempt.
         let engine = opened.unwrap_or_else(|_| {
@@ -70,7 +86,8 @@ impl Store {
     /// Creates an empty volume; the same call again is fine.
     ///
     /// # Errors
-    /// `AlreadyExists` if a volume of this id differs, `InvalidInput` for an impossible size.
+    /// `AlreadyExists` if a volume of this id differs, `InvalidInput` for an impossible size or a
+    /// domain that is encrypted where the volume is not, `KeyUnavailable`.
     pub fn create_volume(&self, id: VolumeId, spec: VolumeSpec) -> Result<()> {
         check_size(spec.size_bytes)?;
         self.engine().create_volume(id, spec)
@@ -80,7 +97,8 @@ impl Store {
     /// than the snapshot. Idempotent.
     ///
     /// # Errors
-    /// As [`Self::create_volume`], and `NotFound` without the snapshot.
+    /// As [`Self::create_volume`], `NotFound` without the snapshot, and `InvalidInput` unless both are
+    /// in the same encrypted domain or in none.
     pub fn clone_snapshot(&self, id: VolumeId, from: SnapshotId, spec: VolumeSpec) -> Result<()> {
         check_size(spec.size_bytes)?;
         self.engine().clone_snapshot(id, from, spec)
@@ -132,16 +150,17 @@ impl Store {
     /// Opens a volume for reading and writing. Handles share one state.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; `KeyUnavailable` for an encrypted one without its key.
     pub fn volume(&self, id: VolumeId) -> Result<Volume> {
         let state = Arc::clone(self.engine().state.read().expect(poisoned!()).volume(id)?);
+        self.engine().key_of(&state.chain())?;
         Ok(Volume::new(&self.pool, state))
     }
 
     /// Opens a snapshot for reading.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; `KeyUnavailable` for an encrypted one without its key.
     pub fn snapshot(&self, id: SnapshotId) -> Result<Snapshot> {
         let state = Arc::clone(
             self.engine()
@@ -150,30 +169,38 @@ impl Store {
                 .expect(poisoned!())
                 .snapshot(id)?,
         );
+        self.engine().key_of(&state.chain())?;
         Ok(Snapshot::new(&self.pool, state))
     }
 
     /// All volumes, by id.
     pub fn volumes(&self) -> Vec<VolumeInfo> {
         let state = self.engine().state.read().expect(poisoned!());
-        let info = |volume: &Arc<VolumeState>| VolumeInfo {
-            id: volume.id,
-            size_bytes: volume.size_bytes(),
-            domain: volume.domain,
-        };
-        state.volumes.values().map(info).collect()
+        state.volumes.values().map(|v| volume_info(v)).collect()
+    }
+
+    /// One volume; its key is not needed for that.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn volume_info(&self, id: VolumeId) -> Result<VolumeInfo> {
+        let state = self.engine().state.read().expect(poisoned!());
+        state.volume(id).map(|volume| volume_info(volume))
     }
 
     /// All snapshots, by id.
     pub fn snapshots(&self) -> Vec<SnapshotInfo> {
         let state = self.engine().state.read().expect(poisoned!());
-        let info = |snapshot: &Arc<SnapshotState>| SnapshotInfo {
-            id: snapshot.id,
-            volume: snapshot.volume,
-            size_bytes: snapshot.size_bytes,
-            created_us: snapshot.created_us,
-        };
-        state.snapshots.values().map(info).collect()
+        state.snapshots.values().map(|s| snapshot_info(s)).collect()
+    }
+
+    /// One snapshot; its key is not needed for that.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn snapshot_info(&self, id: SnapshotId) -> Result<SnapshotInfo> {
+        let state = self.engine().state.read().expect(poisoned!());
+        state.snapshot(id).map(|snapshot| snapshot_info(snapshot))
     }
 
     /// Space and traffic of the pool. Cheap: counters only.
@@ -213,6 +240,30 @@ impl Store {
         engine.threads.join(engine);
         engine.journal.flush()?;
         engine.checkpoint(&mut *engine.maintenance()?)
+    }
+}
+
+fn volume_info(volume: &VolumeState) -> VolumeInfo {
+    VolumeInfo {
+        id: volume.id,
+        size_bytes: volume.size_bytes(),
+        domain: volume.domain,
+        encryption: volume.encryption,
+    }
+}
+
+fn snapshot_info(snapshot: &SnapshotState) -> SnapshotInfo {
+    let chain = snapshot.chain();
+    SnapshotInfo {
+        id: snapshot.id,
+        volume: snapshot.volume,
+        domain: chain.head().domain,
+        encryption: match &chain.head().sealing {
+            Some(_) => Encryption::DomainKey,
+            None => Encryption::None,
+        },
+        size_bytes: snapshot.size_bytes,
+        created_us: snapshot.created_us,
     }
 }
 

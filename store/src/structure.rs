@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use crate::encryption::check_same_domain;
 use crate::engine::Engine;
 use crate::index::LayerId;
 use crate::journal::record::{Cut, Record};
 use crate::journal::{Purpose, poisoned};
 use crate::state::{State, VolumeState};
-use crate::{DomainId, Error, ErrorKind, Result, SnapshotId, VolumeId, VolumeSpec};
+use crate::{Error, ErrorKind, Result, SnapshotId, VolumeId, VolumeSpec};
 
 /// Snapshots of one volume at a time: reads walk at most so many layers.
 const DEPTH_MAX: usize = 512;
@@ -30,6 +31,7 @@ impl Engine {
             let snapshot = state.snapshot(from)?;
             check_clone(spec, snapshot.size_bytes)?;
             check_depth(snapshot.chain().layers.len())?;
+            check_same_domain(spec, snapshot.chain().head())?;
             Ok(Some(snapshot.layer))
         })
     }
@@ -70,7 +72,7 @@ impl Engine {
                 packing: spec.packing,
             }
         };
-        self.ensure_domain(spec.domain)?;
+        self.ensure_domain(spec)?;
         self.carry_out(&record)?;
         self.journal.flush()
     }
@@ -100,6 +102,7 @@ impl Engine {
             let source = Arc::clone(state.volume(from)?);
             check_clone(spec, source.size_bytes())?;
             check_depth(source.chain().layers.len())?;
+            check_same_domain(spec, source.chain().head())?;
             let source_head = state.next_layer();
             let record = Record::CloneVolume {
                 volume: id,
@@ -112,7 +115,7 @@ impl Engine {
             };
             (record, source)
         };
-        self.ensure_domain(spec.domain)?;
+        self.ensure_domain(spec)?;
         {
             let _alone = source.gate.write().expect(poisoned!());
             self.carry_out(&record)?;
@@ -225,23 +228,8 @@ impl Engine {
         self.journal.flush()
     }
 
-    fn ensure_domain(&self, domain: DomainId) -> Result<()> {
-        if self
-            .state
-            .read()
-            .expect(poisoned!())
-            .domains
-            .contains_key(&domain)
-        {
-            return Ok(());
-        }
-        let mut key = [0; 32];
-        self.io.random(&mut key);
-        self.carry_out(&Record::Domain { domain, key })
-    }
-
     /// Appends a structural record and does what it says, in one step as seen by checkpoints.
-    fn carry_out(&self, record: &Record) -> Result<()> {
+    pub(crate) fn carry_out(&self, record: &Record) -> Result<()> {
         debug_assert!(record.is_structural());
         let _cut = self.cut.read().expect(poisoned!());
         let mut state = self.state.write().expect(poisoned!());

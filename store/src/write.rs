@@ -4,7 +4,7 @@ use crate::ZeroMode;
 use crate::addr::{Address, CHUNK_BYTES, CHUNK_SHIFT};
 use crate::chunk::is_zero;
 use crate::engine::Engine;
-use crate::journal::record::Record;
+use crate::journal::record::{Record, WriteSeals};
 use crate::journal::{APPEND_CHUNKS_MAX, Purpose, poisoned};
 use crate::layer::Layer;
 use crate::state::VolumeState;
@@ -85,6 +85,22 @@ impl Engine {
     }
 
     fn write_data(&self, layer: &Layer, first: u64, data: &[u8]) -> Result<()> {
+        match &layer.sealing {
+            None => self.append_data(layer, first, data, None),
+            Some(sealing) => self.with_sealed(self.keys.get(sealing)?, data, |sealed, seals| {
+                self.append_data(layer, first, sealed, Some(seals))
+            }),
+        }
+    }
+
+    /// Appends chunks as they are to lie on the disk.
+    fn append_data(
+        &self,
+        layer: &Layer,
+        first: u64,
+        data: &[u8],
+        seals: Option<&WriteSeals>,
+    ) -> Result<()> {
         let mut checksums = [0; APPEND_CHUNKS_MAX];
         let count = data.len() / CHUNK_BYTES;
         for (slot, chunk) in checksums.iter_mut().zip(data.chunks_exact(CHUNK_BYTES)) {
@@ -93,7 +109,7 @@ impl Engine {
         self.appending(|| {
             layer.change(first, count as u64, || {
                 self.journal
-                    .append_write(layer.id, first, data, &checksums[..count])
+                    .append_write(layer.id, first, data, &checksums[..count], seals)
             })
         })
     }

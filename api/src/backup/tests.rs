@@ -56,6 +56,7 @@ fn spec() -> VolumeSpec {
         size_bytes: SIZE,
         domain: store::DomainId(Uuid::from_u128(1)),
         packing: Packing::Background,
+        encryption: store::Encryption::None,
     }
 }
 

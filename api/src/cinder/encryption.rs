@@ -67,19 +67,26 @@ pub(super) fn of_type(view: &impl View, id: Uuid) -> catalogue::Result<Option<En
     view.get(&id)
 }
 
-/// Refuses new volumes of a type that asks for encryption: there is none yet, and a volume must not
-/// look encrypted and be plain.
+/// Refuses a type for a volume that comes from one of another type, if only one of them asks for
+/// encryption: a clone shares chunks with its source, which are encrypted or are not.
 ///
 /// # Errors
-/// 400 when the type asks for it, and those of the catalogue.
-pub(super) fn check_none(view: &impl View, volume_type: &VolumeType) -> Result<(), Fault> {
-    match of_type(view, volume_type.id)? {
-        None => Ok(()),
-        Some(_) => Err(Fault::bad_request(format!(
-            "Invalid input received: Volume type {} asks for encryption, which is not available.",
-            volume_type.name
-        ))),
+/// 400 when they differ, and those of the catalogue.
+pub(super) fn check_same(
+    view: &impl View,
+    from: Option<Uuid>,
+    volume_type: &VolumeType,
+) -> Result<(), Fault> {
+    let Some(from) = from else { return Ok(()) };
+    let encrypts = |id| Ok::<_, Fault>(of_type(view, id)?.is_some());
+    if encrypts(from)? == encrypts(volume_type.id)? {
+        return Ok(());
     }
+    Err(Fault::bad_request(format!(
+        "Invalid input received: Invalid volume_type provided: {} (requested type is not \
+         compatible; recommend omitting the type argument).",
+        volume_type.id
+    )))
 }
 
 /// Removes what a type that goes said of encryption.

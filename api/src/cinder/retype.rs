@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::quotas::{self, Change};
 use super::records::{BY_VOLUME, Snapshot, Volume};
-use super::{backends, moving, types, validate};
+use super::{backends, encryption, moving, types, validate};
 use crate::auth::Caller;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::fault::Fault;
@@ -45,6 +45,7 @@ pub(super) fn retype(
             new.id
         )));
     }
+    encryption::check_same(writer, Some(volume.volume_type_id), &new)?;
     let multiattach = types::is_multiattach(&new);
     if multiattach && !volume.multiattach {
         caller.check(Rule::VolumeMultiattach, &volume)?;

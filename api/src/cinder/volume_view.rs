@@ -6,9 +6,8 @@ use std::collections::btree_map::Entry;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::backends;
-use super::groups;
 use super::records::{Attachment, BY_VOLUME, Volume, VolumeType};
+use super::{backends, encryption, groups};
 use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, View};
 use crate::clock::volume_time;
@@ -31,6 +30,8 @@ pub(super) struct Loaded {
     pub(super) volume: Volume,
     pub(super) type_name: Option<String>,
     pub(super) attachments: Vec<Attachment>,
+    /// Whether its type asks for encryption, which all volumes of a type have or none.
+    pub(super) encrypted: bool,
     /// Whether it is in a consistency group.
     pub(super) in_consistency_group: bool,
 }
@@ -59,6 +60,7 @@ pub(super) fn load_with(
     Ok(Loaded {
         type_name,
         attachments: attachments_of(view, &volume)?,
+        encrypted: encryption::of_type(view, volume.volume_type_id)?.is_some(),
         in_consistency_group: match volume.group_id {
             Some(group) => groups::is_consistency(view, group)?,
             None => false,
@@ -110,7 +112,7 @@ impl Viewer<'_> {
             metadata: self.metadata(loaded),
             user_id: Some(volume.user_id.clone()),
             bootable: volume.bootable.to_string(),
-            encrypted: false,
+            encrypted: loaded.encrypted,
             replication_status: None,
             consistencygroup_id: group_id.clone().filter(|_| loaded.in_consistency_group),
             multiattach: volume.multiattach,

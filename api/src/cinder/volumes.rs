@@ -224,7 +224,7 @@ pub(super) fn add_row(
     let named = wanted.volume_type.as_ref().map(|_| volume_type.id);
     let join = |group: &String| groups::join(writer, caller, group, named);
     let group_id = wanted.group.as_ref().map(join).transpose()?;
-    encryption::check_none(writer, &volume_type)?;
+    encryption::check_same(writer, inherited, &volume_type)?;
     quotas::check_volume_size(writer, project, size_gib)?;
     quotas::reserve_of_type(
         writer,

@@ -102,6 +102,14 @@ pub(super) const KEYS: &[Key] = &[
         set: |c, text| put(&mut c.raw_tier_bytes, value::size(text).map(Some)),
     },
     Key {
+        name: "master_key",
+        default: "",
+        doc: "File with the master key of encrypted volumes, made when the first is. Better not on the\n\
+              disk of the data, and kept elsewhere too: without it they are lost.\n\
+              Default: DATA/master.key.",
+        set: |c, text| put(&mut c.master_key, value::path(text)),
+    },
+    Key {
         name: "token_lifetime_s",
         default: "3600",
         doc: "Seconds for which an Identity token is valid.",

@@ -36,6 +36,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
     assert_eq!(config.memory_bytes, 4 << 30);
     assert_eq!(config.dedup_domain, DedupDomain::Pool);
     assert_eq!(config.nbd.socket, Path::new("/a/nbd.sock"));
+    assert_eq!(config.master_key, Path::new("/a/master.key"));
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:8700");
 }
 

@@ -19,6 +19,7 @@ fn errno(kind: ErrorKind) -> (Errno, &'static str) {
         ErrorKind::NoSpace => (Errno::NoSpc, "the pool is full"),
         ErrorKind::Corrupt => (Errno::Io, "stored data failed its checksum"),
         ErrorKind::UnsupportedFormat => (Errno::Io, "stored data is of an unknown format"),
+        ErrorKind::KeyUnavailable => (Errno::Io, "the volume's key is not at hand"),
         ErrorKind::Failed => (Errno::Io, "the pool stopped after a failed write"),
         ErrorKind::Io => (Errno::Io, "the storage failed"),
     }

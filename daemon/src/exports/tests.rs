@@ -86,6 +86,7 @@ fn fixture() -> Fixture {
         size_bytes: SIZE,
         domain: DomainId(Uuid::nil()),
         packing: Packing::Background,
+        encryption: store::Encryption::None,
     };
     store.create_volume(VolumeId(VOLUME), spec).unwrap();
     let volume = store.volume(VolumeId(VOLUME)).unwrap();

@@ -1,6 +1,7 @@
 //! Opening and closing the pools of all backends.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,20 +20,26 @@ pub(super) fn open(config: &Config, io: &Arc<dyn Io>) -> Result<Backends> {
     let opened = config
         .backends
         .iter()
-        .map(|backend| one(backend, share, io));
+        .map(|backend| one(backend, &config.master_key, share, io));
     let mut opened = opened.collect::<Result<Vec<_>>>()?.into_iter();
     let first = opened.next().context("there is no backend")?;
     Ok(Backends::new(first, opened.collect()))
 }
 
-fn one(config: &BackendConfig, memory_bytes: u64, io: &Arc<dyn Io>) -> Result<Backend> {
+fn one(
+    config: &BackendConfig,
+    master_key: &Path,
+    memory_bytes: u64,
+    io: &Arc<dyn Io>,
+) -> Result<Backend> {
     let options = OpenOptions {
         memory_bytes,
         raw_tier_bytes: config.raw_tier_bytes,
         ..OpenOptions::default()
     };
     let (begun, path) = (Instant::now(), &config.directory);
-    let store = Store::open(io.clone(), path, options)
+    let master_key = master_key.to_owned();
+    let store = Store::open_with_master_key(io.clone(), path, master_key, options)
         .with_context(|| format!("opening the pool in {}", path.display()))?;
     let stats = store.stats();
     let took_ms = begun.elapsed().as_millis() as u64;

@@ -11,7 +11,7 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// The secret of a dedup domain.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct DomainKey([u8; 32]);
 
 impl DomainKey {

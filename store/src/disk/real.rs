@@ -72,6 +72,11 @@ impl Io for RealIo {
         fs::File::open(path)?.sync_all()
     }
 
+    fn is_private(&self, path: &Path) -> io::Result<bool> {
+        let status = rustix::fs::stat(path)?;
+        Ok(status.st_mode & 0o077 == 0)
+    }
+
     fn space(&self, path: &Path) -> io::Result<Space> {
         let found = statvfs(path)?;
         Ok(Space {

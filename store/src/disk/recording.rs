@@ -112,6 +112,10 @@ impl Io for RecordingIo {
         count(self.inner.sync_dir(path), &self.counters.dir_syncs)
     }
 
+    fn is_private(&self, path: &Path) -> io::Result<bool> {
+        self.inner.is_private(path)
+    }
+
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.inner.space(path)
     }

@@ -2,6 +2,8 @@
 
 use super::codec::{Fields, Row, addresses_format, put_addresses, take_addresses};
 use crate::addr::{Address, CONTAINER_SLOTS};
+use crate::chunk::DomainKey;
+use crate::chunk::seal::KeyId;
 use crate::pack::LocalPlace;
 use crate::{DomainId, Packing, VolumeId};
 
@@ -137,9 +139,14 @@ impl ForwardRow {
     }
 }
 
-/// The key with which chunks of a domain are fingerprinted.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct DomainRow(pub(super) [u8; 32]);
+/// What the chunks of a domain are named, and perhaps encrypted, with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DomainRow {
+    /// The fingerprint key.
+    Plain(DomainKey),
+    /// The name of a key that lies in a file.
+    Sealed(KeyId),
+}
 
 fn put_all(out: &mut Vec<u8>, fields: &[&[u8]]) {
     for field in fields {
@@ -320,13 +327,26 @@ impl Row for ForwardRow {
 impl Row for DomainRow {
     const NAME: &'static str = "domain";
 
+    fn format(&self) -> u8 {
+        match self {
+            Self::Plain(_) => 1,
+            Self::Sealed(_) => 2,
+        }
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0);
+        match self {
+            Self::Plain(key) => out.extend_from_slice(&key.bytes()),
+            Self::Sealed(id) => out.extend_from_slice(id),
+        }
     }
 
     fn take(format: u8, fields: &mut Fields<'_>) -> Option<Self> {
-        (format == 1).then_some(())?;
-        fields.array().map(Self)
+        match format {
+            1 => fields.array().map(DomainKey::new).map(Self::Plain),
+            2 => fields.array().map(Self::Sealed),
+            _ => None,
+        }
     }
 }
 

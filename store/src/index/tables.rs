@@ -197,13 +197,12 @@ pub(crate) trait IndexRead {
             .guard(|| get(&self.table(STATE)?, CHECKPOINT_NAME))
     }
 
-    /// The fingerprint keys of all domains.
-    fn domain_keys(&self) -> Result<Vec<(DomainId, [u8; 32])>> {
+    /// All domains.
+    fn domains(&self) -> Result<Vec<(DomainId, DomainRow)>> {
         self.health().guard(|| {
-            let rows: Vec<(DomainId, DomainRow)> = list(&self.table(DOMAINS)?, |key| {
+            list(&self.table(DOMAINS)?, |key| {
                 DomainId(uuid::Uuid::from_bytes(*key))
-            })?;
-            Ok(rows.into_iter().map(|(id, row)| (id, row.0)).collect())
+            })
         })
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    CheckpointRow, ContainerRow, ForwardRow, Index, IndexRead, LayerId, LayerRow, LayerState,
-    Location, Run, SnapshotRow, VolumeRow,
+    CheckpointRow, ContainerRow, DomainRow, ForwardRow, Index, IndexRead, LayerId, LayerRow,
+    LayerState, Location, Run, SnapshotRow, VolumeRow,
 };
 use crate::addr::{Address, ContainerId};
+use crate::chunk::DomainKey;
 use crate::disk::{Caching, Create, File, Io, RealIo};
 use crate::pack::LocalPlace;
 use crate::{DomainId, ErrorKind, Packing, Result, SnapshotId, VolumeId};
@@ -99,7 +100,9 @@ fn rows_survive_reopening() {
             .put_forward(ContainerId(41), &ForwardRow::holes())
             .unwrap();
         writer.put_checkpoint(&checkpoint).unwrap();
-        writer.put_domain_key(DomainId(uuid(9)), [7; 32]).unwrap();
+        for (id, row) in domains() {
+            writer.put_domain(id, &row).unwrap();
+        }
         assert_eq!(writer.volumes().unwrap().len(), 1);
         assert!(index.read().unwrap().volumes().unwrap().is_empty());
         writer.commit().unwrap();
@@ -119,10 +122,16 @@ fn rows_survive_reopening() {
         Some(ForwardRow::holes())
     );
     assert_eq!(reader.checkpoint().unwrap(), Some(checkpoint));
-    assert_eq!(
-        reader.domain_keys().unwrap(),
-        [(DomainId(uuid(9)), [7; 32])]
-    );
+    assert_eq!(reader.domains().unwrap(), domains());
+    let writer = index.write().unwrap();
+    writer.delete_domain(DomainId(uuid(8))).unwrap();
+    assert_eq!(writer.domains().unwrap(), domains()[1..]);
+}
+
+fn domains() -> [(DomainId, DomainRow); 2] {
+    let plain = DomainRow::Plain(DomainKey::new([7; 32]));
+    let sealed = DomainRow::Sealed([6; 16]);
+    [(DomainId(uuid(8)), sealed), (DomainId(uuid(9)), plain)]
 }
 
 #[test]

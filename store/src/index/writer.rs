@@ -146,9 +146,14 @@ impl IndexWriter {
         self.put(STATE, CHECKPOINT_NAME, row)
     }
 
-    /// Stores the fingerprint key of a domain.
-    pub(crate) fn put_domain_key(&self, domain: DomainId, key: [u8; 32]) -> Result<()> {
-        self.put(DOMAINS, domain.0.as_bytes(), &DomainRow(key))
+    /// Stores a domain.
+    pub(crate) fn put_domain(&self, id: DomainId, row: &DomainRow) -> Result<()> {
+        self.put(DOMAINS, id.0.as_bytes(), row)
+    }
+
+    /// Removes a domain.
+    pub(crate) fn delete_domain(&self, id: DomainId) -> Result<()> {
+        self.delete(DOMAINS, id.0.as_bytes())
     }
 
     /// The format row, absent in a new file.

@@ -6,6 +6,8 @@
 use uuid::Uuid;
 
 use crate::Packing;
+use crate::addr::{CONTAINER_ID_MAX, ContainerId};
+use crate::chunk::seal::{KeyId, TAG_BYTES, Tag};
 use crate::index::LayerId;
 use crate::{DomainId, Error, ErrorKind, Result, SnapshotId, VolumeId};
 
@@ -15,6 +17,7 @@ pub(crate) const RECORD_HEADER_BYTES: usize = 8;
 const OP_WRITE: u8 = 1;
 const OP_ZERO: u8 = 2;
 const OP_TRIM: u8 = 3;
+const OP_SEALED_WRITE: u8 = 4;
 const OP_DOMAIN: u8 = 16;
 const OP_CREATE_VOLUME: u8 = 17;
 const OP_CLONE_VOLUME: u8 = 18;
@@ -22,9 +25,27 @@ const OP_SNAPSHOT: u8 = 19;
 const OP_DELETE_SNAPSHOT: u8 = 20;
 const OP_DELETE_VOLUME: u8 = 21;
 const OP_RESIZE_VOLUME: u8 = 22;
+const OP_SEALED_DOMAIN: u8 = 23;
 
 /// Bytes of a [`Record::Write`] without its checksums.
-pub(crate) const WRITE_RECORD_BYTES: usize = RECORD_HEADER_BYTES + 20;
+const WRITE_RECORD_BYTES: usize = RECORD_HEADER_BYTES + 20;
+
+/// How the chunks of a write are sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WriteSeals {
+    /// The opening of the pool that sealed them.
+    pub(crate) opening: ContainerId,
+    /// Number of the first one's message in it; the others follow.
+    pub(crate) first: u64,
+    /// Of each chunk.
+    pub(crate) tags: Vec<Tag>,
+}
+
+/// Bytes of the record of a write.
+pub(crate) fn write_record_bytes(chunks: usize, sealed: bool) -> usize {
+    let seals = if sealed { 16 + chunks * TAG_BYTES } else { 0 };
+    WRITE_RECORD_BYTES + 4 * chunks + seals
+}
 
 /// One cut of a [`Record::Snapshot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +67,10 @@ pub(crate) enum Record {
         first_chunk: u64,
         /// First data block, counted from the batch's header block.
         first_block: u32,
-        /// CRC32C of each chunk.
+        /// CRC32C of each chunk, as it lies on the disk.
         checksums: Vec<u32>,
+        /// Of an encrypted volume.
+        seals: Option<WriteSeals>,
     },
     /// Chunks became allocated zeroes.
     Zero {
@@ -63,6 +86,8 @@ pub(crate) enum Record {
     },
     /// A deduplication domain got its key.
     Domain { domain: DomainId, key: [u8; 32] },
+    /// An encrypted domain came into being; its key lies in a file.
+    SealedDomain { domain: DomainId, key_id: KeyId },
     /// A volume came into being, empty or on top of a frozen layer.
     CreateVolume {
         volume: VolumeId,
@@ -104,8 +129,10 @@ impl Record {
                 first_chunk,
                 first_block,
                 checksums,
+                seals,
             } => {
                 encode_write(out, *layer, *first_chunk, *first_block, checksums);
+                encode_seals(out, seals.as_ref());
             }
             Self::Zero {
                 layer,
@@ -124,6 +151,10 @@ impl Record {
             Self::Domain { domain, key } => {
                 out.extend_from_slice(domain.0.as_bytes());
                 out.extend_from_slice(key);
+            }
+            Self::SealedDomain { domain, key_id } => {
+                out.extend_from_slice(domain.0.as_bytes());
+                out.extend_from_slice(key_id);
             }
             Self::CreateVolume {
                 volume,
@@ -174,10 +205,12 @@ impl Record {
 
     fn op(&self) -> u8 {
         match self {
-            Self::Write { .. } => OP_WRITE,
+            Self::Write { seals: None, .. } => OP_WRITE,
+            Self::Write { seals: Some(_), .. } => OP_SEALED_WRITE,
             Self::Zero { .. } => OP_ZERO,
             Self::Trim { .. } => OP_TRIM,
             Self::Domain { .. } => OP_DOMAIN,
+            Self::SealedDomain { .. } => OP_SEALED_DOMAIN,
             Self::CreateVolume { .. } => OP_CREATE_VOLUME,
             Self::CloneVolume { .. } => OP_CLONE_VOLUME,
             Self::Snapshot { .. } => OP_SNAPSHOT,
@@ -200,11 +233,20 @@ pub(crate) fn append_write(
     first_chunk: u64,
     first_block: u32,
     checksums: &[u32],
+    seals: Option<&WriteSeals>,
 ) {
-    let length = (WRITE_RECORD_BYTES + 4 * checksums.len()) as u32;
-    out.extend_from_slice(&[OP_WRITE, 0, 0, 0]);
-    put_u32(out, length);
+    let op = if seals.is_some() {
+        OP_SEALED_WRITE
+    } else {
+        OP_WRITE
+    };
+    out.extend_from_slice(&[op, 0, 0, 0]);
+    put_u32(
+        out,
+        write_record_bytes(checksums.len(), seals.is_some()) as u32,
+    );
     encode_write(out, layer, first_chunk, first_block, checksums);
+    encode_seals(out, seals);
 }
 
 fn encode_write(out: &mut Vec<u8>, layer: LayerId, chunk: u64, block: u32, checksums: &[u32]) {
@@ -214,6 +256,14 @@ fn encode_write(out: &mut Vec<u8>, layer: LayerId, chunk: u64, block: u32, check
     put_u32(out, block);
     for checksum in checksums {
         put_u32(out, *checksum);
+    }
+}
+
+fn encode_seals(out: &mut Vec<u8>, seals: Option<&WriteSeals>) {
+    if let Some(seals) = seals {
+        put_u64(out, seals.opening.0);
+        put_u64(out, seals.first);
+        out.extend_from_slice(seals.tags.as_flattened());
     }
 }
 
@@ -267,7 +317,8 @@ fn decode_record(table: &[u8]) -> Result<(Record, &[u8])> {
 fn decode_fields(op: u32, fields: &mut Reader<'_>) -> Result<Record> {
     let op = u8::try_from(op).map_err(|_| malformed("a record's operation"))?;
     Ok(match op {
-        OP_WRITE => decode_write(fields)?,
+        OP_WRITE => decode_write(fields, false)?,
+        OP_SEALED_WRITE => decode_write(fields, true)?,
         OP_ZERO | OP_TRIM => {
             let (layer, first_chunk, chunks) = (fields.layer()?, fields.u64()?, fields.u64()?);
             if op == OP_ZERO {
@@ -287,6 +338,10 @@ fn decode_fields(op: u32, fields: &mut Reader<'_>) -> Result<Record> {
         OP_DOMAIN => Record::Domain {
             domain: DomainId(fields.uuid()?),
             key: fields.array()?,
+        },
+        OP_SEALED_DOMAIN => Record::SealedDomain {
+            domain: DomainId(fields.uuid()?),
+            key_id: fields.array()?,
         },
         OP_CREATE_VOLUME => {
             let (volume, head) = (VolumeId(fields.uuid()?), fields.layer()?);
@@ -333,21 +388,37 @@ fn decode_fields(op: u32, fields: &mut Reader<'_>) -> Result<Record> {
     })
 }
 
-fn decode_write(fields: &mut Reader<'_>) -> Result<Record> {
+fn decode_write(fields: &mut Reader<'_>, sealed: bool) -> Result<Record> {
     let (layer, first_chunk) = (fields.layer()?, fields.u64()?);
     let (chunks, first_block) = (fields.u32()? as usize, fields.u32()?);
-    if chunks == 0 || fields.0.len() != chunks * 4 {
+    let length = RECORD_HEADER_BYTES + 20 + fields.0.len();
+    if chunks == 0 || length != write_record_bytes(chunks, sealed) {
         return Err(malformed("a write's checksums"));
     }
     let mut checksums = Vec::with_capacity(chunks);
     for _ in 0..chunks {
         checksums.push(fields.u32()?);
     }
+    let seals = sealed.then(|| decode_seals(fields, chunks)).transpose()?;
     Ok(Record::Write {
         layer,
         first_chunk,
         first_block,
         checksums,
+        seals,
+    })
+}
+
+fn decode_seals(fields: &mut Reader<'_>, chunks: usize) -> Result<WriteSeals> {
+    let (opening, first) = (ContainerId(fields.u64()?), fields.u64()?);
+    if opening.0 > CONTAINER_ID_MAX || first == 0 || first >= 1 << 55 {
+        return Err(malformed("a write's seals"));
+    }
+    let tags = (0..chunks).map(|_| fields.array()).collect::<Result<_>>()?;
+    Ok(WriteSeals {
+        opening,
+        first,
+        tags,
     })
 }
 

@@ -185,10 +185,14 @@ fn recover(
             if let Record::Write {
                 first_block,
                 checksums,
+                seals,
                 ..
             } = record
             {
                 segment.set_checksums(batch.start_block + first_block, checksums);
+                if let Some(seals) = seals {
+                    segment.set_seals(batch.start_block + first_block, seals);
+                }
             }
             if batch.header.sequence > applied_sequence {
                 apply(batch.header.sequence, segment, batch.start_block, record)?;

@@ -76,6 +76,19 @@ impl<'a> Scan<'a> {
         Ok(Some(batch))
     }
 
+    /// The next batch, which is known to be there.
+    ///
+    /// # Errors
+    /// `Corrupt` with the place when it does not read.
+    pub(crate) fn next_known(&mut self) -> Result<Batch> {
+        let damaged = format!(
+            "journal segment {}, block {}: batch {} is damaged",
+            self.segment.header.number, self.block, self.sequence
+        );
+        self.next()?
+            .ok_or_else(|| Error::new(ErrorKind::Corrupt, damaged))
+    }
+
     /// After the end: whether something behind it shows that the batch missing here had been made
     /// durable, so that the journal is damaged rather than merely cut off.
     pub(crate) fn damaged_here(&self) -> Result<bool> {

@@ -1,12 +1,13 @@
 //! One segment file: where its blocks are, their checksums, and how to read them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::addr::{Address, CONTAINER_SLOTS, ContainerId};
 use crate::disk::{AlignedBuf, BLOCK_BYTES, Caching, Create, File, Io};
 use crate::journal::format::{BatchHeader, SegmentHeader, Trailer};
+use crate::journal::seals::Seals;
 use crate::{Error, ErrorKind, Result};
 
 /// A segment that is being written, or waits to be packed.
@@ -22,6 +23,8 @@ pub(crate) struct Segment {
     last_sequence: AtomicU64,
     /// CRC32C of each block that has an address; what has none is never asked for.
     checksums: Vec<AtomicU32>,
+    /// Of the blocks that are sealed; there once one was met.
+    pub(super) seals: OnceLock<Seals>,
 }
 
 /// A preallocated file that is to become a segment.
@@ -140,6 +143,7 @@ impl Spare {
             written: AtomicU32::new(1),
             last_sequence,
             checksums,
+            seals: OnceLock::new(),
         }
     }
 }
@@ -315,6 +319,16 @@ impl Segment {
         };
         region[..BLOCK_BYTES].copy_from_slice(&trailer.encode());
         self.write(self.end_block(), &region)
+    }
+
+    /// Makes sure that an ended segment has its closing directory, durably. One that outlives younger
+    /// segments needs it: nothing else tells the next opening that they are missing for a reason.
+    pub(crate) fn ensure_trailer(&self) -> Result<()> {
+        if self.load_trailer()?.is_none() {
+            self.write_trailer(self.written())?;
+            self.sync()?;
+        }
+        Ok(())
     }
 
     /// Reads the closing directory; `None` when the segment was not closed, or not by this life.

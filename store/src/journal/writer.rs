@@ -11,7 +11,7 @@ use crate::disk::BLOCK_BYTES;
 use crate::index::LayerId;
 use crate::journal::batch::{APPEND_CHUNKS_MAX, Inner, Step};
 use crate::journal::format::SegmentHeader;
-use crate::journal::record::{self, Record, WRITE_RECORD_BYTES};
+use crate::journal::record::{self, Record, WriteSeals};
 use crate::journal::{Journal, poisoned};
 use crate::{Error, ErrorKind, Result};
 
@@ -36,6 +36,7 @@ impl Journal {
         first_chunk: u64,
         data: &[u8],
         checksums: &[u32],
+        seals: Option<&WriteSeals>,
     ) -> Result<Address> {
         debug_assert!(checksums.len() <= APPEND_CHUNKS_MAX);
         debug_assert_eq!(data.len(), checksums.len() * BLOCK_BYTES);
@@ -44,15 +45,19 @@ impl Journal {
         self.make_room(
             &mut inner,
             blocks,
-            WRITE_RECORD_BYTES + data.len() / 1024,
+            record::write_record_bytes(checksums.len(), seals.is_some()),
             Purpose::Data,
         )?;
         let open = inner.open_batch();
         let relative = 1 + open.data_blocks;
         let block = open.start_block + relative;
         open.segment.set_checksums(block, checksums);
+        if let Some(seals) = seals {
+            open.segment.set_seals(block, seals);
+        }
         open.bytes.extend_from_slice(data);
-        record::append_write(&mut open.table, layer, first_chunk, relative, checksums);
+        let table = &mut open.table;
+        record::append_write(table, layer, first_chunk, relative, checksums, seals);
         open.records += 1;
         open.data_blocks += blocks;
         let (address, full) = (open.segment.address(block), open.is_full());

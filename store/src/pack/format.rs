@@ -12,6 +12,7 @@ use super::LocalPlace;
 use crate::addr::{CHUNK_BYTES, CHUNK_SHIFT, CONTAINER_ID_MAX, CONTAINER_SLOTS, ContainerId};
 use crate::chunk::Fingerprint;
 use crate::chunk::compress::Codec;
+use crate::chunk::seal::{KeyId, TAG_BYTES};
 use crate::disk::BLOCK_BYTES;
 use crate::ids::DomainId;
 
@@ -35,9 +36,11 @@ const TAIL_BYTES_MAX: usize = CONTAINER_SLOTS as usize * (FRAME_ENTRY_BYTES + FI
     + BITMAP_BYTES
     + FOOTER_BYTES
     + BLOCK_BYTES;
+/// Set for a container whose frames are sealed.
+const FEATURE_SEALED: u32 = 1;
 /// No container is longer.
 pub(crate) const CONTAINER_BYTES_MAX: usize =
-    (HEADER_BYTES + CONTAINER_SLOTS as usize * CHUNK_BYTES + TAIL_BYTES_MAX)
+    (HEADER_BYTES + CONTAINER_SLOTS as usize * (CHUNK_BYTES + TAG_BYTES) + TAIL_BYTES_MAX)
         .next_multiple_of(BLOCK_BYTES);
 /// The allowed sizes of frames as powers of two: 4 to 64 KiB.
 pub(crate) const FRAME_LOG2: std::ops::RangeInclusive<u8> = 12..=16;
@@ -133,6 +136,8 @@ pub(crate) struct Header {
     pub(crate) id: ContainerId,
     /// Whose chunks it holds.
     pub(crate) domain: DomainId,
+    /// The key that its frames are sealed with.
+    pub(crate) key: Option<KeyId>,
     /// Size of a frame as a power of two.
     pub(crate) frame_log2: u8,
     /// What frames are compressed with, where it pays.
@@ -152,6 +157,11 @@ impl Header {
             .div_ceil(1 << (u32::from(self.frame_log2) - CHUNK_SHIFT))
     }
 
+    /// Bytes behind each frame that is stored.
+    pub(crate) fn tag_bytes(&self) -> usize {
+        self.key.map_or(0, |_| TAG_BYTES)
+    }
+
     fn tail_bytes(frames: usize, slots: usize) -> usize {
         frames * FRAME_ENTRY_BYTES + slots * FINGERPRINT_BYTES + BITMAP_BYTES + FOOTER_BYTES
     }
@@ -161,6 +171,10 @@ impl Header {
         put(container, 0, *HEADER_MAGIC);
         put(container, 8, VERSION.to_le_bytes());
         put(container, 10, [self.frame_log2, self.codec as u8]);
+        if let Some(key) = self.key {
+            put(container, 12, FEATURE_SEALED.to_le_bytes());
+            put(container, 40, key);
+        }
         put(container, 16, self.id.0.to_le_bytes());
         put(container, 24, *self.domain.0.as_bytes());
         put(container, 56, self.slots.to_le_bytes());
@@ -178,15 +192,17 @@ impl Header {
         }
         let (body, _) = bytes.split_at(HEADER_BYTES - 4);
         check(body, u32_at(&bytes, HEADER_BYTES - 4)?)?;
-        if u16_at(&bytes, 8)? != VERSION || u32_at(&bytes, 12)? != 0 {
+        let features = u32_at(&bytes, 12)?;
+        if u16_at(&bytes, 8)? != VERSION || features & !FEATURE_SEALED != 0 {
             return Err(Bad::Unsupported);
         }
-        // Sealed containers will carry an incompatible flag, so a key id without it is damage.
-        require(array(&bytes, 40)? == [0; 16], "key id")?;
+        let key: KeyId = array(&bytes, 40)?;
+        require(features == FEATURE_SEALED || key == [0; 16], "key id")?;
         let [frame_log2, codec] = array(&bytes, 10)?;
         let header = Self {
             id: ContainerId(u64_at(&bytes, 16)?),
             domain: DomainId(Uuid::from_bytes(array(&bytes, 24)?)),
+            key: (features == FEATURE_SEALED).then_some(key),
             frame_log2,
             codec: Codec::from_byte(codec).ok_or(Bad::Unsupported)?,
             slots: u32_at(&bytes, 56)?,
@@ -201,7 +217,8 @@ impl Header {
         require((1..=CONTAINER_ID_MAX).contains(&self.id.0), "container id")?;
         require(FRAME_LOG2.contains(&self.frame_log2), "frame size")?;
         require((1..=CONTAINER_SLOTS).contains(&self.slots), "slots")?;
-        let plain_max = HEADER_BYTES + (self.slots as usize) * CHUNK_BYTES;
+        let tags = self.frames() as usize * self.tag_bytes();
+        let plain_max = HEADER_BYTES + (self.slots as usize) * CHUNK_BYTES + tags;
         let start = self.directory_offset as usize;
         require(
             (HEADER_BYTES..=plain_max).contains(&start),
@@ -330,10 +347,11 @@ impl Directory {
     fn validate(&self) -> Result<(), Bad> {
         let mut offset = HEADER_BYTES as u32;
         for (number, frame) in (0..).zip(&self.frames) {
-            let plain_len = self.plain_len(number) as u32;
+            let (tag, len) = (self.header.tag_bytes() as u32, frame.len);
+            let whole_len = self.plain_len(number) as u32 + tag;
             require(frame.offset == offset, "frame offset")?;
-            require(frame.len <= plain_len, "frame length")?;
-            let whole = frame.codec != Codec::Raw || frame.len == plain_len || frame.len == 0;
+            require(len <= whole_len && (len == 0 || len > tag), "frame length")?;
+            let whole = frame.codec != Codec::Raw || len == whole_len || len == 0;
             require(whole, "raw frame length")?;
             let slots = self.slots_of(number);
             require(

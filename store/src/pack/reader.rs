@@ -16,6 +16,7 @@ use super::format::{Directory, Frame};
 use super::handles;
 use crate::addr::{CHUNK_BYTES, ContainerId};
 use crate::chunk::compress::decompress;
+use crate::chunk::seal::{BadSeal, DataKey, Kind, Nonce};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Stored bytes read with one call, if a single frame does not have more. Every thread that reads
@@ -43,6 +44,8 @@ pub(crate) struct Reader {
 struct Request<'a> {
     directory: &'a Directory,
     place: &'a LocalPlace,
+    /// Of a container whose frames are sealed.
+    key: Option<&'a DataKey>,
     /// First byte wanted, in plain bytes of the container.
     start: usize,
 }
@@ -67,11 +70,13 @@ impl Reader {
         Ok(directory)
     }
 
-    /// Fills `out`, whole chunks, from consecutive slots of a container.
+    /// Fills `out`, whole chunks, from consecutive slots of a container, which must be one that is
+    /// sealed with `key`, if there is one.
     pub(crate) fn read(
         &self,
         container: ContainerId,
         place: &LocalPlace,
+        key: Option<&DataKey>,
         first_slot: u32,
         out: &mut [u8],
     ) -> Result<()> {
@@ -80,8 +85,13 @@ impl Reader {
         let request = Request {
             directory: &directory,
             place,
+            key,
             start: first_slot as usize * CHUNK_BYTES,
         };
+        if directory.header.key != key.map(|key| key.id) {
+            let context = format!("{}: sealed with another key", describe(container, place));
+            return Err(Error::new(ErrorKind::Corrupt, context));
+        }
         let end = request.start + out.len();
         if end > directory.header.slots as usize * CHUNK_BYTES {
             let slots = directory.header.slots;
@@ -141,7 +151,7 @@ impl Reader {
                 self.deliver(
                     request,
                     frame,
-                    &stored[range.start - first..range.end - first],
+                    &mut stored[range.start - first..range.end - first],
                     out,
                 )?;
             }
@@ -174,7 +184,7 @@ impl Reader {
         &self,
         request: &Request<'_>,
         frame: u32,
-        stored: &[u8],
+        stored: &mut [u8],
         out: &mut [u8],
     ) -> Result<()> {
         let plain_len = request.directory.plain_len(frame);
@@ -244,14 +254,34 @@ impl Request<'_> {
         Ok(())
     }
 
-    fn decode(&self, number: u32, stored: &[u8], out: &mut [u8]) -> Result<()> {
+    fn decode(&self, number: u32, stored: &mut [u8], out: &mut [u8]) -> Result<()> {
         if stored.is_empty() {
             out.fill(0);
             return Ok(());
         }
-        decompress(self.frame(number).codec, stored, out).map_err(|_| {
-            let context = format!("{}, frame {number}: does not decode", self.describe());
+        let damaged = |what| {
+            let context = format!("{}, frame {number}: {what}", self.describe());
             Error::new(ErrorKind::Corrupt, context)
-        })
+        };
+        let codec = self.frame(number).codec;
+        let stored = self
+            .unseal(number, stored)
+            .map_err(|_| damaged("its seal is broken"))?;
+        decompress(codec, stored, out).map_err(|_| damaged("does not decode"))
+    }
+
+    /// The bytes of a frame, decrypted in place if they are sealed.
+    fn unseal<'b>(
+        &self,
+        number: u32,
+        stored: &'b mut [u8],
+    ) -> std::result::Result<&'b [u8], BadSeal> {
+        let Some(key) = self.key else {
+            return Ok(stored);
+        };
+        let (sealed, tag) = stored.split_last_chunk_mut().ok_or(BadSeal)?;
+        let nonce = Nonce::new(self.directory.header.id, u64::from(number));
+        key.open(nonce, Kind::Frame(self.frame(number).codec), sealed, tag)?;
+        Ok(sealed)
     }
 }

@@ -13,6 +13,7 @@ use super::reader::Reader;
 use super::writer::{ContainerBuilder, FrameOptions, SealedContainer};
 use crate::addr::{CHUNK_BYTES, ContainerId};
 use crate::chunk::compress::Codec;
+use crate::chunk::seal::DataKey;
 use crate::chunk::{DomainKey, Fingerprint, fingerprint};
 use crate::disk::sim::{Crash, Effect, Fault, OpKind, SimIo, SplitMix64, Survive};
 use crate::disk::{Caching, Create, File, Io, RealIo};
@@ -34,7 +35,16 @@ fn name(bytes: &[u8]) -> Fingerprint {
 }
 
 fn build(id: u64, slots: u32, options: FrameOptions) -> SealedContainer {
-    let mut builder = ContainerBuilder::new(ContainerId(id), DOMAIN, options);
+    build_with(id, slots, None, options)
+}
+
+fn build_with(
+    id: u64,
+    slots: u32,
+    key: Option<Arc<DataKey>>,
+    options: FrameOptions,
+) -> SealedContainer {
+    let mut builder = ContainerBuilder::new(ContainerId(id), DOMAIN, key, options);
     for slot in 0..slots {
         let bytes = chunk(id, slot);
         assert_eq!(builder.push(name(&bytes), &bytes), slot);
@@ -61,7 +71,7 @@ fn reader(packs: &Arc<PackSet>) -> Reader {
 fn read(reader: &Reader, id: u64, place: &LocalPlace, first: u32, count: u32) -> Vec<u8> {
     let mut out = vec![0xee; count as usize * CHUNK_BYTES];
     reader
-        .read(ContainerId(id), place, first, &mut out)
+        .read(ContainerId(id), place, None, first, &mut out)
         .unwrap();
     out
 }
@@ -104,15 +114,75 @@ fn slots_return_at_every_frame_size() {
             }
             assert!(reader.frames.weight_bytes() > 0);
             let mut beyond = vec![0; 2 * CHUNK_BYTES];
-            let error = reader.read(sealed.id, &place, 1000, &mut beyond);
+            let error = reader.read(sealed.id, &place, None, 1000, &mut beyond);
             assert_eq!(error.unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+    }
+}
+
+/// A container with its directory written anew, as somebody would who can also mend checksums.
+fn forged(sealed: &SealedContainer, change: impl FnOnce(&mut Vec<u8>, &mut Directory)) -> Vec<u8> {
+    let mut directory = (*sealed.directory).clone();
+    let mut bytes = sealed.bytes.to_vec();
+    bytes.truncate(directory.header.directory_offset as usize);
+    change(&mut bytes, &mut directory);
+    for frame in &mut directory.frames {
+        let start = frame.offset as usize;
+        frame.crc = crc32c::crc32c(&bytes[start..start + frame.len as usize]);
+    }
+    directory.encode(&mut bytes);
+    bytes
+}
+
+#[test]
+fn sealed_frames_open_with_their_key_in_their_place_and_unchanged() {
+    let key = |byte| Arc::new(DataKey::derive(DOMAIN, &[byte; 32]));
+    for (frame_log2, codec) in [(12, Codec::Raw), (14, Codec::Lz4), (16, Codec::Raw)] {
+        let sealed = build_with(9, 1024, Some(key(1)), FrameOptions { frame_log2, codec });
+        assert!(sealed.bytes.len() <= format::CONTAINER_BYTES_MAX);
+        let (sim, packs) = sim_packs();
+        let place = packs.append(&sealed).unwrap();
+        let mut out = vec![0; 40 * CHUNK_BYTES];
+        let mut read = |key: Option<Arc<DataKey>>| {
+            let fresh = reader(&packs);
+            let done = fresh.read(ContainerId(9), &place, key.as_deref(), 0, &mut out);
+            done.map(|()| out == plain(9, 0..40))
+        };
+        assert!(read(Some(key(1))).unwrap());
+        for wrong in [None, Some(key(2))] {
+            assert_eq!(read(wrong).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        let file = pack_file(&sim, place.pack);
+        let mut refused = |bytes: Vec<u8>| {
+            assert_eq!(bytes.len(), sealed.bytes.len());
+            file.write_at(&bytes, place.offset).unwrap();
+            let error = read(Some(key(1))).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            // The seal told, not a checksum.
+            assert!(!error.to_string().contains("checksum"), "{error}");
+        };
+        let frames = &sealed.directory.frames;
+        let at = |frame: usize| frames[frame].offset as usize;
+        refused(forged(&sealed, |bytes, _| bytes[at(2) + 7] ^= 1));
+        refused(forged(&sealed, |bytes, _| bytes[at(3) - 1] ^= 0x80));
+        refused(forged(&sealed, |bytes, directory| {
+            directory.header.key = None;
+            bytes[12..16].fill(0);
+            bytes[40..56].fill(0);
+        }));
+        if codec == Codec::Raw {
+            let len = frames[2].len as usize;
+            refused(forged(&sealed, |bytes, _| {
+                let (head, tail) = bytes.split_at_mut(at(3));
+                head[at(2)..].swap_with_slice(&mut tail[..len]);
+            }));
         }
     }
 }
 
 #[test]
 fn dead_slots_keep_numbers_and_take_no_space() {
-    let mut builder = ContainerBuilder::new(ContainerId(4), DOMAIN, FrameOptions::default());
+    let mut builder = ContainerBuilder::new(ContainerId(4), DOMAIN, None, FrameOptions::default());
     for slot in 0..1024 {
         if slot % 100 == 0 {
             let bytes = chunk(4, slot);
@@ -173,7 +243,7 @@ fn version_1_is_what_it_was() {
         frame_log2: 14,
         codec: Codec::Raw,
     };
-    let mut builder = ContainerBuilder::new(ContainerId(0x0102_0304), DOMAIN, options);
+    let mut builder = ContainerBuilder::new(ContainerId(0x0102_0304), DOMAIN, None, options);
     builder.push(Fingerprint([0x11; 16]), &[0x22; 4096]);
     let bytes = builder.finish().unwrap().bytes.to_vec();
     assert_eq!(bytes.len(), 8192);
@@ -236,7 +306,9 @@ fn damage_is_named_and_never_returned() {
     file.read_at(&mut byte, at).unwrap();
     file.write_at(&[byte[0] ^ 1], at).unwrap();
     let mut out = vec![0; CHUNK_BYTES];
-    let error = fresh.read(ContainerId(5), &place, 1, &mut out).unwrap_err();
+    let error = fresh
+        .read(ContainerId(5), &place, None, 1, &mut out)
+        .unwrap_err();
     assert_eq!(
         (error.kind(), out),
         (ErrorKind::Corrupt, vec![0; CHUNK_BYTES])
@@ -393,7 +465,7 @@ fn a_read_error_is_not_kept() {
     sim.inject(Fault::once(Some(OpKind::Read), 0, Effect::Eio));
     let mut out = vec![0; CHUNK_BYTES];
     let error = reader
-        .read(ContainerId(5), &place, 0, &mut out)
+        .read(ContainerId(5), &place, None, 0, &mut out)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert_eq!(read(&reader, 5, &place, 0, 1), chunk(5, 0));

@@ -16,6 +16,7 @@ use super::format::{
 };
 use crate::addr::{CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
 use crate::chunk::compress::{Codec, Compressor};
+use crate::chunk::seal::{DataKey, Kind, Nonce};
 use crate::chunk::{Fingerprint, FingerprintMap};
 use crate::ids::DomainId;
 
@@ -94,6 +95,7 @@ pub(crate) struct SealedContainer {
 pub(crate) struct ContainerBuilder {
     id: ContainerId,
     domain: DomainId,
+    key: Option<Arc<DataKey>>,
     options: FrameOptions,
     compressor: Compressor,
     /// The chunks of the frame being filled.
@@ -107,12 +109,18 @@ pub(crate) struct ContainerBuilder {
 }
 
 impl ContainerBuilder {
-    /// An empty container.
-    pub(crate) fn new(id: ContainerId, domain: DomainId, options: FrameOptions) -> Self {
+    /// An empty container, whose frames are sealed if there is a key.
+    pub(crate) fn new(
+        id: ContainerId,
+        domain: DomainId,
+        key: Option<Arc<DataKey>>,
+        options: FrameOptions,
+    ) -> Self {
         debug_assert!(FRAME_LOG2.contains(&options.frame_log2));
         Self {
             id,
             domain,
+            key,
             options,
             compressor: Compressor::new(),
             plain: Vec::with_capacity(1 << options.frame_log2),
@@ -184,6 +192,7 @@ impl ContainerBuilder {
             header: Header {
                 id: self.id,
                 domain: self.domain,
+                key: self.key.as_ref().map(|key| key.id),
                 frame_log2: self.options.frame_log2,
                 codec: self.options.codec,
                 slots,
@@ -231,6 +240,14 @@ impl ContainerBuilder {
             self.compressor
                 .compress_frame(&self.plain, self.options.codec, &mut self.stored.0)
         };
+        if let Some(key) = &self.key
+            && !dead
+        {
+            // The id is this container's alone, so the frame's number is new under it.
+            let nonce = Nonce::new(self.id, self.frames.len() as u64);
+            let tag = key.seal(nonce, Kind::Frame(codec), &mut self.stored.0[offset..]);
+            self.stored.0.extend_from_slice(&tag);
+        }
         let stored = &self.stored[offset..];
         self.frames.push(Frame {
             offset: offset as u32,

@@ -16,7 +16,7 @@ use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::cinder::quotas;
 use crate::cinder::records::{BY_VOLUME, Object, Snapshot, Volume};
-use crate::cinder::{snapshots, validate, volumes};
+use crate::cinder::{encryption, snapshots, validate, volumes};
 use crate::fault::Fault;
 use crate::jobs::{self, Job};
 use crate::microversion::Microversion;
@@ -129,6 +129,7 @@ fn add(
         None => None,
     };
     check_source(&volume, snapshot.as_ref(), wanted)?;
+    check_plain(writer, &volume)?;
     if services.config().backup.is_none() {
         return Err(no_service());
     }
@@ -173,6 +174,17 @@ fn add(
     );
     jobs::enqueue(writer, job.reading(source))?;
     Ok(backup)
+}
+
+/// Refuses what is encrypted in the store: a backup would hold it readable.
+fn check_plain(view: &impl View, volume: &Volume) -> Result<(), Fault> {
+    match encryption::of_type(view, volume.volume_type_id)? {
+        None => Ok(()),
+        Some(_) => Err(Fault::bad_request(format!(
+            "Invalid volume: Volume {} is encrypted, and backups are not.",
+            volume.id
+        ))),
+    }
 }
 
 fn check_source(

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use serde_json::{Value, json};
-use store::{Packing, VolumeId, VolumeSpec};
+use store::VolumeId;
 use uuid::Uuid;
 
 use super::records::Backup;
@@ -18,7 +18,7 @@ use crate::body::JsonBody;
 use crate::catalogue::{self, View, Writer};
 use crate::cinder::messages::{self, Action, Detail, Failure, Resource};
 use crate::cinder::records::{Object, Volume};
-use crate::cinder::work::{Outcome, domain, row, settle};
+use crate::cinder::work::{Outcome, row, settle, spec_of};
 use crate::cinder::{validate, volumes};
 use crate::fault::Fault;
 use crate::jobs::{self, Handler, Job, JobError, Progress};
@@ -26,7 +26,6 @@ use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::cinder as wire;
 
-const GIB: u64 = 1 << 30;
 /// How volumes are called that are made for a restore without a name: the backup's own name of the
 /// volume takes its place.
 const NEW_NAME: &str = "restore_backup_";
@@ -196,14 +195,7 @@ impl Handler for RestoreBackup {
         let id = VolumeId(volume.id);
         let onto = if is_new(job) { Onto::New } else { Onto::Used };
         if onto == Onto::New {
-            store.create_volume(
-                id,
-                VolumeSpec {
-                    size_bytes: volume.size_gib * GIB,
-                    domain: domain(services, &volume.project_id),
-                    packing: Packing::Background,
-                },
-            )?;
+            store.create_volume(id, spec_of(services, &volume)?)?;
         }
         let target = work::target(services)?;
         let watch = Progress::new(services, job);

@@ -142,10 +142,12 @@ fn freeze(services: &Services, backup: &Backup) -> Result<Frozen, JobError> {
     // A snapshot of the user's own may be deleted at any time: the one to keep is cut from a clone.
     let clone = VolumeId(Uuid::new_v5(&backup.id, b"clone"));
     if store.snapshot(id).is_err() {
+        let found = store.snapshot_info(source)?;
         let spec = VolumeSpec {
-            size_bytes: store.snapshot(source)?.size_bytes(),
-            domain: work::domain(services, &backup.project_id),
+            size_bytes: found.size_bytes,
+            domain: found.domain,
             packing: Packing::Background,
+            encryption: found.encryption,
         };
         store.clone_snapshot(clone, source, spec)?;
         store.create_snapshots(&[(id, clone)])?;

@@ -142,7 +142,7 @@ impl CloneGroup {
     fn of_snapshots(services: &Services, job: &Job, volumes: &[Volume]) -> Result<(), JobError> {
         for volume in volumes {
             let source = SnapshotId(volume.snapshot_id.ok_or_else(no_source)?);
-            let spec = spec_of(services, volume);
+            let spec = spec_of(services, volume)?;
             moving::create_from_snapshot(services, job, volume, source, spec)?;
         }
         Ok(())
@@ -174,7 +174,7 @@ impl CloneGroup {
             }
             cut(services, &pairs)?;
             for (volume, source) in volumes.iter().zip(&sources) {
-                let spec = spec_of(services, volume);
+                let spec = spec_of(services, volume)?;
                 let near = (source.backend(), cut_of(volume));
                 moving::fill_from_snapshot(services, job, volume, near, spec)?;
             }

@@ -39,7 +39,7 @@ impl Handler for ManageVolume {
         let volume: Volume = work::row(services, job)?;
         let store = services.store_of(volume.backend.as_deref())?;
         let (old, new) = (VolumeId(source(job)?), VolumeId(volume.id));
-        store.clone_volume(new, old, spec_of(services, &volume))?;
+        store.clone_volume(new, old, spec_of(services, &volume)?)?;
         Ok(store.delete_volume(old)?)
     }
 
@@ -88,7 +88,7 @@ impl Handler for ManageSnapshot {
         if store.snapshot(new).is_err() {
             let spec = VolumeSpec {
                 size_bytes: store.snapshot(old)?.size_bytes(),
-                ..spec_of(services, &volume)
+                ..spec_of(services, &volume)?
             };
             store.clone_snapshot(between, old, spec)?;
             store.create_snapshots(&[(new, between)])?;

@@ -62,7 +62,7 @@ impl Handler for Migrate {
         let source = source.volume(VolumeId(volume.id))?;
         let spec = VolumeSpec {
             size_bytes: source.size_bytes(),
-            ..work::spec_of(services, &volume)
+            ..work::spec_of(services, &volume)?
         };
         let target = fresh(services.store_of(Some(target))?, VolumeId(volume.id), spec)?;
         copy(&source, &target, &Progress::new(services, job))
@@ -178,7 +178,7 @@ impl Handler for Revert {
         let size_bytes = store.snapshot(SnapshotId(snapshot))?.size_bytes();
         let spec = VolumeSpec {
             size_bytes,
-            ..work::spec_of(services, &volume)
+            ..work::spec_of(services, &volume)?
         };
         store.delete_volume(VolumeId(volume.id))?;
         Ok(store.clone_snapshot(VolumeId(volume.id), SnapshotId(snapshot), spec)?)

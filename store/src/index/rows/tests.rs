@@ -9,6 +9,7 @@ use super::{
     SnapshotRow, VolumeRow,
 };
 use crate::addr::{Address, ContainerId};
+use crate::chunk::DomainKey;
 use crate::index::codec::Row;
 use crate::pack::LocalPlace;
 use crate::{DomainId, Packing, VolumeId};
@@ -100,7 +101,14 @@ fn container_checkpoint_and_domain() {
         "0101000000000000000200000000000000030000000400000000000000\
          01",
     );
-    let key = DomainRow([0x5A; 32]);
+    let sealed = DomainRow::Sealed([0xA5; 16]);
+    assert_eq!(
+        sealed.encode()[..17],
+        [[2].as_slice(), &[0xA5; 16]].concat()
+    );
+    assert_eq!(sealed.encode().len(), 21);
+    assert!(DomainRow::decode(&sealed.encode()).unwrap() == sealed);
+    let key = DomainRow::Plain(DomainKey::new([0x5A; 32]));
     assert_eq!(key.encode().len(), 37);
     assert!(DomainRow::decode(&key.encode()).unwrap() == key);
 }

@@ -4,6 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn seals() -> WriteSeals {
+    WriteSeals {
+        opening: ContainerId(77),
+        first: 9,
+        tags: vec![[8; 16], [9; 16]],
+    }
+}
+
 fn examples() -> Vec<Record> {
     let (volume, source) = (VolumeId(Uuid::from_u128(7)), VolumeId(Uuid::from_u128(8)));
     let domain = DomainId(Uuid::from_u128(9));
@@ -16,6 +24,18 @@ fn examples() -> Vec<Record> {
             first_chunk: 5,
             first_block: 1,
             checksums: vec![1, 2],
+            seals: None,
+        },
+        Record::Write {
+            layer: head,
+            first_chunk: 5,
+            first_block: 1,
+            checksums: vec![1, 2],
+            seals: Some(seals()),
+        },
+        Record::SealedDomain {
+            domain,
+            key_id: [6; 16],
         },
         Record::Zero {
             layer: head,
@@ -83,17 +103,23 @@ fn every_record_survives_its_encoding() {
 
 #[test]
 fn the_hot_path_writes_the_same_bytes() {
-    let (mut slow, mut fast) = (Vec::new(), Vec::new());
-    Record::Write {
-        layer: LayerId(4),
-        first_chunk: 9,
-        first_block: 3,
-        checksums: vec![7, 8],
+    for (seals, start) in [
+        (None, [1, 0, 0, 0, 36, 0, 0, 0]),
+        (Some(seals()), [4, 0, 0, 0, 84, 0, 0, 0]),
+    ] {
+        let (mut slow, mut fast) = (Vec::new(), Vec::new());
+        append_write(&mut fast, LayerId(4), 9, 3, &[7, 8], seals.as_ref());
+        Record::Write {
+            layer: LayerId(4),
+            first_chunk: 9,
+            first_block: 3,
+            checksums: vec![7, 8],
+            seals,
+        }
+        .encode(&mut slow);
+        assert_eq!(slow, fast);
+        assert_eq!(fast[..8], start);
     }
-    .encode(&mut slow);
-    append_write(&mut fast, LayerId(4), 9, 3, &[7, 8]);
-    assert_eq!(slow, fast);
-    assert_eq!(&fast[..8], &[1, 0, 0, 0, 36, 0, 0, 0]);
 }
 
 proptest! {
