@@ -14,7 +14,14 @@ pub(super) const PREFIX: &str = "CINDERBLOCK_";
 /// Variables that are no settings, without the prefix. The first is read where the first
 /// administrator is made; the others belong to this project's tests, which hand them on to the
 /// daemons that they start.
-const OTHERS: [&str; 4] = ["ADMIN_PASSWORD", "BIN", "CRASH_STATES", "KILL_ROUNDS"];
+const OTHERS: [&str; 6] = [
+    "ADMIN_PASSWORD",
+    "BIN",
+    "CRASH_STATES",
+    "KILL_ROUNDS",
+    "STORM_ROUNDS",
+    "STORM_SEED",
+];
 
 /// Whether Kubernetes makes such a variable for a service of our name.
 fn is_of_a_service(rest: &str) -> bool {

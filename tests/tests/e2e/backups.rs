@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::api::Api;
 use crate::daemon::Daemon;
 use crate::disk::Disk;
 use crate::pattern::{self, Dice};
@@ -17,118 +18,6 @@ use crate::tool;
 const MIB: u64 = 1 << 20;
 /// Bytes written and read at a time.
 const PIECE: usize = 1 << 20;
-
-/// The Block Storage API with the credentials of the first admin.
-struct Api<'a> {
-    daemon: &'a Daemon,
-    token: String,
-}
-
-impl<'a> Api<'a> {
-    fn new(daemon: &'a Daemon) -> Result<Self> {
-        let clouds = fs::read_to_string(daemon.data().join("clouds.yaml"))?;
-        let line = clouds
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("password:"));
-        let password = line
-            .context("no password")?
-            .trim()
-            .trim_matches(['"', '\'']);
-        let user = json!({"name": "admin", "domain": {"id": "default"}, "password": password});
-        let auth = json!({"auth": {
-            "identity": {"methods": ["password"], "password": {"user": user}},
-            "scope": {"project": {"name": "admin", "domain": {"id": "default"}}},
-        }});
-        let answer = exchange(daemon, "POST", "/identity/v3/auth/tokens", "", &auth)?;
-        let header = answer.0.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("x-subject-token")
-                .then_some(value)
-        });
-        let token = header.context(answer.0.clone())?.trim().to_owned();
-        Ok(Self { daemon, token })
-    }
-
-    fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
-        let headers = format!(
-            "X-Auth-Token: {}\r\nOpenStack-API-Version: volume 3.71\r\n",
-            self.token
-        );
-        let path = format!("/volume/v3{path}");
-        let (head, body) = exchange(self.daemon, method, &path, &headers, body)?;
-        let status = head.split(' ').nth(1).unwrap_or_default();
-        ensure!(status.starts_with('2'), "{method} {path}: {head}\n{body}");
-        Ok(serde_json::from_str(&body).unwrap_or_default())
-    }
-
-    fn make(&self, kind: &str, wanted: &Value) -> Result<String> {
-        let made = self.call("POST", &format!("/{kind}s"), &json!({ kind: wanted }))?;
-        let id = made[kind]["id"].as_str();
-        id.map(str::to_owned).with_context(|| made.to_string())
-    }
-
-    fn settled(&self, kind: &str, id: &str) -> Result<Value> {
-        let mut last = Value::Null;
-        tool::until(tool::PATIENCE, "status available", || {
-            last = self
-                .call("GET", &format!("/{kind}s/{id}"), &Value::Null)
-                .ok()?;
-            (last[kind]["status"] == "available").then_some(())
-        })
-        .with_context(|| last.to_string())?;
-        Ok(last[kind].clone())
-    }
-
-    fn volume(&self, name: &str) -> Result<String> {
-        let id = self.make("volume", &json!({"name": name, "size": 1}))?;
-        self.settled("volume", &id)?;
-        Ok(id)
-    }
-
-    fn back_up(&self, volume: &str, incremental: bool) -> Result<String> {
-        let wanted = json!({"volume_id": volume, "incremental": incremental});
-        let id = self.make("backup", &wanted)?;
-        self.settled("backup", &id)?;
-        self.settled("volume", volume)?;
-        Ok(id)
-    }
-
-    fn begin_restore(&self, backup: &str) -> Result<String> {
-        let path = format!("/backups/{backup}/restore");
-        let answer = self.call("POST", &path, &json!({"restore": {"name": "restored"}}))?;
-        let id = answer["restore"]["volume_id"].as_str();
-        id.map(str::to_owned).with_context(|| answer.to_string())
-    }
-
-    fn restore(&self, backup: &str) -> Result<String> {
-        let id = self.begin_restore(backup)?;
-        self.settled("volume", &id)?;
-        Ok(id)
-    }
-}
-
-/// One request: head and body of its answer.
-fn exchange(
-    daemon: &Daemon,
-    method: &str,
-    path: &str,
-    headers: &str,
-    body: &Value,
-) -> Result<(String, String)> {
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let answer = daemon.raw_http(request.as_bytes())?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no end of headers")?;
-    Ok((head.to_owned(), body.to_owned()))
-}
 
 /// Writes a pattern over a part of a volume.
 fn fill(daemon: &Daemon, volume: &str, from: u64, len: u64, seed: u64) -> Result<()> {

@@ -37,6 +37,7 @@ pub(crate) struct Daemon {
     child: Option<Child>,
     http: Option<SocketAddr>,
     nbd: Option<SocketAddr>,
+    config: Option<PathBuf>,
     // Dropped last, after the process that uses it has ended.
     _home: Option<TempDir>,
 }
@@ -58,8 +59,21 @@ impl Daemon {
             child: None,
             http: None,
             nbd: None,
+            config: None,
             _home: None,
         }
+    }
+
+    /// A fresh daemon that answers, with a configuration file of this text.
+    pub(crate) fn configured(text: &str) -> Result<Self> {
+        let home = tempfile::tempdir()?;
+        let mut daemon = Self::on(&home.path().join("data"));
+        let config = home.path().join("cinderblock.toml");
+        fs::write(&config, text)?;
+        daemon.config = Some(config);
+        daemon._home = Some(home);
+        daemon.up()?;
+        Ok(daemon)
     }
 
     /// Starts the process and returns when `/healthz` answers 200.
@@ -84,6 +98,11 @@ impl Daemon {
         let log = File::create(self.log_path())?;
         let child = Command::new(program())
             .args(["serve", "--http", "127.0.0.1:0", "--nbd", "127.0.0.1:0"])
+            .args(
+                self.config
+                    .iter()
+                    .flat_map(|file| [OsStr::new("--config"), file.as_os_str()]),
+            )
             .arg("--data")
             .arg(&self.data)
             .stdin(Stdio::null())
@@ -224,13 +243,18 @@ impl Daemon {
 
     /// Sends bytes to the HTTP port and returns what comes back until it closes.
     pub(crate) fn raw_http(&self, bytes: &[u8]) -> Result<String> {
-        let mut stream = TcpStream::connect(self.http()?)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        stream.write_all(bytes)?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+        http(self.http()?, bytes)
     }
+}
+
+/// Sends bytes to an address and returns what comes back until it closes.
+pub(crate) fn http(address: SocketAddr, bytes: &[u8]) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(bytes)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 impl Drop for Daemon {

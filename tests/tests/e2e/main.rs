@@ -1,6 +1,7 @@
 //! The real daemon with real clients, from the outside: command line, REST, NBD, mount, crashes and
 //! malice. One program, a module a subject; every test owns its directory and its ports.
 
+mod api;
 mod backups;
 mod conformance;
 mod daemon;
@@ -14,4 +15,5 @@ mod nbd_clients;
 mod openstack;
 mod pattern;
 mod readme;
+mod storm;
 mod tool;
