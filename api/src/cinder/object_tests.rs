@@ -352,6 +352,22 @@ async fn bodies_are_refused_in_the_words_of_the_schemas() {
 }
 
 #[tokio::test]
+async fn a_snapshot_of_nothing_finds_no_volume() {
+    let site = Site::new().await;
+    let snap = async |volume: Value| {
+        let body = json!({"snapshot": {"volume_id": volume}});
+        site.post("/snapshots", body).await
+    };
+    let none = snap(Value::Null).await;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
+    assert_eq!(message(&none), "Volume None could not be found.");
+    for not_an_id in [json!("x"), json!(7), json!("None")] {
+        let refused = snap(not_an_id).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
 async fn answers_from_outside_of_the_api_have_its_frameworks_form() {
     let site = Site::new().await;
     let options = site.cloud.send("OPTIONS", "/volume/v3/", &[], Value::Null);

@@ -218,9 +218,11 @@ impl Wanted {
                 "'volume_id' is a required property",
             ));
         };
-        let volume_id = match volume.as_str().filter(|text| Uuid::parse_str(text).is_ok()) {
-            Some(text) => text.to_owned(),
-            None => {
+        let volume_id = match volume.as_str() {
+            Some(text) if Uuid::parse_str(text).is_ok() => text.to_owned(),
+            // The schema lets it pass; no volume is called that.
+            None if volume.is_null() => validate::repr(volume),
+            Some(_) | None => {
                 let reason = format!(
                     "{} is not valid under any of the given schemas",
                     validate::repr(volume)

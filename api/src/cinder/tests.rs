@@ -301,6 +301,22 @@ async fn version_2_is_version_3_of_old() {
 }
 
 #[tokio::test]
+async fn version_2_shows_itself_to_callers_with_a_token() {
+    let site = Site::new().await;
+    for path in ["/volume/v2", "/volume/v2/"] {
+        let shown = site.cloud.call(&site.admin, "GET", path, Value::Null).await;
+        assert_eq!(shown.status, StatusCode::OK, "{path}");
+        let versions = shown.body["versions"].as_array().unwrap();
+        let ids: Vec<_> = versions.iter().map(|version| &version["id"]).collect();
+        assert_eq!(ids, ["v2.0"]);
+        let bad = site.cloud.call("bad", "GET", path, Value::Null).await;
+        assert_eq!(bad.status, StatusCode::UNAUTHORIZED);
+        let nobody = site.cloud.send("GET", path, &[], Value::Null).await;
+        assert_eq!(nobody.status, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
 async fn metadata_is_changed_only_by_those_who_know_it() {
     let site = Site::new().await;
     let made = site

@@ -143,6 +143,7 @@ const NOT_IN_V2: [&str; 14] = [
 fn v2(services: &Services) -> Router {
     let require_token = from_fn_with_state(services.clone(), auth::require_token);
     cinder::routes()
+        .route("/", get(versions_v2))
         .method_not_allowed_fallback(not_routed)
         .route_layer(from_fn(auth::require_url_project))
         .fallback(not_routed)
@@ -152,11 +153,17 @@ fn v2(services: &Services) -> Router {
 }
 
 /// Layer: the version of all of `/v2`, and 404 for what came later or has no project.
+///
+/// The document of the version itself is for callers with a token. Others are told nothing, as by the
+/// real service of today, so that nobody discovers a version that has been left behind.
 async fn only_v2(mut request: Request, next: Next) -> Response {
     let path = request.uri().path().trim_matches('/');
     let first = path.split('/').next().unwrap_or_default();
     let url = request.extensions().get::<UrlProject>();
     let has_project = url.is_some_and(|url| url.0.is_some());
+    if !has_project && path.is_empty() && request.headers().contains_key(&auth::AUTH_TOKEN) {
+        return next.run(request).await;
+    }
     if !has_project || NOT_IN_V2.contains(&first) || NOT_IN_V2.contains(&path) {
         return not_routed().await;
     }
@@ -272,6 +279,11 @@ fn versions(services: &Services) -> Response {
         versions.push(v2_entry(&services.config().volume_base()));
     }
     (StatusCode::MULTIPLE_CHOICES, Json(document)).into_response()
+}
+
+async fn versions_v2(State(services): State<Services>) -> Json<Value> {
+    let entry = v2_entry(&services.config().volume_base());
+    Json(json!({"versions": [entry]}))
 }
 
 async fn versions_v3(State(services): State<Services>) -> Json<Value> {
