@@ -54,17 +54,30 @@ need_base() {
   need_packages ca-certificates curl qemu-utils libnbd-bin python3-libnbd fuse3 e2fsprogs python3-venv
 }
 
-# need_openstack: the pinned openstack client, in a virtual environment below the target folder;
-# OPENSTACK is its path.
-need_openstack() {
-  local venv=$CARGO_TARGET_DIR/tools/openstack pins=$ROOT/tests/requirements.txt
-  export OPENSTACK=$venv/bin/openstack
-  cmp -s "$pins" "$venv/installed.txt" && return 0
-  printf '%sinstalling the openstack client%s\n' "$DIM" "$PLAIN"
+# need_venv NAME FILE...: a virtual environment below the target folder with what the files pin; made anew
+# when one of them has changed.
+need_venv() {
+  local venv=$CARGO_TARGET_DIR/tools/$1 file files=()
+  shift
+  cat "$@" | cmp -s - "$venv/installed.txt" && return 0
+  printf '%sinstalling %s%s\n' "$DIM" "${venv##*/}" "$PLAIN"
   rm -rf "$venv"
   /usr/bin/python3 -m venv "$venv"
-  retry 3 "$venv/bin/pip" install -q --disable-pip-version-check -r "$pins" || die "pip install failed"
-  cp "$pins" "$venv/installed.txt"
+  for file in "$@"; do files+=(-r "$file"); done
+  retry 3 "$venv/bin/pip" install -q --disable-pip-version-check "${files[@]}" || die "pip install failed"
+  cat "$@" >"$venv/installed.txt"
+}
+
+# need_openstack: the pinned openstack client; OPENSTACK is its path.
+need_openstack() {
+  export OPENSTACK=$CARGO_TARGET_DIR/tools/openstack/bin/openstack
+  need_venv openstack "$ROOT/tests/requirements.txt"
+}
+
+# need_clients: the same with cinderclient and Tempest beside it; CLIENTS is where they are.
+need_clients() {
+  export CLIENTS=$CARGO_TARGET_DIR/tools/clients
+  need_venv clients "$ROOT/tests/requirements.txt" "$ROOT/tests/clients/requirements.txt"
 }
 
 # duration SECONDS: as a reader says it.

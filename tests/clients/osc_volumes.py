@@ -1,0 +1,165 @@
+"""openstackclient on what projects have: volumes, snapshots, backups, attachments, transfers."""
+from command import check
+from sdk_calls import connect
+
+
+def volumes(osc):
+    made = osc.json('volume create --size 1 --description d --property a=b --property c=d base')
+    check(made['status'] == 'creating' and made['properties'] == {'a': 'b', 'c': 'd'}, made)
+    osc.until('volume show base', 'status', 'available')
+    osc('volume set --name root --description new --property a=2 base')
+    osc('volume unset --property c root')
+    shown = osc.json('volume show root')
+    check(shown['description'] == 'new' and shown['properties'] == {'a': '2'}, shown)
+    check(shown['id'] == made['id'], shown)
+    osc('volume set --size 2 root')
+    check(osc.until('volume show root', 'status', 'available')['size'] == 2, 'extend')
+    osc('volume set --read-only --bootable root')
+    shown = osc.json('volume show root')
+    check(shown['bootable'] is True and shown['properties'].get('readonly') == 'True', shown)
+    osc('volume set --image-property os_distro=debian root')
+    osc('volume unset --image-property os_distro root')
+    osc('volume set --read-write --non-bootable root')
+    osc('volume set --no-property root')
+    check(osc.json('volume show root')['properties'] == {'readonly': 'False'} or
+          osc.json('volume show root')['properties'] == {}, osc.json('volume show root'))
+    osc('volume set --state error root')
+    check(osc.names('volume list --status error') == ['root'], 'list of a status')
+    osc('volume set --state available root')
+    osc('volume create --size 1 other')
+    check(set(osc.names('volume list')) == {'root', 'other'}, osc.json('volume list'))
+    check(osc.names('volume list --name other') == ['other'], 'list of a name')
+    first = osc.json('volume list --limit 1 --long')
+    rest = osc.names(f'volume list --marker {first[0]["ID"]}')
+    check({first[0]['Name'], *rest} == {'root', 'other'}, first, rest)
+    summary = osc.json('volume summary')
+    check(summary['Total Count'] == 2 and summary['Total Size'] == 3, summary)
+    osc.refused('volume create --size 0 none', 'Invalid')
+    osc.refused('volume show nobody', 'No Volume found for nobody')
+    osc.until('volume show other', 'status', 'available')
+    osc('volume delete other')
+    osc.gone('volume show other', 'No Volume found for other')
+
+
+def snapshots(osc):
+    osc('volume create --size 1 source')
+    osc.until('volume show source', 'status', 'available')
+    made = osc.json('volume snapshot create --volume source --description d --property a=b monday')
+    check(made['size'] == 1 and made['properties'] == {'a': 'b'}, made)
+    osc.until('volume snapshot show monday', 'status', 'available')
+    osc('volume snapshot set --name tuesday --description e --property c=d monday')
+    osc('volume snapshot unset --property a tuesday')
+    shown = osc.json('volume snapshot show tuesday')
+    check((shown['description'], shown['properties']) == ('e', {'c': 'd'}), shown)
+    osc('volume snapshot set --state error tuesday')
+    check(osc.names('volume snapshot list --status error --volume source') == ['tuesday'], 'list')
+    osc('volume snapshot set --state available tuesday')
+    check(osc.json('volume snapshot list --long')[0]['Properties'] == {'c': 'd'}, 'long list')
+    osc('volume create --snapshot tuesday clone')
+    clone = osc.until('volume show clone', 'status', 'available')
+    check(clone['snapshot_id'] == shown['id'] and clone['size'] == 1, clone)
+    osc('volume create --source clone --size 3 third')
+    third = osc.until('volume show third', 'status', 'available')
+    check(third['size'] == 3 and third['source_volid'] == clone['id'], third)
+    osc('volume revert tuesday')
+    osc.until('volume show source', 'status', 'available')
+    osc.refused('volume delete source', 'snapshot')
+    osc('volume delete --cascade source')
+    osc.gone('volume snapshot show tuesday', 'No Snapshot found for tuesday')
+    osc('volume delete --force clone')
+    osc('volume snapshot create --volume third --force last')
+    osc.until('volume snapshot show last', 'status', 'available')
+    osc('volume snapshot delete last')
+    osc.gone('volume snapshot show last', 'No Snapshot found for last')
+
+
+def backups(osc):
+    osc('volume create --size 1 kept')
+    osc.until('volume show kept', 'status', 'available')
+    osc('volume backup create --name full --description d --container box --property a=b kept')
+    full = osc.until('volume backup show full', 'status', 'available')
+    check((full['container'], full['is_incremental'], full['size']) == ('box', False, 1), full)
+    osc('volume backup create --name more --incremental --container box kept')
+    more = osc.until('volume backup show more', 'status', 'available')
+    check(more['is_incremental'], more)
+    osc('volume backup set --name whole --description e --property c=d full')
+    shown = osc.json('volume backup show whole')
+    check(shown['description'] == 'e' and shown['metadata']['c'] == 'd', shown)
+    # The client speaks of a resource that no version of the service has.
+    osc.refused('volume backup unset --property a whole', '404')
+    check(set(osc.names('volume backup list --volume kept')) == {'whole', 'more'}, 'list')
+    osc('volume create --size 1 target')
+    osc.until('volume show target', 'status', 'available')
+    osc('volume backup restore --force more target')
+    osc.until('volume show target', 'status', 'available')
+    osc.until('volume backup show more', 'status', 'available')
+    osc('volume create --backup more --size 1 fresh')
+    osc.until('volume show fresh', 'status', 'available')
+    record = osc.json('volume backup record export whole')
+    osc.refused('volume backup delete whole', 'Incremental')
+    osc('volume backup delete more')
+    osc.gone('volume backup show more', 'No')
+    osc('volume backup set --state error whole')
+    osc('volume backup delete --force whole')
+    osc.gone('volume backup show whole', 'No')
+    # The client sends it to where records are exported.
+    osc.refused(f'volume backup record import {record["backup_service"]} {record["backup_url"]}', '404')
+
+
+def attachments(osc):
+    osc('volume create --size 1 disk')
+    disk = osc.until('volume show disk', 'status', 'available')
+    # The client's own command for this asks Compute for a server first.
+    made = connect().block_storage.create_attachment(disk['id'])
+    host = '--host h --ip 127.0.0.1 --initiator iqn --platform x86_64 --os-type linux --mountpoint /dev/vdb'
+    check(osc.json('volume show disk')['status'] == 'reserved', 'reserved')
+    osc(f'volume attachment set {host} {made.id}')
+    osc(f'volume attachment complete {made.id}')
+    shown = osc.json(f'volume attachment show {made.id}')
+    check(shown['Status'] == 'attached' and shown['Properties']['driver_volume_type'] == 'nbd', shown)
+    check(shown['Properties']['export'] and 'nbd://' in str(shown['Properties']), shown)
+    check(osc.json('volume show disk')['status'] == 'in-use', 'in use')
+    listed = osc.json(f'volume attachment list --volume-id {disk["id"]}')
+    check([row['ID'] for row in listed] == [made.id], listed)
+    osc.refused('volume delete disk', 'Invalid volume')
+    osc(f'volume attachment delete {made.id}')
+    osc.until('volume show disk', 'status', 'available')
+
+
+def transfers(osc):
+    theirs = osc.json('project create theirs')['id']
+    osc('role add --user admin --project theirs member')
+    osc('volume create --size 1 gift')
+    osc.until('volume show gift', 'status', 'available')
+    made = osc.json('volume transfer request create --name t --no-snapshots gift')
+    check(made['auth_key'] and osc.json('volume show gift')['status'] == 'awaiting-transfer', made)
+    check(osc.names('volume transfer request list') == ['t'], 'list')
+    check('auth_key' not in str(osc.json('volume transfer request show t')), 'a key is told once')
+    elsewhere = {'OS_PROJECT_NAME': 'theirs'}
+    osc.refused(f'volume transfer request accept --auth-key wrong {made["id"]}', 'Invalid auth key', **elsewhere)
+    taken = osc.json(f'volume transfer request accept --auth-key {made["auth_key"]} {made["id"]}', **elsewhere)
+    check(taken['volume_id'] == made['volume_id'], taken)
+    shown = osc.json('volume list --project theirs')
+    check([row['Name'] for row in shown] == ['gift'], shown)
+    check(osc.json('volume show gift', **elsewhere)['os-vol-tenant-attr:tenant_id'] == theirs, 'owner')
+    osc('volume create --size 1 kept-gift')
+    osc.until('volume show kept-gift', 'status', 'available')
+    made = osc.json('volume transfer request create --name u kept-gift')
+    osc(f'volume transfer request delete {made["id"]}')
+    osc.until('volume show kept-gift', 'status', 'available')
+
+
+def messages(osc):
+    osc('volume type create --property volume_backend_name=nowhere nowhere')
+    osc('volume create --size 1 --type nowhere lost')
+    osc.until('volume show lost', 'status', 'error')
+    said = osc.json('volume message list')
+    check('could not be found' in said[0]['User Message'] or 'schedule' in said[0]['User Message'], said)
+    check(said[0]['Resource Type'] == 'VOLUME' and said[0]['Message Level'] == 'ERROR', said)
+    # The client looks for what the answer holds under another name, and shows the id alone.
+    check(osc.json(f'volume message show {said[0]["ID"]}')['ID'] == said[0]['ID'], 'message')
+    osc(f'volume message delete {said[0]["ID"]}')
+    check(osc.json('volume message list') == [], 'deleted')
+
+
+STEPS = [volumes, snapshots, backups, attachments, transfers, messages]
