@@ -129,6 +129,14 @@ pub fn enqueue(writer: &Writer, mut job: Job) -> catalogue::Result<()> {
     writer.insert(&job)
 }
 
+/// All unfinished jobs, the oldest first.
+///
+/// # Errors
+/// Those of the catalogue.
+pub(crate) fn unfinished(view: &impl View) -> catalogue::Result<Vec<Job>> {
+    view.list(&Query::by(record::QUEUE, Key::new()))
+}
+
 /// The unfinished jobs of an object, the oldest first.
 ///
 /// # Errors

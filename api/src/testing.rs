@@ -1,6 +1,6 @@
 //! A cloud within the process, for tests: real catalogue, real pool, the real router, no sockets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -87,6 +87,11 @@ impl Cloud {
         Self::build(Arc::new(NoExports), Rules::default(), None, names)
     }
 
+    /// Where everything of it is.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Where its backups are, unless it shares them.
     pub(crate) fn backups(&self) -> PathBuf {
         self.dir.path().join("backups")
@@ -106,7 +111,9 @@ impl Cloud {
         };
         let open = |name: &&str| {
             let path = dir.path().join(name);
-            let store = store::Store::open(io.clone(), &path, options).unwrap();
+            let key = dir.path().join("master.key");
+            let store = store::Store::open_with_master_key(io.clone(), &path, key, options);
+            let store = store.unwrap();
             Backend::new(BackendSettings::new(name), store)
         };
         let mut backends = names.iter().map(open);

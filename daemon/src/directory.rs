@@ -60,8 +60,8 @@ impl Directory for CatalogueDirectory {
         })?;
         let store = self.services.store_of(Some(&backend)).ok()?;
         let there = match target {
-            Target::Volume(id) => store.volume(VolumeId(id)).is_ok(),
-            Target::Snapshot(id) => store.snapshot(SnapshotId(id)).is_ok(),
+            Target::Volume(id) => store.volume_info(VolumeId(id)).is_ok(),
+            Target::Snapshot(id) => store.snapshot_info(SnapshotId(id)).is_ok(),
         };
         there.then(|| store.clone())
     }

@@ -219,15 +219,26 @@ impl Engine {
         }
     }
 
+    /// Any encrypted domain.
+    fn one_sealed_domain(&self) -> Option<Arc<Sealing>> {
+        let state = self.state.read().expect(poisoned!());
+        let mut sealed = state.domains.values().filter_map(Domain::sealing);
+        sealed.next().cloned()
+    }
+
+    /// Tries the key of an encrypted domain, if there is one.
+    pub(crate) fn probe_key(&self) -> Result<()> {
+        match self.one_sealed_domain() {
+            Some(sealing) => self.keys.get(&sealing).map(drop),
+            None => Ok(()),
+        }
+    }
+
     fn make_sealed_domain(&self, domain: DomainId) -> Result<()> {
         let mut file = self.pool_file.lock().expect(poisoned!());
         file.require(ENCRYPTION, &*self.io, &self.dir)?;
         drop(file);
-        let other = {
-            let state = self.state.read().expect(poisoned!());
-            let mut sealed = state.domains.values().filter_map(Domain::sealing);
-            sealed.next().cloned()
-        };
+        let other = self.one_sealed_domain();
         let key_id = self.keys.create(domain, other.as_deref())?;
         self.carry_out(&Record::SealedDomain { domain, key_id })
     }

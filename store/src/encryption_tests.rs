@@ -192,6 +192,16 @@ fn move_file(io: &SimIo, from: &str, to: &str) {
     io.rename(Path::new(from), Path::new(to)).unwrap();
 }
 
+/// Puts another pool's master key where there is none.
+fn put_foreign_key(io: &SimIo) {
+    let (foreign, path) = (SimIo::new(99), Path::new("/pool/master.key"));
+    drop(pool(&foreign));
+    let mut line = vec![0; 90];
+    file(&foreign, path).read_at(&mut line, 0).unwrap();
+    let wrong = io.open(path, Create::New, Caching::Buffered);
+    wrong.unwrap().write_at(&line, 0).unwrap();
+}
+
 #[test]
 fn without_its_key_a_volume_does_not_open_and_nothing_else_suffers() {
     let io = SimIo::new(14);
@@ -229,18 +239,7 @@ fn without_its_key_a_volume_does_not_open_and_nothing_else_suffers() {
     assert_eq!(store.engine_for_tests().journal.ended_segments().len(), 1);
     refused(&store);
     // Another pool's master key is not this one's.
-    let foreign = SimIo::new(99);
-    drop(pool(&foreign));
-    let mut line = vec![0; 90];
-    file(&foreign, Path::new("/pool/master.key"))
-        .read_at(&mut line, 0)
-        .unwrap();
-    let wrong = io.open(
-        Path::new("/pool/master.key"),
-        Create::New,
-        Caching::Buffered,
-    );
-    wrong.unwrap().write_at(&line, 0).unwrap();
+    put_foreign_key(&io);
     drop(store.close());
     drop((plain, store));
     let store = open(&io).unwrap();
@@ -257,17 +256,25 @@ fn without_its_key_a_volume_does_not_open_and_nothing_else_suffers() {
 
 #[test]
 fn a_master_key_put_back_is_found_without_opening_the_pool_again() {
-    let io = SimIo::new(15);
-    drop(pool(&io));
-    move_file(&io, "/pool/master.key", "/elsewhere");
-    let store = open(&io).unwrap();
-    store.reclaim_now().unwrap();
-    assert_eq!(store.engine_for_tests().journal.ended_segments().len(), 1);
-    move_file(&io, "/elsewhere", "/pool/master.key");
-    assert!(read(&store, SECRET) == text("clandestine", SIZE as usize));
-    store.reclaim_now().unwrap();
-    assert!(store.engine_for_tests().journal.ended_segments().is_empty());
-    assert!(read(&store, SECRET) == text("clandestine", SIZE as usize));
+    for is_wrong in [false, true] {
+        let io = SimIo::new(15);
+        drop(pool(&io));
+        move_file(&io, "/pool/master.key", "/elsewhere");
+        if is_wrong {
+            put_foreign_key(&io);
+        }
+        let store = open(&io).unwrap();
+        let refused = store.probe_key().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::KeyUnavailable);
+        store.reclaim_now().unwrap();
+        assert_eq!(store.engine_for_tests().journal.ended_segments().len(), 1);
+        move_file(&io, "/elsewhere", "/pool/master.key");
+        store.probe_key().unwrap();
+        assert!(read(&store, SECRET) == text("clandestine", SIZE as usize));
+        store.reclaim_now().unwrap();
+        assert!(store.engine_for_tests().journal.ended_segments().is_empty());
+        assert!(read(&store, SECRET) == text("clandestine", SIZE as usize));
+    }
 }
 
 fn key_files(io: &SimIo) -> usize {

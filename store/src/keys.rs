@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -24,10 +24,14 @@ use crate::{DomainId, Error, ErrorKind, Result};
 const MASTER_PREFIX: &str = "cinderblock-master-key-1:";
 const MASTER_BYTES: usize = MASTER_PREFIX.len() + 65;
 const FILE_MAGIC: [u8; 8] = *b"CBDKEY\r\n";
+/// The same of a secret for what leaves the pool, which has the same form.
+const SEALER_MAGIC: [u8; 8] = *b"CBSEAL\r\n";
 const FILE_VERSION: u16 = 1;
 /// Bytes of a domain's key file, and those in front of its secret, which the seal covers too.
 const FILE_BYTES: usize = 124;
 const FILE_HEAD: usize = 72;
+/// What errors call a wrapped secret that is in no file of the pool.
+const WRAPPED: &str = "the wrapped key";
 
 /// Several pools of one process may share a master key file, and make it only once.
 static MAKING: Mutex<()> = Mutex::new(());
@@ -61,7 +65,7 @@ pub(crate) struct Keys {
     io: Arc<dyn Io>,
     master_path: PathBuf,
     dir: PathBuf,
-    master: OnceLock<MasterKey>,
+    master: RwLock<Option<Arc<MasterKey>>>,
     loaded: AtomicU64,
 }
 
@@ -72,7 +76,7 @@ impl Keys {
             io,
             master_path,
             dir,
-            master: OnceLock::new(),
+            master: RwLock::default(),
             loaded: AtomicU64::new(0),
         }
     }
@@ -105,15 +109,42 @@ impl Keys {
             self.get(other)?;
         }
         let master = self.master_or_new(other.is_none())?;
-        let mut secret = Zeroizing::new([0; 32]);
-        self.io.random(&mut *secret);
-        let id = DataKey::derive(domain, &secret).id;
-        let mut nonce = [0; 12];
-        self.io.random(&mut nonce);
-        let bytes = wrap(master, Nonce(nonce), domain, id, &secret);
+        let (key, bytes) = self.wrap_new(&master, FILE_MAGIC, domain);
         self.write_file(&bytes, domain)
             .map_err(|e| Error::io("writing a key file", e))?;
-        Ok(id)
+        Ok(key.id)
+    }
+
+    /// A new secret for what leaves the pool, and its wrapped form.
+    ///
+    /// # Errors
+    /// `KeyUnavailable` without the master key.
+    pub(crate) fn new_wrapped(&self, scope: Uuid) -> Result<(DataKey, [u8; FILE_BYTES])> {
+        let master = self.master_or_new(false)?;
+        Ok(self.wrap_new(&master, SEALER_MAGIC, DomainId(scope)))
+    }
+
+    /// The key that [`Self::new_wrapped`] made for `scope`, here or in another pool.
+    ///
+    /// # Errors
+    /// `KeyUnavailable` when the master key is missing or another, or the bytes are not such a form.
+    pub(crate) fn open_wrapped(&self, scope: Uuid, wrapped: &[u8]) -> Result<DataKey> {
+        self.open(WRAPPED, SEALER_MAGIC, DomainId(scope), wrapped)
+    }
+
+    fn wrap_new(
+        &self,
+        master: &MasterKey,
+        magic: [u8; 8],
+        domain: DomainId,
+    ) -> (DataKey, [u8; FILE_BYTES]) {
+        let mut secret = Zeroizing::new([0; 32]);
+        self.io.random(&mut *secret);
+        let key = DataKey::derive(domain, &secret);
+        let mut nonce = [0; 12];
+        self.io.random(&mut nonce);
+        let bytes = wrap(master, magic, Nonce(nonce), domain, key.id, &secret);
+        (key, bytes)
     }
 
     /// Overwrites and removes the key of a domain.
@@ -160,27 +191,43 @@ impl Keys {
     fn load(&self, sealing: &Sealing) -> Result<DataKey> {
         let path = self.path(sealing.domain);
         let bytes = self.read_small(&path, FILE_BYTES)?;
-        let bytes = bytes.as_slice().try_into();
-        let bytes: &[u8; FILE_BYTES] = bytes.map_err(|_| unusable(&path, "has another length"))?;
-        check_file(bytes, sealing.domain).map_err(|what| unusable(&path, what))?;
-        let master = self.master_or_new(false)?;
-        if bytes[40..56] != master.id {
-            let (needed, here) = (hex(&bytes[40..56]), hex(&master.id));
-            let what = format!("holds master key {here}, and the volume needs {needed}");
-            return Err(unusable(&self.master_path, &what));
-        }
-        let secret = unwrap(master, bytes).ok_or_else(|| unusable(&path, "does not open"))?;
-        let key = DataKey::derive(sealing.domain, &secret);
+        let name = format!("the key file {}", path.display());
+        let key = self.open(&name, FILE_MAGIC, sealing.domain, &bytes)?;
         if key.id != sealing.key_id {
-            return Err(unusable(&path, "holds another key"));
+            return Err(unusable(&name, "holds another key"));
         }
         Ok(key)
     }
 
+    /// Opens a wrapped secret; `name` is what errors call it.
+    fn open(&self, name: &str, magic: [u8; 8], domain: DomainId, bytes: &[u8]) -> Result<DataKey> {
+        let bytes: &[u8; FILE_BYTES] = bytes
+            .try_into()
+            .map_err(|_| unusable(name, "has another length"))?;
+        check_file(bytes, magic, domain).map_err(|what| unusable(name, what))?;
+        let mut master = self.master_or_new(false)?;
+        if bytes[40..56] != master.id {
+            // The right one may have been put in its place since it was read.
+            *self.master.write().expect(poisoned!()) = None;
+            master = self.master_or_new(false)?;
+        }
+        if bytes[40..56] != master.id {
+            let (needed, here) = (hex(&bytes[40..56]), hex(&master.id));
+            let what = format!("holds master key {here}, and the data needs {needed}");
+            return Err(unusable(&self.master_name(), &what));
+        }
+        let secret = unwrap(&master, bytes).ok_or_else(|| unusable(name, "does not open"))?;
+        Ok(DataKey::derive(domain, &secret))
+    }
+
+    fn master_name(&self) -> String {
+        format!("the key file {}", self.master_path.display())
+    }
+
     /// The master key; made if that `may` be and it is not there.
-    fn master_or_new(&self, may: bool) -> Result<&MasterKey> {
-        if let Some(master) = self.master.get() {
-            return Ok(master);
+    fn master_or_new(&self, may: bool) -> Result<Arc<MasterKey>> {
+        if let Some(master) = &*self.master.read().expect(poisoned!()) {
+            return Ok(Arc::clone(master));
         }
         let path = &self.master_path;
         let _one = MAKING.lock().expect(poisoned!());
@@ -194,16 +241,18 @@ impl Keys {
         };
         let private = self.io.is_private(path);
         if !private.map_err(|e| Error::io(format!("looking at {}", path.display()), e))? {
-            return Err(unusable(
-                path,
-                "may be read by others: its mode must be 0600",
-            ));
+            let what = "may be read by others: its mode must be 0600";
+            return Err(unusable(&self.master_name(), what));
         }
-        let secret = parse_master(&text).ok_or_else(|| unusable(path, "is no master key file"))?;
-        Ok(self.master.get_or_init(|| MasterKey {
+        let secret = parse_master(&text);
+        let secret =
+            secret.ok_or_else(|| unusable(&self.master_name(), "is no master key file"))?;
+        let master = Arc::new(MasterKey {
             id: key_id("cinderblock 2026 master key id", &secret),
             sealing: SealingKey::new(&secret),
-        }))
+        });
+        *self.master.write().expect(poisoned!()) = Some(Arc::clone(&master));
+        Ok(master)
     }
 
     fn make_master(&self) -> std::io::Result<()> {
@@ -254,9 +303,8 @@ impl Keys {
     }
 }
 
-fn unusable(path: &Path, what: &str) -> Error {
-    let context = format!("the key file {} {what}", path.display());
-    Error::new(ErrorKind::KeyUnavailable, context)
+fn unusable(name: &str, what: &str) -> Error {
+    Error::new(ErrorKind::KeyUnavailable, format!("{name} {what}"))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -277,16 +325,17 @@ fn parse_master(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     Some(secret)
 }
 
-/// The bytes of a domain's key file.
+/// The bytes of a wrapped secret.
 fn wrap(
     master: &MasterKey,
+    magic: [u8; 8],
     nonce: Nonce,
     domain: DomainId,
     id: KeyId,
     secret: &[u8; 32],
 ) -> [u8; FILE_BYTES] {
     let mut bytes = [0; FILE_BYTES];
-    bytes[..8].copy_from_slice(&FILE_MAGIC);
+    bytes[..8].copy_from_slice(&magic);
     bytes[8..10].copy_from_slice(&FILE_VERSION.to_le_bytes());
     bytes[12..24].copy_from_slice(&nonce.0);
     bytes[24..40].copy_from_slice(domain.0.as_bytes());
@@ -301,13 +350,17 @@ fn wrap(
     bytes
 }
 
-/// Whether the bytes are the key file of a domain; otherwise what is wrong.
-fn check_file(bytes: &[u8; FILE_BYTES], domain: DomainId) -> std::result::Result<(), &'static str> {
+/// Whether the bytes are the wrapped secret of a domain; otherwise what is wrong.
+fn check_file(
+    bytes: &[u8; FILE_BYTES],
+    magic: [u8; 8],
+    domain: DomainId,
+) -> std::result::Result<(), &'static str> {
     let (body, crc) = bytes.split_at(FILE_BYTES - 4);
     if crc32c::crc32c(body).to_le_bytes() != *crc {
         return Err("is damaged");
     }
-    if bytes[..8] != FILE_MAGIC || bytes[8..10] != FILE_VERSION.to_le_bytes() {
+    if bytes[..8] != magic || bytes[8..10] != FILE_VERSION.to_le_bytes() {
         return Err("is of an unknown format");
     }
     if bytes[24..40] != *domain.0.as_bytes() {

@@ -47,6 +47,7 @@ mod race_tests;
 mod read;
 mod reserve;
 mod room;
+mod sealer;
 mod spec;
 mod state;
 mod stats;
@@ -58,6 +59,7 @@ pub use difference::{Difference, Differences};
 pub use disks::{Snapshot, Volume};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{DomainId, SnapshotId, VolumeId};
+pub use sealer::{SealError, Sealer};
 pub use spec::{
     Durability, Encryption, Extent, ExtentKind, OpenOptions, Packing, SnapshotInfo, VolumeInfo,
     VolumeSpec, ZeroMode,

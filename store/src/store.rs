@@ -203,6 +203,15 @@ impl Store {
         state.snapshot(id).map(|snapshot| snapshot_info(snapshot))
     }
 
+    /// Tries the key of one of the encrypted volumes, if there are any: a master key that is missing or
+    /// another is noticed before somebody asks for data.
+    ///
+    /// # Errors
+    /// `KeyUnavailable`.
+    pub fn probe_key(&self) -> Result<()> {
+        self.engine().probe_key()
+    }
+
     /// Space and traffic of the pool. Cheap: counters only.
     pub fn stats(&self) -> PoolStats {
         self.engine().pool_stats()

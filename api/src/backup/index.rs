@@ -38,20 +38,9 @@ impl Index {
     /// Those of the target and of damaged manifests: a backup beside broken ones would promise to
     /// share chunks that are not there.
     pub(super) fn of(repository: &Repository) -> Result<Self> {
-        let mut manifests = Vec::new();
-        for folder in repository.target.list(&repository.backups())?.folders {
-            let id = folder
-                .filename()
-                .and_then(|name| Uuid::parse_str(name).ok());
-            if let Some(id) = id
-                && let Some((manifest, _)) = repository.find_manifest(id)?
-            {
-                manifests.push((manifest.description.created_us, manifest.packs));
-            }
-        }
-        manifests.sort_by_key(|(created_us, _)| std::cmp::Reverse(*created_us));
+        let manifests = repository.manifests()?;
         let mut index = Self::default();
-        for row in manifests.iter().flat_map(|(_, packs)| packs) {
+        for row in manifests.iter().flat_map(|manifest| &manifest.packs) {
             if index.is_full() {
                 break;
             }

@@ -71,6 +71,9 @@ pub struct Description {
     pub size_bytes: u64,
     /// The key of the chunks' hashes.
     pub key_id: String,
+    /// The secret of encrypted chunks, wrapped by the master key, in hex; of a backup whose chunks are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
     /// Microseconds since 1970.
     pub created_us: u64,
     /// The volume.
@@ -131,7 +134,11 @@ impl Manifest {
             body.extend_from_slice(&page.length.to_le_bytes());
             body.extend_from_slice(&page.digest);
         }
-        Ok(seal::seal(Kind::Manifest, &body))
+        let features = match &self.description.sealed {
+            Some(_) => seal::SEALED,
+            None => 0,
+        };
+        Ok(seal::seal_with(Kind::Manifest, features, &body))
     }
 
     /// Reads the object.

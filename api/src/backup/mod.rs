@@ -7,6 +7,7 @@
 
 mod error;
 mod index;
+mod key;
 mod manifest;
 mod map;
 mod pack;
@@ -22,7 +23,7 @@ mod writer;
 
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{Ancestor, Description, Method, VolumeFacts};
-pub use repository::path_of as repository_path;
+pub use repository::{path_of as repository_path, sealed_path_of as sealed_repository_path};
 pub use restore::{Onto, check, restore};
 pub use sweep::{forget, remove};
 pub use target::{BucketSettings, Target};

@@ -10,11 +10,16 @@
 //! | 4 | where it is in the object |
 //! | 4 | length as stored |
 //! | 4 | length of the chunk |
-//! | 1 | 0 as it is, 1 LZ4 block |
+//! | 1 | 0 as it is, 1 LZ4 block; 128 more when it is encrypted after that, with the tag behind it |
+//!
+//! The seal of an encrypted chunk covers the pack's id, the chunk's slot (4 bytes) and that last byte.
+
+use std::borrow::Cow;
 
 use uuid::Uuid;
 
 use super::error::{Error, Result};
+use super::key::ChunkKey;
 use super::seal::{self, DIGEST_BYTES, Digest, Fields, HEADER_BYTES, Kind};
 
 /// Length of a chunk, but for the last of a disk.
@@ -26,6 +31,8 @@ pub(super) const PACK_BYTES_MAX: u64 = 64 << 20;
 const ROW_BYTES: usize = 45;
 const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
+/// Added to the codec of an encrypted chunk.
+const SEALED: u8 = 128;
 
 /// A pack as manifests name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,28 +69,66 @@ impl ChunkRow {
         u64::from(self.offset)..u64::from(self.offset) + u64::from(self.stored)
     }
 
-    /// Decodes a chunk and makes sure that it is the one that was stored.
-    pub(super) fn decode(&self, key: &Digest, object: &str, stored: &[u8]) -> Result<Vec<u8>> {
+    /// Decodes the chunk of a slot and makes sure that it is the one that was stored.
+    pub(super) fn decode(
+        &self,
+        key: &ChunkKey,
+        slot: (Uuid, u32),
+        object: &str,
+        stored: &[u8],
+    ) -> Result<Vec<u8>> {
         let damaged = |what: &str| {
             let found = format!("{what}, chunk {} at {}", seal::hex(&self.hash), self.offset);
             Error::corrupt(object, found)
         };
-        let mut chunk = match self.codec {
-            PLAIN => stored.to_vec(),
-            LZ4 => lz4_flex::block::decompress(stored, self.length as usize)
+        let opened = self.unseal(key, slot, stored).map_err(damaged)?;
+        let mut chunk = match self.codec & !SEALED {
+            PLAIN => opened.into_owned(),
+            LZ4 => lz4_flex::block::decompress(&opened, self.length as usize)
                 .map_err(|_| damaged("data does not decompress"))?,
             _ => return Err(damaged("unknown compression")),
         };
         if chunk.len() != self.length as usize {
             return Err(damaged("wrong length"));
         }
-        let found = blake3::keyed_hash(key, &chunk);
-        if found.as_bytes() != &self.hash {
-            return Err(damaged(&format!("data has hash {found}")));
+        let found = key.name(&chunk);
+        if found != self.hash {
+            return Err(damaged(&format!("data has hash {}", seal::hex(&found))));
         }
         chunk.shrink_to_fit();
         Ok(chunk)
     }
+
+    /// The stored bytes without their seal. What is encrypted under this key and what is not is
+    /// never taken for one another.
+    fn unseal<'b>(
+        &self,
+        key: &ChunkKey,
+        slot: (Uuid, u32),
+        stored: &'b [u8],
+    ) -> std::result::Result<Cow<'b, [u8]>, &'static str> {
+        match (key.sealer(), self.codec & SEALED != 0) {
+            (None, false) => Ok(Cow::Borrowed(stored)),
+            (Some(sealer), true) => {
+                let mut bytes = stored.to_vec();
+                sealer
+                    .open(&place(slot, self.codec), &mut bytes)
+                    .map_err(|_| "its seal is broken")?;
+                Ok(Cow::Owned(bytes))
+            }
+            (None, true) => Err("it is encrypted, and its manifest has no key"),
+            (Some(_), false) => Err("it is not encrypted, as it should be"),
+        }
+    }
+}
+
+/// What a seal says of where a chunk belongs.
+fn place((pack, slot): (Uuid, u32), codec: u8) -> [u8; 21] {
+    let mut place = [0; 21];
+    place[..16].copy_from_slice(pack.as_bytes());
+    place[16..20].copy_from_slice(&slot.to_le_bytes());
+    place[20] = codec;
+    place
 }
 
 /// Digest of a pack's directory.
@@ -96,28 +141,35 @@ fn directory_digest(id: Uuid, directory: &[u8]) -> Digest {
 /// A pack being filled.
 pub(super) struct PackBuilder {
     pub(super) id: Uuid,
+    key: ChunkKey,
     bytes: Vec<u8>,
     rows: Vec<ChunkRow>,
 }
 
 impl PackBuilder {
-    pub(super) fn new(id: Uuid) -> Self {
+    pub(super) fn new(id: Uuid, key: ChunkKey) -> Self {
         Self {
             id,
-            bytes: seal::header(Kind::Pack, 0).to_vec(),
+            key,
+            bytes: vec![0; HEADER_BYTES],
             rows: Vec::new(),
         }
     }
 
     /// Adds a chunk and says its slot.
     pub(super) fn add(&mut self, hash: Digest, chunk: &[u8]) -> u32 {
+        let slot = self.rows.len() as u32;
         let packed = lz4_flex::block::compress(chunk);
         // What saves less than an eighth is not worth the time of reading it.
-        let (codec, stored) = if packed.len() < chunk.len() - chunk.len() / 8 {
-            (LZ4, packed.as_slice())
+        let (mut codec, mut stored) = if packed.len() < chunk.len() - chunk.len() / 8 {
+            (LZ4, Cow::Owned(packed))
         } else {
-            (PLAIN, chunk)
+            (PLAIN, Cow::Borrowed(chunk))
         };
+        if let Some(sealer) = self.key.sealer() {
+            codec |= SEALED;
+            sealer.seal(&place((self.id, slot), codec), stored.to_mut());
+        }
         self.rows.push(ChunkRow {
             hash,
             offset: self.bytes.len() as u32,
@@ -125,8 +177,8 @@ impl PackBuilder {
             length: chunk.len() as u32,
             codec,
         });
-        self.bytes.extend_from_slice(stored);
-        self.rows.len() as u32 - 1
+        self.bytes.extend_from_slice(&stored);
+        slot
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -136,7 +188,12 @@ impl PackBuilder {
     /// The object, and how manifests name it.
     pub(super) fn finish(mut self) -> (PackRow, Vec<u8>) {
         let data = (self.bytes.len() - HEADER_BYTES) as u64;
-        self.bytes[..HEADER_BYTES].copy_from_slice(&seal::header(Kind::Pack, data));
+        let features = match &self.key {
+            ChunkKey::Sealed(_) => seal::SEALED,
+            ChunkKey::Named(_) => 0,
+        };
+        let header = seal::header(Kind::Pack, features, data);
+        self.bytes[..HEADER_BYTES].copy_from_slice(&header);
         let start = self.bytes.len();
         for row in &self.rows {
             self.bytes.extend_from_slice(&row.hash);

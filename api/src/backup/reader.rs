@@ -166,9 +166,11 @@ impl<'a> ChunkReader<'a> {
             repository,
             manifest,
         } = &self.chain.links[first.link as usize];
-        let path = repository.pack(manifest.packs[first.pack as usize].id);
+        let pack = manifest.packs[first.pack as usize].id;
+        let path = repository.pack(pack);
         let start = first.slot as usize;
         let mut rest = &directory[start..start + count];
+        let mut slot = first.slot;
         while let [head, ..] = rest {
             let end = head.range().start + READ_BYTES_MAX;
             let fits = |row: &&ChunkRow| row.range().end <= end;
@@ -177,7 +179,9 @@ impl<'a> ChunkReader<'a> {
             let bytes = self.fetch((first.link, first.pack), &path, &span)?;
             for row in now {
                 let stored = part(path.as_ref(), &bytes, row, span.start)?;
-                each(row.decode(&repository.key, path.as_ref(), stored)?)?;
+                let name = path.as_ref();
+                each(row.decode(&repository.key, (pack, slot), name, stored)?)?;
+                slot += 1;
             }
             rest = later;
         }

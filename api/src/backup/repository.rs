@@ -7,14 +7,19 @@
 //! CONTAINER/PROJECT/backups/ID/map/WINDOW   pages of its map
 //! CONTAINER/PROJECT/backups/ID/manifest     written last, removed first
 //! CONTAINER/PROJECT/sweep                   packs are to be looked at when nobody writes
+//! CONTAINER/PROJECT/sealed/DOMAIN/...       the same for an encrypted volume and its clones
 //! ```
+//!
+//! Encrypted backups use the key that their manifest holds, and not that of their repository.
 
 use object_store::path::{Path, PathPart};
 use serde::{Deserialize, Serialize};
+use store::Store;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind, Result};
+use super::key::ChunkKey;
 use super::manifest::{Ancestor, MANIFEST_BYTES_MAX, Manifest};
 use super::pack::UNIT_BYTES;
 use super::seal::{self, Digest, Kind, hex};
@@ -42,13 +47,20 @@ struct Header {
 pub(super) struct Repository {
     pub(super) target: Target,
     root: Path,
-    pub(super) key: Zeroizing<Digest>,
-    pub(super) key_id: String,
+    /// The key of chunks: that of the repository, or of one encrypted backup.
+    pub(super) key: ChunkKey,
 }
 
 /// The path of the repository of a project in a container.
 pub fn path_of(container: &str, project: &str) -> String {
     folder(container).join(PathPart::from(project)).to_string()
+}
+
+/// The path of the repository of an encrypted volume and its clones.
+pub fn sealed_path_of(container: &str, project: &str, domain: store::DomainId) -> String {
+    let domain = domain.to_string();
+    let project = folder(container).join(PathPart::from(project));
+    project.join("sealed").join(domain.as_str()).to_string()
 }
 
 /// A container's name as the name of one folder.
@@ -80,14 +92,14 @@ impl Repository {
             serde_json::from_slice(body).map_err(|error| Error::corrupt(&name, error))?;
         let key = seal::from_hex(&header.key);
         let key = Zeroizing::new(key.ok_or_else(|| Error::corrupt(&name, "its key is none"))?);
-        if header.key_id != key_id(&key) || header.unit_bytes != UNIT_BYTES {
+        let key = ChunkKey::named(key);
+        if header.key_id != key.id() || header.unit_bytes != UNIT_BYTES {
             return Err(Error::corrupt(&name, "its fields do not fit"));
         }
         Ok(Self {
             target: target.clone(),
             root,
             key,
-            key_id: header.key_id,
         })
     }
 
@@ -108,8 +120,8 @@ impl Repository {
             )
         })?;
         let header = Header {
-            key_id: key_id(&key),
             key: hex(key.as_ref()),
+            key_id: ChunkKey::named(key).id(),
             unit_bytes: UNIT_BYTES,
         };
         let body =
@@ -120,6 +132,11 @@ impl Repository {
         // Another backup may have made it meanwhile: what is there counts.
         target.put_new(&at, seal::seal(Kind::Repository, &body))?;
         Self::open(target, path)
+    }
+
+    /// The same, with the key of an encrypted backup.
+    pub(super) fn with_key(self, key: ChunkKey) -> Self {
+        Self { key, ..self }
     }
 
     /// Where it is.
@@ -159,6 +176,23 @@ impl Repository {
         self.backups().join(backup.to_string()).join("manifest")
     }
 
+    /// The manifests of all backups, the latest first.
+    pub(super) fn manifests(&self) -> Result<Vec<Manifest>> {
+        let mut manifests = Vec::new();
+        for folder in self.target.list(&self.backups())?.folders {
+            let id = folder
+                .filename()
+                .and_then(|name| Uuid::parse_str(name).ok());
+            if let Some(id) = id
+                && let Some((manifest, _)) = self.find_manifest(id)?
+            {
+                manifests.push(manifest);
+            }
+        }
+        manifests.sort_by_key(|manifest| std::cmp::Reverse(manifest.description.created_us));
+        Ok(manifests)
+    }
+
     /// Reads a manifest and its digest; `None` when there is no such backup.
     pub(super) fn find_manifest(&self, backup: Uuid) -> Result<Option<(Manifest, Digest)>> {
         let path = self.manifest(backup);
@@ -174,12 +208,6 @@ impl Repository {
     }
 }
 
-/// What a key is called.
-fn key_id(key: &Digest) -> String {
-    let hash = blake3::derive_key("cinderblock backup key id 1", key);
-    hex(&hash[..16])
-}
-
 /// One backup of a chain.
 pub(super) struct Link {
     pub(super) repository: Repository,
@@ -193,14 +221,15 @@ pub(super) struct Chain {
 
 impl Chain {
     /// Reads the manifests of a backup and its ancestors, and checks that they are those meant.
+    /// `keys` opens what encrypts chunks; without it chunks of encrypted backups cannot be read.
     ///
     /// # Errors
-    /// `Missing` and `Corrupt`, naming the object.
-    pub(super) fn open(target: &Target, backup: &Ancestor) -> Result<Self> {
+    /// `Missing` and `Corrupt`, naming the object, and `Store` without the master key.
+    pub(super) fn open(target: &Target, backup: &Ancestor, keys: Option<&Store>) -> Result<Self> {
         let mut links: Vec<Link> = Vec::new();
         let mut next = Some(backup.clone());
         while let Some(wanted) = next {
-            let repository = Repository::open(target, &wanted.repository)?;
+            let mut repository = Repository::open(target, &wanted.repository)?;
             let name = repository.manifest(wanted.id);
             let Some((manifest, digest)) = repository.find_manifest(wanted.id)? else {
                 return Err(Error::new(ErrorKind::Missing, format!("{name} is missing")));
@@ -208,7 +237,13 @@ impl Chain {
             if hex(&digest) != wanted.digest {
                 return Err(Error::corrupt(name, "it is not the one that was recorded"));
             }
-            if manifest.description.key_id != repository.key_id {
+            let sealed = manifest.description.sealed.as_ref();
+            if let (Some(wrapped), Some(keys)) = (sealed, keys) {
+                let key = ChunkKey::unwrap(keys, repository.path(), wrapped)?;
+                repository = repository.with_key(key);
+            }
+            let has_key = sealed.is_none() || keys.is_some();
+            if has_key && manifest.description.key_id != repository.key.id() {
                 return Err(Error::corrupt(name, "it was written under another key"));
             }
             if links.len() == CHAIN_MAX {

@@ -1,6 +1,6 @@
 //! Putting a backup back onto a volume.
 
-use store::{Durability, ErrorKind as StoreErrorKind, Volume};
+use store::{Durability, ErrorKind as StoreErrorKind, Store, Volume};
 
 use super::error::{Error, ErrorKind, Result};
 use super::manifest::{Ancestor, Description};
@@ -23,11 +23,12 @@ pub enum Onto {
 }
 
 /// What a backup holds, once it and all it builds on are found and in order; chunks are not read.
+/// With a pool, its master key must open them too.
 ///
 /// # Errors
-/// `Missing` and `Corrupt`, naming the object.
-pub fn check(target: &Target, backup: &Ancestor) -> Result<Description> {
-    let chain = Chain::open(target, backup)?;
+/// `Missing` and `Corrupt`, naming the object, and `Store` for a master key that is missing or another.
+pub fn check(target: &Target, backup: &Ancestor, keys: Option<&Store>) -> Result<Description> {
+    let chain = Chain::open(target, backup, keys)?;
     Ok(chain.newest().description.clone())
 }
 
@@ -35,16 +36,16 @@ pub fn check(target: &Target, backup: &Ancestor) -> Result<Description> {
 /// makes it durable. What the volume has behind it stays.
 ///
 /// # Errors
-/// `Missing` and `Corrupt`, naming the object, `Target`, and `Store` for the volume. The volume then
-/// holds something of both.
+/// `Missing` and `Corrupt`, naming the object, `Target`, and `Store` for the volume and for a master
+/// key that is missing or another. The volume then holds something of both.
 pub fn restore(
     target: &Target,
     backup: &Ancestor,
-    volume: &Volume,
+    (keys, volume): (&Store, &Volume),
     onto: Onto,
     watch: &dyn Watch,
 ) -> Result<Description> {
-    let chain = Chain::open(target, backup)?;
+    let chain = Chain::open(target, backup, Some(keys))?;
     let size_bytes = chain.newest().description.size_bytes;
     if size_bytes > volume.size_bytes() {
         let context = format!(

@@ -6,7 +6,7 @@
 //! | 8 | 1 | kind of object |
 //! | 9 | 1 | format version, 1 |
 //! | 10 | 2 | zero |
-//! | 12 | 4 | features: bits of which a reader must know every one |
+//! | 12 | 4 | features: bits of which a reader must know every one; 1 the chunks are encrypted |
 //! | 16 | 8 | length of the body |
 //! | 24 | | body |
 //! | end - 32 | 32 | BLAKE3 of all before |
@@ -17,8 +17,10 @@ use super::error::{Error, ErrorKind, Result};
 
 const MAGIC: &[u8; 8] = b"CBbackup";
 const VERSION: u8 = 1;
-/// Features that this program reads; none has been added to the first version.
-const KNOWN_FEATURES: u32 = 0;
+/// The feature of packs and manifests whose chunks are encrypted.
+pub(super) const SEALED: u32 = 1;
+/// Features that this program reads.
+const KNOWN_FEATURES: u32 = SEALED;
 /// Length of what comes before the body.
 pub(super) const HEADER_BYTES: usize = 24;
 /// Length of a digest.
@@ -39,18 +41,24 @@ pub(super) enum Kind {
 }
 
 /// The bytes before a body of so many bytes.
-pub(super) fn header(kind: Kind, body_bytes: u64) -> [u8; HEADER_BYTES] {
+pub(super) fn header(kind: Kind, features: u32, body_bytes: u64) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
     header[..8].copy_from_slice(MAGIC);
     header[8] = kind as u8;
     header[9] = VERSION;
+    header[12..16].copy_from_slice(&features.to_le_bytes());
     header[16..].copy_from_slice(&body_bytes.to_le_bytes());
     header
 }
 
 /// An object around a body.
 pub(super) fn seal(kind: Kind, body: &[u8]) -> Vec<u8> {
-    let mut bytes = header(kind, body.len() as u64).to_vec();
+    seal_with(kind, 0, body)
+}
+
+/// As [`seal`], with features.
+pub(super) fn seal_with(kind: Kind, features: u32, body: &[u8]) -> Vec<u8> {
+    let mut bytes = header(kind, features, body.len() as u64).to_vec();
     bytes.extend_from_slice(body);
     let digest = blake3::hash(&bytes);
     bytes.extend_from_slice(digest.as_bytes());

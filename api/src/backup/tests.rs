@@ -1,5 +1,7 @@
 //! Whole backups on a directory: what comes back, and what damage does.
 
+mod sealed;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -127,9 +129,11 @@ impl Fixture {
         let differences = since
             .and_then(|(_, older)| older)
             .map(|older| self.store.differences(frozen, Some(older)).unwrap());
+        let encryption = self.store.snapshot_info(frozen).unwrap().encryption;
         write(
             &self.target,
             Wanted {
+                keys: (encryption == store::Encryption::DomainKey).then_some(&self.store),
                 id,
                 repository: &repository_path("box", "project"),
                 source: &self.store.snapshot(frozen).unwrap(),
@@ -161,7 +165,8 @@ impl Fixture {
         let id = VolumeId(self.fresh());
         self.store.create_volume(id, spec()).unwrap();
         let volume = self.store.volume(id).unwrap();
-        restore(&self.target, backup, &volume, Onto::New, &Silent)?;
+        let place = (&self.store, &volume);
+        restore(&self.target, backup, place, Onto::New, &Silent)?;
         let mut bytes = vec![0; SIZE as usize];
         volume.read(0, &mut bytes).unwrap();
         Ok(bytes)
@@ -237,7 +242,8 @@ fn a_used_volume_holds_nothing_of_what_it_had() {
     volume
         .write(0, &noise(9, SIZE as usize), Durability::Buffered)
         .unwrap();
-    restore(&fixture.target, &increment, &volume, Onto::Used, &Silent).unwrap();
+    let place = (&fixture.store, &volume);
+    restore(&fixture.target, &increment, place, Onto::Used, &Silent).unwrap();
     let mut bytes = vec![0; SIZE as usize];
     volume.read(0, &mut bytes).unwrap();
     assert!(bytes == content);

@@ -9,10 +9,12 @@
 
 use std::collections::HashMap;
 
-use store::{Difference, Differences, ExtentKind, Snapshot};
+use object_store::path::Path;
+use store::{Difference, Differences, ExtentKind, Snapshot, Store};
 
 use super::error::Result;
 use super::index::{self, Index, Known};
+use super::key::ChunkKey;
 use super::manifest::{Ancestor, Description, Manifest, Method, PageRow, VolumeFacts};
 use super::map::{Page, WINDOW_UNITS, ZEROES};
 use super::pack::{PackBuilder, PackRow, UNIT_BYTES};
@@ -25,6 +27,8 @@ use super::target::Target;
 const UNIT: u64 = UNIT_BYTES as u64;
 /// Units between two calls of [`Watch`]: 1 MiB.
 const PROGRESS_UNITS: u64 = 32;
+/// Longest marker.
+const MARKER_BYTES_MAX: u64 = 4096;
 /// Extents of the disk asked for at once.
 const EXTENTS_MAX: usize = 1024;
 
@@ -53,6 +57,8 @@ pub struct Wanted<'a> {
     pub created_us: u64,
     /// What it is of.
     pub volume: VolumeFacts,
+    /// The pool whose master key guards the chunks' key, if they are to be encrypted.
+    pub keys: Option<&'a Store>,
 }
 
 /// A backup that is there.
@@ -62,6 +68,8 @@ pub struct Written {
     pub digest: String,
     /// Key of the chunks' hashes.
     pub key_id: String,
+    /// Whether its chunks are encrypted.
+    pub is_sealed: bool,
     /// How it was found out what to write.
     pub method: Method,
     /// Objects that it brought.
@@ -74,12 +82,18 @@ pub struct Written {
 /// `Store` for what cannot be read, `Target`, and `Missing` or `Corrupt` for damage to what it
 /// builds on. What was put so far stays for the next attempt; [`super::forget`] takes it away.
 pub fn write(target: &Target, wanted: Wanted<'_>, watch: &dyn Watch) -> Result<Written> {
-    let repository = Repository::open_or_create(target, wanted.repository)?;
+    let mut repository = Repository::open_or_create(target, wanted.repository)?;
     let marker = repository.writing().join(wanted.id.to_string());
-    // Before anything is looked up: from here on nobody removes packs.
-    target.put(&marker, seal::seal(Kind::Marker, wanted.id.as_bytes()))?;
+    if let Some(keys) = wanted.keys {
+        let key = key_for(&repository, keys, &marker)?;
+        repository = repository.with_key(key);
+    }
+    // Before any chunk is looked up: from here on nobody removes packs. The next attempt at this
+    // backup goes on with the key.
+    let body = repository.key.wrapped().unwrap_or_default();
+    target.put(&marker, seal::seal(Kind::Marker, body.as_bytes()))?;
     let written = match repository.find_manifest(wanted.id)? {
-        Some((manifest, digest)) => Ok(Writer::written(&repository, &manifest, &digest)),
+        Some((manifest, digest)) => Ok(Writer::written(&manifest, &digest)),
         None => write_new(&repository, wanted, watch),
     }?;
     target.delete(&marker)?;
@@ -87,9 +101,30 @@ pub fn write(target: &Target, wanted: Wanted<'_>, watch: &dyn Watch) -> Result<W
     Ok(written)
 }
 
+/// The key of a new encrypted backup: that of an attempt before this one, that of a backup that is
+/// there, with which it can share chunks, or a new one.
+fn key_for(repository: &Repository, keys: &Store, marker: &Path) -> Result<ChunkKey> {
+    let path = repository.path();
+    if let Some(found) = repository.target.find(marker, MARKER_BYTES_MAX)? {
+        let body = seal::open(marker.as_ref(), Kind::Marker, &found)?;
+        let wrapped = std::str::from_utf8(body).unwrap_or_default();
+        if let Ok(key) = ChunkKey::unwrap(keys, path, wrapped) {
+            return Ok(key);
+        }
+    }
+    for manifest in repository.manifests()? {
+        let wrapped = manifest.description.sealed.as_ref();
+        let key = wrapped.map(|wrapped| ChunkKey::unwrap(keys, path, wrapped));
+        if let Some(Ok(key)) = key {
+            return Ok(key);
+        }
+    }
+    ChunkKey::generate(keys, path)
+}
+
 fn write_new(repository: &Repository, wanted: Wanted<'_>, watch: &dyn Watch) -> Result<Written> {
     let parent = wanted.parent.as_ref();
-    let chain = parent.map(|parent| Chain::open(&repository.target, parent));
+    let chain = parent.map(|parent| Chain::open(&repository.target, parent, wanted.keys));
     let chain = chain.transpose()?;
     let mut writer = Writer {
         repository,
@@ -130,7 +165,8 @@ fn write_new(repository: &Repository, wanted: Wanted<'_>, watch: &dyn Watch) -> 
         parent: wanted.parent,
         method,
         size_bytes: writer.size_bytes,
-        key_id: repository.key_id.clone(),
+        key_id: repository.key.id(),
+        sealed: repository.key.wrapped(),
         created_us: wanted.created_us,
         volume: wanted.volume,
     };
@@ -251,7 +287,7 @@ impl Writer<'_> {
         if bytes.iter().all(|byte| *byte == 0) {
             return self.take_zeroes(unit);
         }
-        let hash = *blake3::keyed_hash(&self.repository.key, bytes).as_bytes();
+        let hash = self.repository.key.name(bytes);
         if let Some(parent) = &mut self.parent
             && parent.hash(unit)? == Some(hash)
         {
@@ -278,7 +314,8 @@ impl Writer<'_> {
             Some((pack, builder)) => (*pack, builder),
             none => {
                 let id = index::pack_id(self.id, self.own_packs);
-                let (pack, builder) = none.insert((self.index.begin(id), PackBuilder::new(id)));
+                let builder = PackBuilder::new(id, self.repository.key.clone());
+                let (pack, builder) = none.insert((self.index.begin(id), builder));
                 (*pack, builder)
             }
         };
@@ -353,10 +390,10 @@ impl Writer<'_> {
         let digest = seal::digest_of(&bytes);
         let path = self.repository.manifest(self.id);
         self.repository.target.put(&path, bytes)?;
-        Ok(Self::written(self.repository, &manifest, &digest))
+        Ok(Self::written(&manifest, &digest))
     }
 
-    fn written(repository: &Repository, manifest: &Manifest, digest: &Digest) -> Written {
+    fn written(manifest: &Manifest, digest: &Digest) -> Written {
         let id = manifest.description.id;
         let own = |number: &u32| {
             let id = index::pack_id(id, *number);
@@ -365,7 +402,8 @@ impl Writer<'_> {
         let own = (0..manifest.packs.len() as u32).filter(own).count();
         Written {
             digest: hex(digest),
-            key_id: repository.key_id.clone(),
+            key_id: manifest.description.key_id.clone(),
+            is_sealed: manifest.description.sealed.is_some(),
             method: manifest.description.method,
             objects: (own + manifest.pages.len() + 1) as u64,
         }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::records::VolumeType;
-use super::{type_calls, validate};
+use super::{moving, type_calls, validate};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{self, Record, View, Writer};
@@ -67,7 +67,25 @@ pub(super) fn of_type(view: &impl View, id: Uuid) -> catalogue::Result<Option<En
     view.get(&id)
 }
 
-/// Refuses a type for a volume that comes from one of another type, if only one of them asks for
+/// Whether two types ask for different encryption, or one of them for none.
+///
+/// # Errors
+/// Those of the catalogue.
+pub(super) fn differs(view: &impl View, one: Uuid, other: Uuid) -> catalogue::Result<bool> {
+    let wanted = |found: Encryption| {
+        let how = (found.provider, found.control_location);
+        (how, found.cipher, found.key_size)
+    };
+    Ok(of_type(view, one)?.map(wanted) != of_type(view, other)?.map(wanted))
+}
+
+/// What the key of an encrypted volume or backup is called. No client can do anything with it but
+/// tell keys apart: the store keeps them to itself.
+pub(super) fn key_id(object: Uuid) -> Uuid {
+    Uuid::new_v5(&object, b"encryption key")
+}
+
+/// Refuses a type for a volume that comes from one of another type, if they ask for different
 /// encryption: a clone shares chunks with its source, which are encrypted or are not.
 ///
 /// # Errors
@@ -78,8 +96,7 @@ pub(super) fn check_same(
     volume_type: &VolumeType,
 ) -> Result<(), Fault> {
     let Some(from) = from else { return Ok(()) };
-    let encrypts = |id| Ok::<_, Fault>(of_type(view, id)?.is_some());
-    if encrypts(from)? == encrypts(volume_type.id)? {
+    if !differs(view, from, volume_type.id)? {
         return Ok(());
     }
     Err(Fault::bad_request(format!(
@@ -239,9 +256,9 @@ fn key_size(map: &Map<String, Value>) -> Result<Option<u64>, Fault> {
     }
 }
 
-/// 400 when volumes have the type already: they would not be what it says.
+/// 400 when volumes have the type already, or soon: they would not be what it says.
 fn check_unused(view: &impl View, id: Uuid, verb: &str) -> Result<(), Fault> {
-    match type_calls::in_use(view, id)? {
+    match type_calls::in_use(view, id)? || moving::is_awaited(view, id)? {
         false => Ok(()),
         true => Err(Fault::bad_request(format!(
             "Cannot {verb} encryption specs. Volume type in use."

@@ -9,6 +9,8 @@ mod attachments;
 mod backends;
 mod backups;
 mod default_types;
+#[cfg(test)]
+mod encrypted_tests;
 mod encryption;
 mod exports;
 mod filter;
@@ -31,6 +33,7 @@ mod retype;
 mod services;
 mod snapshot_actions;
 mod snapshots;
+mod specs;
 #[cfg(test)]
 mod tests;
 mod transfers;

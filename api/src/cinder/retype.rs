@@ -1,5 +1,6 @@
 //! The action `os-retype`: another type for a volume. Where the volume's backend suits the new type
-//! the change is done when the call returns; else the volume is moved, if the caller wants that.
+//! the change is done when the call returns; else the volume is moved, if the caller wants that. So
+//! it is for a type of other encryption, if only to where it was.
 
 use serde_json::{Map, Value};
 
@@ -45,7 +46,6 @@ pub(super) fn retype(
             new.id
         )));
     }
-    encryption::check_same(writer, Some(volume.volume_type_id), &new)?;
     let multiattach = types::is_multiattach(&new);
     if multiattach && !volume.multiattach {
         caller.check(Rule::VolumeMultiattach, &volume)?;
@@ -66,7 +66,8 @@ pub(super) fn retype(
         size_gib: 0,
     };
     let here = (volume.backend.as_deref()).and_then(|name| services.backends().get(name));
-    if here.is_some_and(|here| backends::fits(here, &request)) {
+    let reseals = encryption::differs(writer, volume.volume_type_id, new.id)?;
+    if !reseals && here.is_some_and(|here| backends::fits(here, &request)) {
         volume.volume_type_id = new.id;
         volume.multiattach = multiattach;
         volume.updated_us = Some(services.now_us());
@@ -80,7 +81,10 @@ pub(super) fn retype(
     let snapshots = Query::by(BY_VOLUME, Key::new().uuid(volume.id));
     let movable = may_move && writer.first::<Snapshot>(&snapshots)?.is_none();
     let target = match movable {
-        true => backends::choose(services, writer, &request, None)?,
+        true => {
+            let near = here.filter(|_| reseals).map(|here| here.name());
+            backends::choose(services, writer, &request, near)?
+        }
         false => None,
     };
     let target = target.map(|backend| backend.name());

@@ -19,14 +19,16 @@ pub(super) fn routes() -> Router<Services> {
         .route("/volumes/{id}/encryption/{key}", get(show))
 }
 
-/// What the type says. No key is told, as the store keeps it and decrypts: nobody who attaches the
-/// volume has anything to do.
+/// The key's name and what the type says. The key itself is not to be had, as the store decrypts:
+/// nobody who attaches the volume has anything to do.
 fn metadata(view: &impl View, caller: &Caller, id: &str) -> Result<Map<String, Value>, Fault> {
     let volume = volumes::find(view, caller, id)?;
     caller.check(Rule::VolumeEncryptionMetadata, &volume)?;
     let mut found = Map::new();
     found.insert("encryption_key_id".to_owned(), Value::Null);
+    let key_id = encryption::key_id(volume.id).to_string();
     if let Some(own) = encryption::of_type(view, volume.volume_type_id)? {
+        found.insert("encryption_key_id".to_owned(), key_id.into());
         found.insert("control_location".to_owned(), own.control_location.into());
         found.insert("provider".to_owned(), own.provider.into());
         found.insert("cipher".to_owned(), own.cipher.into());
@@ -109,83 +111,6 @@ mod tests {
         assert_eq!(gone.status, StatusCode::ACCEPTED);
         let missing = site.call("DELETE", &one, Value::Null).await;
         assert_eq!(missing.status, StatusCode::NOT_FOUND);
-    }
-
-    /// A volume of a type that asks for encryption, made, and its id.
-    async fn encrypted(site: &Site) -> String {
-        let make = json!({"volume_type": {"name": "secret"}});
-        let volume_type = id_of(&site.call("POST", "/types", make).await);
-        let path = format!("/types/{volume_type}/encryption");
-        let wanted = json!({"encryption": {"provider": "luks", "control_location": "back-end"}});
-        site.call("POST", &path, wanted).await;
-        let make = json!({"volume": {"size": 1, "volume_type": "secret"}});
-        let volume = id_of(&site.call("POST", "/volumes", make).await);
-        site.run_jobs();
-        volume
-    }
-
-    fn info(site: &Site, id: &str) -> store::VolumeInfo {
-        let id = store::VolumeId(uuid::Uuid::parse_str(id).unwrap());
-        site.cloud.store("pool").volume_info(id).unwrap()
-    }
-
-    #[tokio::test]
-    async fn volumes_of_an_encrypted_type_are_encrypted_and_so_are_their_clones() {
-        let site = Site::new().await;
-        let volume = encrypted(&site).await;
-        let shown = site.get(&format!("/volumes/{volume}")).await;
-        assert_eq!(shown.body["volume"]["encrypted"], json!(true));
-        assert_eq!(shown.body["volume"]["status"], json!("available"));
-        let meta = site.get(&format!("/volumes/{volume}/encryption")).await;
-        assert_eq!(meta.body["control_location"], json!("back-end"));
-        assert_eq!(
-            info(&site, &volume).encryption,
-            store::Encryption::DomainKey
-        );
-        let make = json!({"volume": {"size": 1, "source_volid": volume}});
-        let clone = id_of(&site.call("POST", "/volumes", make).await);
-        let make = json!({"snapshot": {"volume_id": volume}});
-        let snapshot = id_of(&site.call("POST", "/snapshots", make).await);
-        site.run_jobs();
-        let make = json!({"volume": {"size": 2, "snapshot_id": snapshot}});
-        let second = id_of(&site.call("POST", "/volumes", make).await);
-        site.run_jobs();
-        for copy in [clone, second] {
-            let shown = site.get(&format!("/volumes/{copy}")).await;
-            assert_eq!(shown.body["volume"]["status"], json!("available"));
-            assert_eq!(shown.body["volume"]["encrypted"], json!(true));
-            assert_eq!(info(&site, &copy).domain, info(&site, &volume).domain);
-            assert_eq!(info(&site, &copy).encryption, store::Encryption::DomainKey);
-        }
-        let plain = json!({"volume": {"size": 1}});
-        let plain = id_of(&site.call("POST", "/volumes", plain).await);
-        site.run_jobs();
-        assert_eq!(info(&site, &plain).encryption, store::Encryption::None);
-        assert_ne!(info(&site, &plain).domain, info(&site, &volume).domain);
-    }
-
-    #[tokio::test]
-    async fn nothing_makes_an_encrypted_volume_plain() {
-        let site = Site::new().await;
-        let volume = encrypted(&site).await;
-        let other = json!({"volume_type": {"name": "open"}});
-        site.call("POST", "/types", other).await;
-        let make = json!({"volume": {"size": 1, "source_volid": volume, "volume_type": "open"}});
-        let refused = site.call("POST", "/volumes", make).await;
-        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
-        assert!(message(&refused).contains("requested type is not compatible"));
-        let action = format!("/volumes/{volume}/action");
-        let retype = json!({"os-retype": {"new_type": "open", "migration_policy": "on-demand"}});
-        let refused = site.call("POST", &action, retype).await;
-        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
-        let backup = json!({"backup": {"volume_id": volume}});
-        let refused = site.call("POST", "/backups", backup).await;
-        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
-        assert!(
-            message(&refused).contains("encrypted"),
-            "{}",
-            message(&refused)
-        );
     }
 
     #[tokio::test]

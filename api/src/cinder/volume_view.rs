@@ -36,8 +36,8 @@ pub(super) struct Loaded {
     pub(super) in_consistency_group: bool,
 }
 
-/// The names of types, each looked up once for all volumes of a list.
-pub(super) type TypeNames = BTreeMap<Uuid, Option<String>>;
+/// The names of types and whether they encrypt, each looked up once for all volumes of a list.
+pub(super) type TypeNames = BTreeMap<Uuid, (Option<String>, bool)>;
 
 /// Adds type, attachments and kind of group to a volume.
 pub(super) fn load(view: &impl View, volume: Volume) -> catalogue::Result<Loaded> {
@@ -50,17 +50,19 @@ pub(super) fn load_with(
     volume: Volume,
     types: &mut TypeNames,
 ) -> catalogue::Result<Loaded> {
-    let type_name = match types.entry(volume.volume_type_id) {
+    let (type_name, encrypted) = match types.entry(volume.volume_type_id) {
         Entry::Occupied(known) => known.get().clone(),
         Entry::Vacant(unknown) => {
             let found = view.get::<VolumeType>(unknown.key())?;
-            unknown.insert(found.map(|found| found.name)).clone()
+            let encrypts = encryption::of_type(view, volume.volume_type_id)?.is_some();
+            let facts = (found.map(|found| found.name), encrypts);
+            unknown.insert(facts).clone()
         }
     };
     Ok(Loaded {
         type_name,
         attachments: attachments_of(view, &volume)?,
-        encrypted: encryption::of_type(view, volume.volume_type_id)?.is_some(),
+        encrypted,
         in_consistency_group: match volume.group_id {
             Some(group) => groups::is_consistency(view, group)?,
             None => false,
@@ -129,6 +131,8 @@ impl Viewer<'_> {
             cluster_name: (since(61) && admin).then_some(None),
             volume_type_id: since(63).then(|| volume.volume_type_id.to_string()),
             consumes_quota: since(65).then_some(true),
+            encryption_key_id: (since(64) && loaded.encrypted)
+                .then(|| encryption::key_id(volume.id).to_string()),
             ..wire::Volume::default()
         }
     }

@@ -210,9 +210,11 @@ pub(super) fn add_row(
         Some(id) => Some(find(writer, caller, &id.to_string())?),
         None => None,
     };
-    let (mut least, inherited) = sources(snapshot.as_ref(), source.as_ref())?;
+    let (mut least, mut inherited) = sources(snapshot.as_ref(), source.as_ref())?;
     if let Some(id) = wanted.backup_id {
-        least = Some(backups::source_of(writer, caller, id, wanted.size_gib)?.size_gib);
+        let backup = backups::source_of(writer, caller, id, wanted.size_gib)?;
+        least = Some(backup.size_gib);
+        inherited = backups::type_of(writer, &backup)?;
     }
     let size_gib = wanted.size_gib.or(least).ok_or_else(Fault::malformed)?;
     check_size(size_gib, snapshot.as_ref(), source.as_ref())?;

@@ -4,11 +4,10 @@
 //! is gone before its row goes, so a crash in between leaves a job that runs again and never an
 //! object that nobody knows.
 
-use store::{DomainId, Encryption, Packing, SnapshotId, VolumeId, VolumeSpec};
+use store::{SnapshotId, VolumeId};
 use uuid::Uuid;
 
 use super::backups;
-use super::encryption;
 use super::messages::{self, Action, Detail, Failure, Resource};
 use super::quotas::{self, Change};
 use super::records::{BY_VOLUME, Object, Snapshot, Volume};
@@ -17,6 +16,8 @@ use super::{backends, moving};
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::jobs::{Handler, Job, JobError, Registry};
 use crate::server::Services;
+
+pub(super) use super::specs::{spec_in, spec_of};
 
 pub(super) const CREATE_VOLUME: &str = "volume.create";
 pub(super) const DELETE_VOLUME: &str = "volume.delete";
@@ -113,50 +114,6 @@ pub(super) fn forget<R: Object>(writer: &Writer, id: Uuid) -> catalogue::Result<
         Some(gone) => quotas::release(writer, gone.project(), gone.counts()),
         None => Ok(()),
     }
-}
-
-/// The domain within which a project's equal chunks are shared.
-pub(super) fn domain(services: &Services, project: &str) -> DomainId {
-    let scope = if services.config().pool_wide_dedup {
-        "pool"
-    } else {
-        project
-    };
-    DomainId(Uuid::new_v5(&Uuid::NAMESPACE_OID, scope.as_bytes()))
-}
-
-/// What the engine makes a volume by.
-pub(super) fn spec_of(services: &Services, volume: &Volume) -> Result<VolumeSpec, JobError> {
-    let type_id = volume.volume_type_id;
-    let asked = services
-        .catalogue()
-        .read(|reader| encryption::of_type(reader, type_id))?;
-    let (domain, encryption) = match asked {
-        None => (domain(services, &volume.project_id), Encryption::None),
-        Some(_) => (encrypted_domain(services, volume)?, Encryption::DomainKey),
-    };
-    Ok(VolumeSpec {
-        size_bytes: volume.size_gib * GIB,
-        domain,
-        packing: Packing::Background,
-        encryption,
-    })
-}
-
-/// The domain of an encrypted volume: its own, or that of what it is a clone of. A copy of what lies in
-/// another pool has its own.
-fn encrypted_domain(services: &Services, volume: &Volume) -> Result<DomainId, JobError> {
-    let store = services.store_of(volume.backend())?;
-    let snapshot = |id| store.snapshot_info(SnapshotId(id)).map(|info| info.domain);
-    let source = |id| store.volume_info(VolumeId(id)).map(|info| info.domain);
-    // In a job that runs again the source may be gone already.
-    let found =
-        source(volume.id).or_else(|missing| match (volume.snapshot_id, volume.source_volid) {
-            (Some(id), _) => snapshot(id),
-            (None, Some(id)) => source(id),
-            (None, None) => Err(missing),
-        });
-    Ok(found.unwrap_or(DomainId(volume.id)))
 }
 
 struct CreateVolume;

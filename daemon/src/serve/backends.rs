@@ -41,6 +41,10 @@ fn one(
     let master_key = master_key.to_owned();
     let store = Store::open_with_master_key(io.clone(), path, master_key, options)
         .with_context(|| format!("opening the pool in {}", path.display()))?;
+    // The others are served; a key that is put back is found without a restart.
+    if let Err(error) = store.probe_key() {
+        tracing::error!(backend = config.name, %error, "encrypted volumes cannot be opened");
+    }
     let stats = store.stats();
     let took_ms = begun.elapsed().as_millis() as u64;
     let (volumes, snapshots) = (stats.volumes, stats.snapshots);

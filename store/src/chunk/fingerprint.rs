@@ -20,6 +20,11 @@ impl DomainKey {
         Self(bytes)
     }
 
+    /// The full-length name of bytes that are kept outside the pool.
+    pub(crate) fn keyed_hash(&self, data: &[u8]) -> [u8; 32] {
+        *blake3::keyed_hash(&self.0, data).as_bytes()
+    }
+
     /// The key's bytes, to be stored.
     pub(crate) fn bytes(&self) -> [u8; 32] {
         self.0

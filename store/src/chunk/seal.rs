@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     Block,
     /// A frame in a pack, compressed with this codec.
     Frame(super::compress::Codec),
+    /// What leaves the pool; its place follows.
+    Elsewhere,
 }
 
 impl Kind {
@@ -54,6 +56,7 @@ impl Kind {
         match self {
             Self::Block => [1, 0],
             Self::Frame(codec) => [2, codec as u8],
+            Self::Elsewhere => [3, 0],
         }
     }
 }
@@ -121,6 +124,29 @@ impl DataKey {
         bytes[..16].copy_from_slice(self.domain.0.as_bytes());
         bytes[16..].copy_from_slice(&kind.bytes());
         bytes
+    }
+
+    fn associated_at(&self, place: &[u8]) -> Vec<u8> {
+        let mut bytes = self.associated(Kind::Elsewhere).to_vec();
+        bytes.extend_from_slice(place);
+        bytes
+    }
+
+    /// Encrypts in place what belongs somewhere outside the pool.
+    pub(crate) fn seal_at(&self, nonce: Nonce, place: &[u8], data: &mut [u8]) -> Tag {
+        self.sealing.seal(nonce, &self.associated_at(place), data)
+    }
+
+    /// Decrypts in place what [`Self::seal_at`] made; on an error `data` is of no use.
+    pub(crate) fn open_at(
+        &self,
+        nonce: Nonce,
+        place: &[u8],
+        data: &mut [u8],
+        tag: &Tag,
+    ) -> Result<(), BadSeal> {
+        let associated = self.associated_at(place);
+        self.sealing.open(nonce, &associated, data, tag)
     }
 
     /// Encrypts in place.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{FILE_BYTES, Keys, MASTER_BYTES, Sealing, check_file, parse_master};
+use super::{FILE_BYTES, FILE_MAGIC, Keys, MASTER_BYTES, Sealing, check_file, parse_master};
 use crate::disk::sim::SimIo;
 use crate::disk::{Caching, Create, Io, RealIo};
 use crate::{DomainId, ErrorKind};
@@ -56,7 +56,10 @@ fn a_key_returns_and_its_file_tells_nothing() {
     for at in 0..FILE_BYTES {
         let mut changed = fixed;
         changed[at] ^= 1;
-        assert!(check_file(&changed, DOMAIN).is_err(), "byte {at}");
+        assert!(
+            check_file(&changed, FILE_MAGIC, DOMAIN).is_err(),
+            "byte {at}"
+        );
     }
     let file = io.open(Path::new(&path), Create::Never, Caching::Buffered);
     let file = file.unwrap();

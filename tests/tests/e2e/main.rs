@@ -7,6 +7,7 @@ mod conformance;
 mod daemon;
 mod disk;
 mod durability;
+mod encryption;
 mod full_disk;
 mod hostile;
 mod lifecycle;

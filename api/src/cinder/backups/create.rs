@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde_json::{Value, json};
+use store::VolumeId;
 use uuid::Uuid;
 
 use super::records::Backup;
@@ -129,7 +130,6 @@ fn add(
         None => None,
     };
     check_source(&volume, snapshot.as_ref(), wanted)?;
-    check_plain(writer, &volume)?;
     if services.config().backup.is_none() {
         return Err(no_service());
     }
@@ -145,7 +145,9 @@ fn add(
         parent_id: None,
         name: wanted.name.clone(),
         description: wanted.description.clone(),
-        repository: backup::repository_path(&container, project),
+        repository: String::new(),
+        encrypted: false,
+        volume_type_id: None,
         container: Some(container),
         availability_zone: wanted.availability_zone.clone(),
         status: "creating".to_owned(),
@@ -159,6 +161,7 @@ fn add(
         created_us: now_us,
         updated_us: None,
     };
+    place(services, writer, &volume, &mut backup)?;
     quotas::reserve(writer, project, backup.counts())?;
     if wanted.incremental {
         backup.parent_id = Some(parent(writer, &backup, snapshot.as_ref())?.id);
@@ -176,15 +179,27 @@ fn add(
     Ok(backup)
 }
 
-/// Refuses what is encrypted in the store: a backup would hold it readable.
-fn check_plain(view: &impl View, volume: &Volume) -> Result<(), Fault> {
-    match encryption::of_type(view, volume.volume_type_id)? {
-        None => Ok(()),
-        Some(_) => Err(Fault::bad_request(format!(
-            "Invalid volume: Volume {} is encrypted, and backups are not.",
-            volume.id
-        ))),
-    }
+/// Says where the backup goes: those of encrypted volumes are encrypted, and share chunks only among
+/// themselves.
+fn place(
+    services: &Services,
+    view: &impl View,
+    volume: &Volume,
+    backup: &mut Backup,
+) -> Result<(), Fault> {
+    let container = backup.container.as_deref().unwrap_or(CONTAINER);
+    let project = &backup.project_id;
+    backup.repository = match encryption::of_type(view, volume.volume_type_id)? {
+        None => backup::repository_path(container, project),
+        Some(_) => {
+            backup.encrypted = true;
+            backup.volume_type_id = Some(volume.volume_type_id);
+            let store = services.store_of(volume.backend())?;
+            let domain = store.volume_info(VolumeId(volume.id))?.domain;
+            backup::sealed_repository_path(container, project, domain)
+        }
+    };
+    Ok(())
 }
 
 fn check_source(

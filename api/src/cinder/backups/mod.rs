@@ -19,6 +19,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::encryption;
 use super::filter::{Form, Listed, Listing};
 use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, View};
@@ -30,7 +31,7 @@ use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
 use crate::types::cinder as wire;
 
-pub(super) use restore::{create_volume_job, source_of};
+pub(super) use restore::{create_volume_job, source_of, type_of};
 pub(super) use work::{forget_volume, register};
 
 use records::{BY_PARENT, Backup};
@@ -187,6 +188,8 @@ impl Viewer<'_> {
             project_id: owner(18).then(|| backup.project_id.clone()),
             metadata,
             user_id: owner(56).then(|| Some(backup.user_id.clone())),
+            encryption_key_id: (backup.encrypted && self.version.has(64))
+                .then(|| encryption::key_id(backup.id).to_string()),
         }
     }
 }

@@ -217,6 +217,8 @@ fn add(
         data_us: now_us,
         stored: None,
         method: None,
+        encrypted: false,
+        volume_type_id: None,
         repository: String::new(),
         created_us: now_us,
         updated_us: None,
@@ -250,7 +252,7 @@ impl Handler for ImportBackup {
         let record = &job.args["record"];
         let stored: Ancestor = serde_json::from_value(record["driver_info"].clone())
             .map_err(|_| JobError("the record does not say where the backup is".to_owned()))?;
-        let held = backup::check(work::target(services)?, &stored)?;
+        let held = backup::check(work::target(services)?, &stored, None)?;
         let gib = held.size_bytes.div_ceil(1 << 30);
         if gib != backup.size_gib {
             return Err(JobError(format!(
@@ -302,6 +304,7 @@ fn fill(backup: &mut Backup, record: &Value, held: Description, stored: Ancestor
     backup.volume_id = held.volume.id;
     backup.parent_id = held.parent.map(|parent| parent.id);
     backup.method = Some(held.method);
+    backup.encrypted = held.sealed.is_some();
     backup.repository.clone_from(&stored.repository);
     backup.stored = Some(stored);
 }

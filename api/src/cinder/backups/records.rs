@@ -57,6 +57,12 @@ pub(in crate::cinder) struct Backup {
     pub(in crate::cinder) stored: Option<Ancestor>,
     /// How it was found out what to write; once it is there.
     pub(in crate::cinder) method: Option<Method>,
+    /// Whether its chunks are encrypted, or will be.
+    #[serde(default)]
+    pub(in crate::cinder) encrypted: bool,
+    /// The type of the volume, which one made for a restore gets; that of an encrypted one.
+    #[serde(default)]
+    pub(in crate::cinder) volume_type_id: Option<Uuid>,
     /// Repository that it is being written to.
     pub(in crate::cinder) repository: String,
     /// Microseconds since 1970.

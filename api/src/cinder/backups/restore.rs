@@ -13,13 +13,13 @@ use uuid::Uuid;
 use super::records::Backup;
 use super::{calls, create, find, invalid_backup, work};
 use crate::auth::Caller;
-use crate::backup::{self, Ancestor, Onto, VolumeFacts};
+use crate::backup::{self, Ancestor, Description, Onto, VolumeFacts};
 use crate::body::JsonBody;
 use crate::catalogue::{self, View, Writer};
 use crate::cinder::messages::{self, Action, Detail, Failure, Resource};
 use crate::cinder::records::{Object, Volume};
 use crate::cinder::work::{Outcome, row, settle, spec_of};
-use crate::cinder::{validate, volumes};
+use crate::cinder::{encryption, validate, volumes};
 use crate::fault::Fault;
 use crate::jobs::{self, Handler, Job, JobError, Progress};
 use crate::policy::Rule;
@@ -158,6 +158,17 @@ pub(in crate::cinder) fn source_of(
     }
 }
 
+/// The type of volumes made from an encrypted backup that name none, if it still is encrypted.
+pub(in crate::cinder) fn type_of(
+    view: &impl View,
+    backup: &Backup,
+) -> catalogue::Result<Option<Uuid>> {
+    Ok(match backup.volume_type_id {
+        Some(id) => encryption::of_type(view, id)?.map(|found| found.volume_type_id),
+        None => None,
+    })
+}
+
 /// The job that makes a new volume and fills it from a backup.
 pub(in crate::cinder) fn create_volume_job(
     services: &Services,
@@ -194,12 +205,15 @@ impl Handler for RestoreBackup {
         let store = services.store_of(volume.backend.as_deref())?;
         let id = VolumeId(volume.id);
         let onto = if is_new(job) { Onto::New } else { Onto::Used };
+        let target = work::target(services)?;
+        let held = backup::check(target, &stored, Some(store))?;
+        check_encryption(services, &volume, &held)?;
         if onto == Onto::New {
             store.create_volume(id, spec_of(services, &volume)?)?;
         }
-        let target = work::target(services)?;
         let watch = Progress::new(services, job);
-        let held = backup::restore(target, &stored, &store.volume(id)?, onto, &watch)?;
+        let disk = store.volume(id)?;
+        let held = backup::restore(target, &stored, (store, &disk), onto, &watch)?;
         services.catalogue().write(|writer| {
             let Some(mut volume) = writer.get::<Volume>(&volume.id)? else {
                 return Ok(());
@@ -245,6 +259,23 @@ impl Handler for RestoreBackup {
         }
         Ok(())
     }
+}
+
+/// Refuses to put what is encrypted onto a volume that is not, as the real service does.
+fn check_encryption(
+    services: &Services,
+    volume: &Volume,
+    held: &Description,
+) -> Result<(), JobError> {
+    let type_id = volume.volume_type_id;
+    let asked = services
+        .catalogue()
+        .read(|reader| encryption::of_type(reader, type_id))?;
+    if held.sealed.is_some() && asked.is_none() {
+        let message = format!("the backup is encrypted, and the volume's type {type_id} is not");
+        return Err(JobError(message));
+    }
+    Ok(())
 }
 
 /// Marks both sides, as long as nobody has asked for anything else of them, and says where the

@@ -6,7 +6,9 @@
 //! let go of by a job, queued in the transaction that decides so.
 
 use serde_json::Value;
-use store::{Differences, Packing, Snapshot as Frozen, SnapshotId, VolumeId, VolumeSpec};
+use store::{
+    Differences, Encryption, Packing, Snapshot as Frozen, SnapshotId, VolumeId, VolumeSpec,
+};
 use uuid::Uuid;
 
 use super::create::no_service;
@@ -141,7 +143,7 @@ fn freeze(services: &Services, backup: &Backup) -> Result<Frozen, JobError> {
     };
     // A snapshot of the user's own may be deleted at any time: the one to keep is cut from a clone.
     let clone = VolumeId(Uuid::new_v5(&backup.id, b"clone"));
-    if store.snapshot(id).is_err() {
+    if store.snapshot_info(id).is_err() {
         let found = store.snapshot_info(source)?;
         let spec = VolumeSpec {
             size_bytes: found.size_bytes,
@@ -166,6 +168,12 @@ fn write(
     let parent = parent(services, backup)?;
     let facts = facts(services, backup)?;
     let watch = Progress::new(services, job);
+    let store = home(services, backup)?;
+    let sealed = store.snapshot_info(backup.frozen())?.encryption == Encryption::DomainKey;
+    if sealed != backup.encrypted {
+        let message = "the volume's encryption has changed since the backup was asked for";
+        return Err(JobError(message.to_owned()));
+    }
     let wanted = |differences: Option<Differences>| Wanted {
         id: backup.id,
         repository: &backup.repository,
@@ -174,15 +182,15 @@ fn write(
         parent: parent.clone(),
         created_us: backup.created_us,
         volume: facts.clone(),
+        keys: sealed.then_some(store),
     };
     if let Some(pinned) = pinned(services, backup)? {
-        let store = home(services, backup)?;
         let written = store
             .differences(backup.frozen(), Some(pinned))
             .map_err(backup::Error::from)
             .and_then(|found| backup::write(target, wanted(Some(found)), &watch));
         // Another backup of the same volume may have ended meanwhile and taken the pin.
-        if written.is_ok() || store.snapshot(pinned).is_ok() {
+        if written.is_ok() || store.snapshot_info(pinned).is_ok() {
             return Ok(written?);
         }
     }
@@ -210,7 +218,7 @@ fn pinned(services: &Services, backup: &Backup) -> Result<Option<SnapshotId>, Jo
     let pin = pin.filter(|pin| Some(pin.backup_id) == backup.parent_id);
     let snapshot = pin.map(|pin| SnapshotId(pin.snapshot));
     let store = home(services, backup)?;
-    Ok(snapshot.filter(|id| store.snapshot(*id).is_ok()))
+    Ok(snapshot.filter(|id| store.snapshot_info(*id).is_ok()))
 }
 
 /// What is kept of the volume itself.

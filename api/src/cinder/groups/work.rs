@@ -163,7 +163,7 @@ impl CloneGroup {
             // After a crash all may be there, and part of the cut gone already.
             let is_there = |volume: &Volume| {
                 let store = services.store_of(volume.backend());
-                store.is_ok_and(|store| store.volume(VolumeId(volume.id)).is_ok())
+                store.is_ok_and(|store| store.volume_info(VolumeId(volume.id)).is_ok())
             };
             if volumes.iter().all(is_there) {
                 return Ok(());

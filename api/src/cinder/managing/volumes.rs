@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use store::VolumeId;
+use store::{Encryption, VolumeId};
 use uuid::Uuid;
 
 use super::reference::{self, Kind};
@@ -14,7 +14,7 @@ use crate::cinder::quotas::{self, Change};
 use crate::cinder::records::{BY_VOLUME, Snapshot, Volume};
 use crate::cinder::volume_view::attachments_of;
 use crate::cinder::volumes::{NOT_DELETABLE, enqueue};
-use crate::cinder::{moving, types, validate};
+use crate::cinder::{encryption, moving, types, validate};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::policy::Rule;
@@ -84,8 +84,14 @@ pub(super) fn manage(
         Some(name) => types::find_type(writer, project, name)?,
         None => types::default_type(writer, project)?,
     };
-    let found = source.and_then(|id| backend.store().volume(VolumeId(id)).ok());
-    let size_gib = found.map_or(0, |found| found.size_bytes().div_ceil(1 << 30));
+    let found = source.and_then(|id| backend.store().volume_info(VolumeId(id)).ok());
+    let encrypts = encryption::of_type(writer, volume_type.id)?.is_some();
+    if found.is_some_and(|found| encrypts != (found.encryption == Encryption::DomainKey)) {
+        return Err(Fault::bad_request(
+            "Invalid volume type: Managing to an encrypted volume type is not supported.",
+        ));
+    }
+    let size_gib = found.map_or(0, |found| found.size_bytes.div_ceil(1 << 30));
     let change = Change {
         volumes: 1,
         ..Change::of_gib(size_gib)
@@ -130,6 +136,10 @@ pub(in crate::cinder) fn unmanage(
     mut volume: Volume,
 ) -> Result<(), Fault> {
     caller.check(Rule::VolumeUnmanage, &volume)?;
+    // The words of the real service, which keeps the reason to itself.
+    if encryption::of_type(writer, volume.volume_type_id)?.is_some() {
+        return Err(Fault::bad_request("Unacceptable parameters."));
+    }
     let allowed = [
         "available",
         "error",

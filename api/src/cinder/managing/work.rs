@@ -39,7 +39,16 @@ impl Handler for ManageVolume {
         let volume: Volume = work::row(services, job)?;
         let store = services.store_of(volume.backend.as_deref())?;
         let (old, new) = (VolumeId(source(job)?), VolumeId(volume.id));
-        store.clone_volume(new, old, spec_of(services, &volume)?)?;
+        if let Ok(found) = store.volume_info(old) {
+            let spec = VolumeSpec {
+                domain: found.domain,
+                encryption: found.encryption,
+                ..spec_of(services, &volume)?
+            };
+            store.clone_volume(new, old, spec)?;
+        }
+        // Where the old one is gone already, an attempt before this one has come so far.
+        store.volume_info(new)?;
         Ok(store.delete_volume(old)?)
     }
 
@@ -85,7 +94,7 @@ impl Handler for ManageSnapshot {
         let store = services.store_of(snapshot.backend.as_deref())?;
         let (old, new) = (SnapshotId(source(job)?), SnapshotId(snapshot.id));
         let between = VolumeId(Uuid::new_v5(&snapshot.id, b"taken over"));
-        if store.snapshot(new).is_err() {
+        if store.snapshot_info(new).is_err() {
             let spec = VolumeSpec {
                 size_bytes: store.snapshot(old)?.size_bytes(),
                 ..spec_of(services, &volume)?

@@ -15,7 +15,7 @@ use crate::jobs::{Job, JobError, Progress};
 use crate::server::Services;
 
 /// Whether two rows name one backend.
-fn same(services: &Services, one: Option<&str>, other: Option<&str>) -> bool {
+pub(super) fn same(services: &Services, one: Option<&str>, other: Option<&str>) -> bool {
     let name = |row: Option<&str>| {
         row.and_then(|row| services.backends().get(row))
             .map(|b| b.name())

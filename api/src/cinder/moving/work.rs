@@ -1,23 +1,26 @@
-//! The jobs that move volumes and take them back to snapshots.
+//! The jobs that move volumes, encrypt and decrypt them, and take them back to snapshots.
 //!
 //! A migration fills an object of the volume's id on the target; closing the job makes the row point
 //! there, and queues the removal of the other one in the same transaction. Run again after a crash
 //! it goes on where the copy was. A migration that fails removes what it made in the same way.
 
 use serde_json::{Value, json};
-use store::{ErrorKind, SnapshotId, Store, VolumeId, VolumeSpec};
+use store::{DomainId, ErrorKind, SnapshotId, Store, VolumeId, VolumeSpec};
 use uuid::Uuid;
 
+use super::clone::same;
 use super::copy::copy;
+use super::reseal::reseal;
 use crate::catalogue::{self, View, Writer};
 use crate::cinder::backends::NO_VALID_BACKEND;
 use crate::cinder::messages::{Action, Detail, Failure, Resource};
 use crate::cinder::records::{Snapshot, Volume, VolumeType};
-use crate::cinder::{types, work};
+use crate::cinder::{backups, types, work};
 use crate::jobs::{self, Handler, Job, JobError, Progress, Registry};
 use crate::server::Services;
 
-/// Moves a volume to the backend `backend`; with `type` that is its type afterwards.
+/// Moves a volume to the backend `backend`; with `type` that is its type afterwards. Where that is
+/// the backend it is on, its data is written anew for the type.
 pub(super) const MIGRATE: &str = "volume.migrate";
 /// Removes what is left of a volume on the backend `backend`.
 const FORGET: &str = "volume.forget";
@@ -58,13 +61,20 @@ impl Handler for Migrate {
             let message = "a volume in use is moved only together with the server that uses it";
             return Err(JobError(message.to_owned()));
         }
-        let source = services.store_of(volume.backend.as_deref())?;
-        let source = source.volume(VolumeId(volume.id))?;
+        let id = VolumeId(volume.id);
+        let new_type = self::id(job, "type").unwrap_or(volume.volume_type_id);
+        let domain = DomainId(Uuid::new_v5(&job.id, b"domain"));
+        let spec = work::spec_in(services, &volume, new_type, |_| domain)?;
+        let store = services.store_of(volume.backend.as_deref())?;
+        if same(services, Some(target), volume.backend.as_deref()) {
+            return reseal(services, job, (store, id), spec);
+        }
+        let source = store.volume(id)?;
         let spec = VolumeSpec {
             size_bytes: source.size_bytes(),
-            ..work::spec_of(services, &volume)?
+            ..spec
         };
-        let target = fresh(services.store_of(Some(target))?, VolumeId(volume.id), spec)?;
+        let target = fresh(services.store_of(Some(target))?, id, spec)?;
         copy(&source, &target, &Progress::new(services, job))
     }
 
@@ -97,6 +107,8 @@ impl Handler for Migrate {
                 volume.multiattach = found.is_some_and(|found| types::is_multiattach(&found));
                 volume.volume_type_id = new;
             }
+            // The next increment finds by hashes what was changed, and nothing of the old data stays.
+            backups::forget_volume(writer, volume.id, now_us)?;
         }
         let end = if moved { "success" } else { "error" };
         // A retype that found no place never was a migration.
@@ -118,7 +130,7 @@ impl Handler for Migrate {
 }
 
 /// An object to copy into: one of an earlier attempt, unless it is another size.
-fn fresh(store: &Store, id: VolumeId, spec: VolumeSpec) -> store::Result<store::Volume> {
+pub(super) fn fresh(store: &Store, id: VolumeId, spec: VolumeSpec) -> store::Result<store::Volume> {
     match store.create_volume(id, spec) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             store.delete_volume(id)?;
@@ -209,6 +221,12 @@ impl Handler for Revert {
         }
         Ok(())
     }
+}
+
+/// Whether a volume is on its way to a type.
+pub(in crate::cinder) fn is_awaited(view: &impl View, type_id: Uuid) -> catalogue::Result<bool> {
+    let awaits = |job: &Job| job.kind == MIGRATE && id(job, "type") == Some(type_id);
+    Ok(jobs::unfinished(view)?.iter().any(awaits))
 }
 
 /// Arguments of a retype that moves the volume.

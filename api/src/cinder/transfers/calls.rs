@@ -15,7 +15,7 @@ use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::cinder::filter::Form;
 use crate::cinder::records::{BY_VOLUME, Object, Snapshot, Volume};
-use crate::cinder::{validate, volumes};
+use crate::cinder::{encryption, validate, volumes};
 use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
@@ -27,6 +27,8 @@ use crate::server::{Services, UrlProject};
 const NO_SNAPSHOTS_SINCE: u16 = 55;
 /// The microversion that the projects in answers came with.
 const HISTORY_SINCE: u16 = 57;
+/// The microversion that transfers of encrypted volumes came with.
+const ENCRYPTED_SINCE: u16 = 70;
 /// The microversion that pages came with.
 const PAGES_SINCE: u16 = 59;
 /// Longest name.
@@ -148,6 +150,8 @@ struct Wanted {
     volume_id: String,
     name: Option<String>,
     no_snapshots: bool,
+    /// Whether an encrypted volume may be offered so.
+    may_be_encrypted: bool,
 }
 
 impl Wanted {
@@ -174,6 +178,7 @@ impl Wanted {
             volume_id,
             name: name_of(map)?,
             no_snapshots: validate::flag(map, "no_snapshots")?.unwrap_or(false),
+            may_be_encrypted: api == Api::New && version.has(ENCRYPTED_SINCE),
         })
     }
 }
@@ -239,6 +244,7 @@ fn offer(
             "Invalid volume: status must be available",
         ));
     }
+    check_encrypted(writer, &volume, &wanted)?;
     if !wanted.no_snapshots {
         check_snapshots(writer, &volume)?;
     }
@@ -257,6 +263,21 @@ fn offer(
     volume.touch(now_us);
     writer.put(&volume)?;
     Ok((transfer, key))
+}
+
+/// An encrypted volume goes with its snapshots, which have its key.
+fn check_encrypted(view: &impl View, volume: &Volume, wanted: &Wanted) -> Result<(), Fault> {
+    if encryption::of_type(view, volume.volume_type_id)?.is_none() {
+        return Ok(());
+    }
+    let what = match (wanted.may_be_encrypted, wanted.no_snapshots) {
+        (true, false) => return Ok(()),
+        (true, true) => "an encrypted volume without its snapshots",
+        (false, _) => "encrypted volume",
+    };
+    Err(Fault::bad_request(format!(
+        "Invalid volume: transferring {what} is not supported"
+    )))
 }
 
 /// Snapshots that go along must be at rest.

@@ -63,6 +63,9 @@ pub struct Backup {
     /// Creator; from 3.56, for admins.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub user_id: Maybe<String>,
+    /// Name of its key; from 3.64, of encrypted backups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption_key_id: Option<String>,
 }
 
 /// What a restore answers.

@@ -38,7 +38,7 @@ pub struct Volume {
     pub user_id: Option<String>,
     /// The text `true` or `false`.
     pub bootable: String,
-    /// Whether its content is encrypted by the host.
+    /// Whether its content is encrypted.
     pub encrypted: bool,
     /// Replication.
     pub replication_status: Option<String>,
@@ -99,6 +99,9 @@ pub struct Volume {
     /// Whether it counts into quotas; from 3.65.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumes_quota: Option<bool>,
+    /// Name of its key; from 3.64, of encrypted volumes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption_key_id: Option<String>,
 }
 
 /// Who uses a volume, as the volume's answer shows it.

@@ -80,6 +80,11 @@ pub(super) fn deletes(daemon: &Daemon, api: &Api) -> Result<()> {
         }
     }
     statuses(api)?;
+    // A group does not go whose volumes have snapshots of their own.
+    for id in ids("/snapshots", "snapshots")? {
+        delete("/snapshots", &id, "")?;
+    }
+    statuses(api)?;
     for id in ids("/groups", "groups")? {
         let body = json!({"delete": {"delete-volumes": true}});
         api.call("POST", &format!("/groups/{id}/action"), &body)?;
@@ -176,8 +181,8 @@ fn quotas(api: &Api) -> Result<()> {
     ]);
     let size = sum(&volumes, "size") + sum(&snapshots, "size");
     wanted.insert("gigabytes".to_owned(), size);
-    for kind in ["a", "b"] {
-        let of_kind = |volume: &&Value| volume["volume_type"] == kind;
+    for kind in super::TYPES {
+        let of_kind = |volume: &&Value| volume["volume_type"] == *kind;
         let volumes: Vec<_> = volumes.iter().filter(of_kind).cloned().collect();
         wanted.insert(format!("volumes_{kind}"), volumes.len() as u64);
     }

@@ -134,12 +134,12 @@ fn delete(path: &str, object: Option<Value>) -> Result<Option<Request>> {
     }))
 }
 
-fn pool(dice: &mut Dice) -> &'static str {
-    ["a", "b"][dice.below(2) as usize]
+fn a_type(dice: &mut Dice) -> &'static str {
+    super::TYPES[dice.below(super::TYPES.len() as u64) as usize]
 }
 
 fn create(_: &Api, dice: &mut Dice) -> Result<Option<Request>> {
-    let wanted = json!({"size": 1, "name": "0", "volume_type": pool(dice)});
+    let wanted = json!({"size": 1, "name": "0", "volume_type": a_type(dice)});
     post("/volumes", json!({"volume": wanted}))
 }
 
@@ -191,7 +191,7 @@ fn retype(api: &Api, dice: &mut Dice) -> Result<Option<Request>> {
     let Some(volume) = volume(api, dice)? else {
         return Ok(None);
     };
-    let wanted = json!({"new_type": pool(dice), "migration_policy": "on-demand"});
+    let wanted = json!({"new_type": a_type(dice), "migration_policy": "on-demand"});
     act(&volume, json!({"os-retype": wanted}))
 }
 

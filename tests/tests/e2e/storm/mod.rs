@@ -21,6 +21,8 @@ use load::Load;
 
 /// Two pools, so that volumes can move.
 const CONFIG: &str = "[[backend]]\nname = 'a'\n\n[[backend]]\nname = 'b'\n";
+/// The types: on each pool one that encrypts and one that does not.
+const TYPES: &[&str] = &["a", "b", "sealed-a", "sealed-b"];
 /// Volumes with contents of their own, never deleted.
 const ORIGINALS: u64 = 3;
 /// Bytes of an original that are written, in pieces.
@@ -44,10 +46,16 @@ fn piece(name: &str, number: u64) -> Vec<u8> {
 
 /// Types, quotas and originals.
 fn furnish(daemon: &Daemon, api: &Api) -> Result<()> {
-    for backend in ["a", "b"] {
-        let specs = json!({"volume_backend_name": backend});
-        let wanted = json!({"name": backend, "extra_specs": specs});
-        api.call("POST", "/types", &json!({"volume_type": wanted}))?;
+    for name in TYPES {
+        let specs = json!({"volume_backend_name": name.trim_start_matches("sealed-")});
+        let wanted = json!({"name": name, "extra_specs": specs});
+        let made = api.call("POST", "/types", &json!({"volume_type": wanted}))?;
+        let id = checks::text(&made["volume_type"], "id");
+        if name.starts_with("sealed") {
+            let wanted = json!({"provider": "luks", "control_location": "back-end"});
+            let path = format!("/types/{id}/encryption");
+            api.call("POST", &path, &json!({"encryption": wanted}))?;
+        }
     }
     let specs = json!({"consistent_group_snapshot_enabled": "<is> True"});
     let wanted = json!({"name": "cut", "group_specs": specs});
@@ -59,7 +67,7 @@ fn furnish(daemon: &Daemon, api: &Api) -> Result<()> {
     let path = format!("/os-quota-sets/{project}");
     api.call("PUT", &path, &json!({"quota_set": quotas}))?;
     for original in 1..=ORIGINALS {
-        let kind = ["a", "b"][original as usize % 2];
+        let kind = ["a", "sealed-b", "b"][original as usize % 3];
         let name = original.to_string();
         let wanted =
             json!({"name": name, "size": 1, "volume_type": kind, "metadata": {"keep": ""}});
