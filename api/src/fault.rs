@@ -54,6 +54,25 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// All kinds.
+    pub(crate) const ALL: [Self; 15] = [
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::BadMethod,
+        Self::NotAcceptable,
+        Self::Conflict,
+        Self::PreconditionFailed,
+        Self::OverQuota,
+        Self::TooLarge,
+        Self::BadMediaType,
+        Self::TooManyRequests,
+        Self::Internal,
+        Self::NotImplemented,
+        Self::Unavailable,
+    ];
+
     /// The status of the answer.
     pub fn status(self) -> StatusCode {
         match self {
@@ -74,7 +93,7 @@ impl FaultKind {
         }
     }
 
-    fn key(self) -> &'static str {
+    pub(crate) fn key(self) -> &'static str {
         match self {
             Self::BadRequest => "badRequest",
             Self::Unauthorized => "unauthorized",

@@ -32,6 +32,8 @@ pub mod microversion;
 #[cfg(feature = "server")]
 pub mod native;
 #[cfg(feature = "server")]
+pub mod openapi;
+#[cfg(feature = "server")]
 pub mod page;
 #[cfg(feature = "server")]
 pub mod policy;

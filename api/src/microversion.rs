@@ -38,7 +38,7 @@ impl Microversion {
         }
     }
 
-    fn parse(headers: &HeaderMap) -> Result<Self, Rejected> {
+    pub(crate) fn parse(headers: &HeaderMap) -> Result<Self, Rejected> {
         let Some(value) = headers.get(HEADER) else {
             return Ok(Self::MIN);
         };
@@ -78,7 +78,7 @@ fn numbers(text: &str) -> Option<(u16, u16)> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Rejected {
+pub(crate) enum Rejected {
     NoService,
     Malformed(String),
     OutOfRange(String),

@@ -16,6 +16,8 @@ use crate::backup::Target;
 use crate::catalogue::{Catalogue, Options};
 use crate::clock::Clock;
 use crate::jobs::run_pending;
+use crate::microversion::Microversion;
+use crate::openapi::conformance::{self, Exchange};
 use crate::policy::Rules;
 use crate::server::{
     Backend, BackendSettings, Backends, Config, Connection, ExportControl, Parts, Services,
@@ -176,14 +178,27 @@ impl Cloud {
             Body::from(body.to_string())
         };
         let request = request.body(content).unwrap();
+        let version = match path.starts_with("/volume/v2/") {
+            true => Microversion::MIN,
+            false => Microversion::parse(request.headers()).unwrap_or(Microversion::MIN),
+        };
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, content) = response.into_parts();
         let bytes = content.collect().await.unwrap().to_bytes();
-        Answer {
+        let answer = Answer {
             status: parts.status,
             headers: parts.headers,
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-        }
+        };
+        conformance::check(&Exchange {
+            method,
+            path,
+            version,
+            sent: &body,
+            status: answer.status,
+            answer: &answer.body,
+        });
+        answer
     }
 
     /// Sends a request with a token.

@@ -10,6 +10,7 @@ mod doctor;
 mod exit;
 mod interrupt;
 mod mount;
+mod openapi;
 mod output;
 mod serve;
 mod snapshot;
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Tui(tui::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Print the OpenAPI document of all services
+    Openapi(openapi::Args),
 }
 
 /// Runs the chosen subcommand.
@@ -70,6 +73,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Reclaim(args) => status::reclaim(&args),
         Command::Tui(args) => tui::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Openapi(args) => openapi::run(&args),
         Command::Mount(args) => mount::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }

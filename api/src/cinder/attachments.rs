@@ -3,9 +3,9 @@
 //! An attachment without a connector reserves the volume. The connector makes an export: a name of
 //! 128 random bits that is told only here. The export closes with the attachment.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::routing::get;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -18,24 +18,29 @@ use super::{qos, validate, volumes};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
+use crate::cinder::operations::attachments as ops;
 use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::Services;
 
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/attachments", get(index).post(create))
-        .route("/attachments/detail", get(detail))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::LIST, index)
+        .on(ops::CREATE, create)
+        .on(ops::DETAIL, detail)
         // The real service knows the path and no method for it.
-        .route(
+        .untold(
             "/attachments/summary",
             get(async || Fault::version_not_found()),
         )
-        .route("/attachments/{id}", get(show).put(update).delete(remove))
-        .route("/attachments/{id}/action", post(action))
+        .on(ops::SHOW, show)
+        .on(ops::UPDATE, update)
+        .on(ops::DELETE, remove)
+        .on_all(&ops::ACTIONS, action)
 }
 
 impl Listed for Attachment {

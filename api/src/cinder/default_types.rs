@@ -1,9 +1,9 @@
 //! `/default-types`: default volume types of projects.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,9 +14,11 @@ use super::{types, validate};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Query, Record, View};
+use crate::cinder::operations::types as ops;
 use crate::fault::{Fault, FaultKind};
 use crate::keystone::Project;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::policy::Rule;
 use crate::server::Services;
 
@@ -42,14 +44,13 @@ impl Record for ProjectDefault {
 }
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/default-types", get(index))
-        .route("/default-types/", get(index))
-        .route(
-            "/default-types/{project_id}",
-            get(show).put(set).delete(unset),
-        )
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::DEFAULTS, index)
+        .untold("/default-types/", get(index))
+        .on(ops::DEFAULT, show)
+        .on(ops::SET_DEFAULT, set)
+        .on(ops::UNSET_DEFAULT, unset)
 }
 
 /// Only where these calls exist. The refusal names no rule.

@@ -1,20 +1,22 @@
 //! `/types/{id}/encryption`: how volumes of a type are to be encrypted.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::records::VolumeType;
+use super::validate::CONTROL_LOCATIONS;
 use super::{moving, type_calls, validate};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{self, Record, View, Writer};
+use crate::cinder::operations::types as ops;
 use crate::clock::volume_time;
 use crate::fault::Fault;
+use crate::openapi::Routes;
 use crate::policy::Rule;
 use crate::server::Services;
 
@@ -50,13 +52,13 @@ impl Record for Encryption {
 }
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/types/{type_id}/encryption", get(index).post(create))
-        .route(
-            "/types/{type_id}/encryption/{key}",
-            get(show).put(update).delete(remove),
-        )
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::ENCRYPTION, index)
+        .on(ops::CREATE_ENCRYPTION, create)
+        .on(ops::ENCRYPTION_KEY, show)
+        .on(ops::UPDATE_ENCRYPTION, update)
+        .on(ops::DELETE_ENCRYPTION, remove)
 }
 
 /// How volumes of a type are to be encrypted, if they are.
@@ -226,7 +228,7 @@ fn provider(map: &Map<String, Value>) -> Result<Option<String>, Fault> {
 fn control_location(map: &Map<String, Value>) -> Result<Option<String>, Fault> {
     match map.get("control_location") {
         None => Ok(None),
-        Some(Value::String(word)) if word == "front-end" || word == "back-end" => {
+        Some(Value::String(word)) if CONTROL_LOCATIONS.contains(&word.as_str()) => {
             Ok(Some(word.clone()))
         }
         Some(other) => {

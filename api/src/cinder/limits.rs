@@ -1,19 +1,20 @@
 //! `/limits`: what the caller's project may use and does.
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 
 use super::quotas;
 use crate::auth::Caller;
+use crate::cinder::operations::quotas as ops;
 use crate::fault::Fault;
+use crate::openapi::Routes;
 use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::cinder::{AbsoluteLimits, Limits, LimitsBody};
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new().route("/limits", get(show))
+pub(super) fn routes() -> Routes {
+    Routes::new().on(ops::LIMITS, show)
 }
 
 async fn show(State(services): State<Services>, caller: Caller) -> Result<Json<LimitsBody>, Fault> {

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
@@ -13,8 +12,10 @@ use super::{snapshots, validate, volumes};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::View;
+use crate::cinder::operations::{snapshots as of_snapshot, volumes as of_volume};
 use crate::fault::{Fault, FaultKind};
 use crate::microversion::Microversion;
+use crate::openapi::{Operation, Routes};
 use crate::policy::Rule;
 use crate::server::{HTML, Services};
 
@@ -61,16 +62,35 @@ impl Tagged for Snapshot {
     }
 }
 
-pub(super) fn routes() -> Router<Services> {
-    routes_of::<Volume>("/volumes/{id}").merge(routes_of::<Snapshot>("/snapshots/{id}"))
+pub(super) fn routes() -> Routes {
+    let of_volumes = [
+        of_volume::METADATA,
+        of_volume::MERGE,
+        of_volume::REPLACE,
+        of_volume::META,
+        of_volume::SET_META,
+        of_volume::REMOVE_META,
+    ];
+    let of_snapshots = [
+        of_snapshot::METADATA,
+        of_snapshot::MERGE,
+        of_snapshot::REPLACE,
+        of_snapshot::META,
+        of_snapshot::SET_META,
+        of_snapshot::REMOVE_META,
+    ];
+    routes_of::<Volume>(of_volumes).merge(routes_of::<Snapshot>(of_snapshots))
 }
 
-fn routes_of<T: Tagged>(object: &str) -> Router<Services> {
-    let all = get(index::<T>).post(merge::<T>).put(replace::<T>);
-    let one = get(show::<T>).put(set::<T>).delete(remove::<T>);
-    Router::new()
-        .route(&format!("{object}/metadata"), all)
-        .route(&format!("{object}/metadata/{{key}}"), one)
+fn routes_of<T: Tagged>(operations: [Operation; 6]) -> Routes {
+    let [all, more, other, one, new, gone] = operations;
+    Routes::new()
+        .on(all, index::<T>)
+        .on(more, merge::<T>)
+        .on(other, replace::<T>)
+        .on(one, show::<T>)
+        .on(new, set::<T>)
+        .on(gone, remove::<T>)
 }
 
 /// What a call does to the pairs.

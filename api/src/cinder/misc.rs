@@ -1,25 +1,24 @@
 //! What the service tells of itself: zones and services.
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 
 use super::backends;
 use super::services as service_states;
 use crate::auth::Caller;
+use crate::cinder::operations::services as ops;
 use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::{Backend, Services};
 use crate::types::cinder::{AvailabilityZone, AvailabilityZones, Service, ServiceList, ZoneState};
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/os-availability-zone", get(zones))
-        .route("/os-services", get(parts))
+pub(super) fn routes() -> Routes {
+    Routes::new().on(ops::ZONES, zones).on(ops::LIST, parts)
 }
 
 async fn zones(

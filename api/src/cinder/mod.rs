@@ -24,6 +24,7 @@ mod misc;
 mod moving;
 #[cfg(test)]
 mod object_tests;
+mod operations;
 mod qos;
 mod quota_calls;
 mod quotas;
@@ -49,7 +50,6 @@ mod volume_view;
 mod volumes;
 mod work;
 
-use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde_json::Value;
@@ -64,11 +64,11 @@ pub(crate) use volumes::find as find_volume;
 use crate::catalogue::{self, Writer};
 use crate::fault::Fault;
 use crate::jobs::Registry;
-use crate::server::Services;
+use crate::openapi::Routes;
 
 /// The routes below `/v3`.
-pub fn routes() -> Router<Services> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .merge(volumes::routes())
         .merge(snapshots::routes())
         .merge(backups::routes())

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::get;
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -15,30 +14,29 @@ use super::{quotas, validate};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Query, View, Writer};
+use crate::cinder::operations::quotas as ops;
 use crate::fault::Fault;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::Services;
 
 /// Largest limit.
-const LIMIT_MAX: i64 = 0x7fff_ffff;
+pub(super) const LIMIT_MAX: i64 = 0x7fff_ffff;
 /// Attributes of a quota set that are no quotas; sent back by some clients.
 const NO_QUOTAS: [&str; 2] = ["id", "tenant_id"];
 
 type Limits = BTreeMap<String, i64>;
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route(
-            "/os-quota-sets/{project_id}",
-            get(show).put(update).delete(delete),
-        )
-        .route("/os-quota-sets/{project_id}/defaults", get(defaults))
-        .route(
-            "/os-quota-class-sets/{class_name}",
-            get(show_class).put(update_class),
-        )
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::SHOW, show)
+        .on(ops::UPDATE, update)
+        .on(ops::DELETE, delete)
+        .on(ops::DEFAULTS, defaults)
+        .on(ops::SHOW_CLASS, show_class)
+        .on(ops::UPDATE_CLASS, update_class)
 }
 
 /// Adds the unlimited quotas of all types to `limits`.

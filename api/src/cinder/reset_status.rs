@@ -9,7 +9,7 @@ use super::validate;
 use crate::fault::Fault;
 
 /// States that an admin may set.
-const STATUSES: [&str; 22] = [
+pub(super) const STATUSES: [&str; 22] = [
     "creating",
     "available",
     "deleting",
@@ -35,9 +35,9 @@ const STATUSES: [&str; 22] = [
 ];
 
 /// Attach states that an admin may set.
-const ATTACH_STATUSES: [&str; 2] = ["attached", "detached"];
+pub(super) const ATTACH_STATUSES: [&str; 2] = ["attached", "detached"];
 /// Migration states that an admin may name. No volume moves here, so none is kept.
-const MIGRATION_STATUSES: [&str; 6] = [
+pub(super) const MIGRATION_STATUSES: [&str; 6] = [
     "migrating",
     "error",
     "success",

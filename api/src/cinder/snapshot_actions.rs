@@ -15,7 +15,7 @@ use crate::policy::Rule;
 use crate::server::Services;
 
 /// States that an admin may set.
-const STATUSES: [&str; 10] = [
+pub(super) const STATUSES: [&str; 10] = [
     "error",
     "available",
     "creating",

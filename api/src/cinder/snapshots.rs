@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -16,21 +15,26 @@ use super::{backends, services, snapshot_actions, validate, volumes, work};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
+use crate::cinder::operations::snapshots as ops;
 use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::jobs::{self, Job};
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
 use crate::types::cinder as wire;
 
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/snapshots", get(index).post(create))
-        .route("/snapshots/detail", get(detail))
-        .route("/snapshots/{id}", get(show).put(update).delete(remove))
-        .route("/snapshots/{id}/action", post(snapshot_actions::action))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::LIST, index)
+        .on(ops::CREATE, create)
+        .on(ops::DETAIL, detail)
+        .on(ops::SHOW, show)
+        .on(ops::UPDATE, update)
+        .on(ops::DELETE, remove)
+        .on_all(&ops::ACTIONS, snapshot_actions::action)
 }
 
 impl Listed for Snapshot {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -17,7 +16,9 @@ use super::{encryption, filter, quotas, type_specs, types, validate};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{self, Key, Query, View, Writer};
+use crate::cinder::operations::types as ops;
 use crate::fault::Fault;
+use crate::openapi::Routes;
 use crate::page::{Page, Params};
 use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
@@ -32,10 +33,13 @@ const VISIBLE_SPECS: [&str; 3] = [
 ];
 
 /// The routes of types themselves.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/types", get(index).post(create))
-        .route("/types/{type_id}", get(show).put(update).delete(delete))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::LIST, index)
+        .on(ops::CREATE, create)
+        .on(ops::SHOW, show)
+        .on(ops::UPDATE, update)
+        .on(ops::DELETE, delete)
 }
 
 /// An answer without a body.

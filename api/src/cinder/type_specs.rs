@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -14,7 +13,9 @@ use super::type_calls::{empty, find, in_use, viewer, visible_specs};
 use super::validate;
 use crate::auth::Caller;
 use crate::body::JsonBody;
+use crate::cinder::operations::types as ops;
 use crate::fault::Fault;
+use crate::openapi::Routes;
 use crate::policy::Rule;
 use crate::server::Services;
 
@@ -24,15 +25,15 @@ const TEXT_MAX: usize = 255;
 const KEY_PATTERN: &str = "^[a-zA-Z0-9-_:.]{1,255}$";
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/types/{type_id}/extra_specs", get(index).post(create))
-        .route(
-            "/types/{type_id}/extra_specs/{key}",
-            get(show).put(update).delete(delete),
-        )
-        .route("/types/{type_id}/os-volume-type-access", get(projects))
-        .route("/types/{type_id}/action", post(action))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::SPECS, index)
+        .on(ops::ADD_SPECS, create)
+        .on(ops::SPEC, show)
+        .on(ops::SET_SPEC, update)
+        .on(ops::REMOVE_SPEC, delete)
+        .on(ops::ACCESS, projects)
+        .on_all(&ops::ACTIONS, action)
 }
 
 /// The extra specs under `extra_specs`; none when absent.

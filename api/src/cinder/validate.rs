@@ -8,14 +8,17 @@ use uuid::Uuid;
 use crate::fault::Fault;
 
 /// Longest name, description and metadata value.
-const TEXT_MAX: usize = 255;
+pub(super) const TEXT_MAX: usize = 255;
 /// Largest size in GiB that the schema lets through.
-const SIZE_MAX: i64 = 2_147_483_647;
+pub(super) const SIZE_MAX: i64 = 2_147_483_647;
 
-const TRUE_WORDS: [&str; 12] = [
+/// Where volumes are encrypted.
+pub(super) const CONTROL_LOCATIONS: [&str; 2] = ["front-end", "back-end"];
+
+pub(super) const TRUE_WORDS: [&str; 12] = [
     "True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t",
 ];
-const FALSE_WORDS: [&str; 13] = [
+pub(super) const FALSE_WORDS: [&str; 13] = [
     "False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f", "",
 ];
 

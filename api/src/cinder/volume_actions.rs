@@ -23,6 +23,8 @@ use crate::microversion::Microversion;
 use crate::policy::Rule;
 use crate::server::Services;
 
+pub(super) use image::DISK_FORMATS;
+
 /// What an action needs to know.
 struct Context<'a> {
     services: &'a Services,

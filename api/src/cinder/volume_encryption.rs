@@ -1,22 +1,23 @@
 //! `/volumes/{id}/encryption`: what a hypervisor must know to read an encrypted volume.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::{Map, Value};
 
 use super::{encryption, volumes};
 use crate::auth::Caller;
 use crate::catalogue::View;
+use crate::cinder::operations::volumes as ops;
 use crate::fault::Fault;
+use crate::openapi::Routes;
 use crate::policy::Rule;
 use crate::server::Services;
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/volumes/{id}/encryption", get(index))
-        .route("/volumes/{id}/encryption/{key}", get(show))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::ENCRYPTION, index)
+        .on(ops::ENCRYPTION_KEY, show)
 }
 
 /// The key's name and what the type says. The key itself is not to be had, as the store decrypts:

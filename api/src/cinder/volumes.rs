@@ -1,8 +1,7 @@
 //! `/volumes`: creating, showing, changing and deleting.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -17,9 +16,11 @@ use super::{
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
+use crate::cinder::operations::{self, volumes as ops};
 use crate::fault::Fault;
 use crate::jobs::{self, Job};
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
@@ -44,16 +45,16 @@ const CREATE_KEYS: [&str; 16] = [
     "backup_id",
 ];
 
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/volumes", get(volume_list::index).post(create))
-        .route("/volumes/detail", get(volume_list::detail))
-        .route("/volumes/summary", get(volume_list::totals))
-        .route("/volumes/{id}", get(show).put(update).delete(remove))
-        .route(
-            "/volumes/{id}/action",
-            axum::routing::post(volume_actions::action),
-        )
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::LIST, volume_list::index)
+        .on(ops::CREATE, create)
+        .on(ops::DETAIL, volume_list::detail)
+        .on(ops::SUMMARY, volume_list::totals)
+        .on(ops::SHOW, show)
+        .on(ops::UPDATE, update)
+        .on(ops::DELETE, remove)
+        .on_all(&operations::volume_actions::ALL, volume_actions::action)
 }
 
 /// The volume if the caller may see it, or 404.

@@ -13,6 +13,7 @@ use crate::auth::Caller;
 use crate::body::IdentityBody;
 use crate::catalogue::{self, Key, Query, Record, View, Writer};
 use crate::fault::Fault;
+use crate::openapi::shape::Field;
 use crate::page::Params;
 use crate::server::Services;
 
@@ -25,6 +26,19 @@ pub(super) trait Resource: Record<Id = str> + Send + 'static {
     const KIND: &'static str;
     /// What lists wrap them in and paths call them.
     const PLURAL: &'static str;
+
+    /// What the OpenAPI document calls one.
+    const TITLE: &'static str;
+    /// What listing, creating, showing, changing and deleting do, as the document says it.
+    const SUMMARIES: [&'static str; 5];
+    /// Whether attributes that mean nothing here are kept and shown.
+    const KEEPS_OTHERS: bool = false;
+
+    /// What [`Resource::view`] shows besides id and links.
+    fn fields() -> Vec<Field>;
+
+    /// What [`Resource::make`] reads of a new object, or [`Resource::changes`] of a change.
+    fn attributes(new: bool) -> Vec<Field>;
 
     /// The object as answers show it.
     fn view(&self, services: &Services) -> Value;

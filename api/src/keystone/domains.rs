@@ -10,6 +10,7 @@ use super::texts;
 use crate::auth::Caller;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::fault::{Fault, FaultKind};
+use crate::openapi::shape::{Field, any, field, flag, list, map_of, maybe, text, text_of};
 use crate::page::Params;
 use crate::server::Services;
 
@@ -21,6 +22,36 @@ pub(super) const DESCRIPTION_MAX: usize = 4096;
 impl Resource for Domain {
     const KIND: &'static str = "domain";
     const PLURAL: &'static str = "domains";
+    const TITLE: &'static str = "Domain";
+    const SUMMARIES: [&'static str; 5] = [
+        "List domains.",
+        "Create a domain.",
+        "Show a domain.",
+        "Change a domain.",
+        "Delete a domain.",
+    ];
+
+    fn fields() -> Vec<Field> {
+        vec![
+            field("name", text()),
+            field("description", text()),
+            field("enabled", flag()),
+            field("tags", list(text())),
+            field("options", map_of(any())),
+        ]
+    }
+
+    fn attributes(new: bool) -> Vec<Field> {
+        let name = text_of(1, NAME_MAX).like(r"\S");
+        vec![
+            match new {
+                true => field("name", name),
+                false => maybe("name", name.or_null()),
+            },
+            maybe("description", text_of(0, DESCRIPTION_MAX).or_null()),
+            maybe("enabled", flag().or_null()),
+        ]
+    }
 
     fn view(&self, services: &Services) -> Value {
         json!({

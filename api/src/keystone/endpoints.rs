@@ -11,15 +11,61 @@ use super::texts;
 use crate::auth::Caller;
 use crate::catalogue::Writer;
 use crate::fault::Fault;
+use crate::openapi::shape::{Field, field, flag, maybe, text, text_of, words};
 use crate::page::Params;
 use crate::server::Services;
 
 /// Longest URL and id.
 const URL_MAX: usize = 2048;
 
+/// Who an endpoint is for.
+const INTERFACES: [&str; 3] = ["admin", "internal", "public"];
+
 impl Resource for Endpoint {
     const KIND: &'static str = "endpoint";
     const PLURAL: &'static str = "endpoints";
+    const TITLE: &'static str = "Endpoint";
+    const SUMMARIES: [&'static str; 5] = [
+        "List endpoints.",
+        "Create an endpoint.",
+        "Show an endpoint.",
+        "Change an endpoint.",
+        "Delete an endpoint.",
+    ];
+
+    fn fields() -> Vec<Field> {
+        vec![
+            field("service_id", text()),
+            field("interface", words(&INTERFACES)),
+            field("region", text().or_null()),
+            field("region_id", text().or_null()),
+            field("url", text()),
+            field("enabled", flag()),
+        ]
+    }
+
+    fn attributes(new: bool) -> Vec<Field> {
+        let word = || text_of(1, URL_MAX).like(r"\S");
+        let reference = || text_of(0, URL_MAX).or_null();
+        let interface = words(&INTERFACES);
+        match new {
+            true => vec![
+                field("service_id", word()),
+                field("interface", interface),
+                field("url", word()),
+                maybe("region_id", reference()),
+                maybe("region", reference()),
+                maybe("enabled", flag().or_null()),
+            ],
+            false => vec![
+                maybe("service_id", word().or_null()),
+                maybe("interface", interface.or_null()),
+                maybe("url", word().or_null()),
+                maybe("region_id", reference()),
+                maybe("enabled", flag().or_null()),
+            ],
+        }
+    }
 
     fn view(&self, services: &Services) -> Value {
         json!({
@@ -93,7 +139,8 @@ impl Resource for Endpoint {
 fn interface(attributes: &Attributes) -> Result<Option<String>, Fault> {
     let interface = attributes.text("interface", URL_MAX)?;
     match interface.as_deref() {
-        None | Some("public" | "internal" | "admin") => Ok(interface),
+        None => Ok(None),
+        Some(known) if INTERFACES.contains(&known) => Ok(interface),
         Some(other) => {
             let reason = format!("'{other}' is not one of ['admin', 'internal', 'public']");
             Err(texts::invalid("interface", other, &reason))

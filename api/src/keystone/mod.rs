@@ -16,6 +16,7 @@ mod endpoints;
 mod grants;
 mod limiter;
 mod login;
+mod operations;
 mod password;
 mod projects;
 mod records;
@@ -35,6 +36,8 @@ pub use bootstrap::bootstrap;
 pub(crate) use callers::Callers;
 pub(crate) use limiter::LoginLimiter;
 pub use records::{Domain, Project, Role, User};
-pub(crate) use routes::routes;
+#[cfg(test)]
+pub(crate) use routes::untold_paths;
+pub(crate) use routes::{operations, routes};
 pub(crate) use texts::expecting;
 pub(crate) use tokens::{TokenKey, caller_of, known_caller};

@@ -11,6 +11,7 @@ use super::texts;
 use crate::auth::Caller;
 use crate::catalogue::{Key, Writer};
 use crate::fault::Fault;
+use crate::openapi::shape::{Field, any, field, flag, list, map_of, maybe, text, text_of};
 use crate::page::Params;
 use crate::server::Services;
 
@@ -20,6 +21,44 @@ const NAME_MAX: usize = 64;
 impl Resource for Project {
     const KIND: &'static str = "project";
     const PLURAL: &'static str = "projects";
+    const TITLE: &'static str = "Project";
+    const SUMMARIES: [&'static str; 5] = [
+        "List projects.",
+        "Create a project.",
+        "Show a project.",
+        "Change a project.",
+        "Delete a project.",
+    ];
+
+    fn fields() -> Vec<Field> {
+        vec![
+            field("name", text()),
+            field("domain_id", text()),
+            field("parent_id", text()),
+            field("description", text()),
+            field("enabled", flag()),
+            field("is_domain", flag()),
+            field("tags", list(text())),
+            field("options", map_of(any())),
+        ]
+    }
+
+    fn attributes(new: bool) -> Vec<Field> {
+        let name = text_of(1, NAME_MAX).like(r"\S");
+        let mut attributes = vec![
+            match new {
+                true => field("name", name),
+                false => maybe("name", name.or_null()),
+            },
+            maybe("description", text_of(0, DESCRIPTION_MAX).or_null()),
+            maybe("enabled", flag().or_null()),
+        ];
+        if new {
+            attributes.push(maybe("domain_id", text_of(0, NAME_MAX).or_null()));
+            attributes.push(maybe("parent_id", text_of(0, NAME_MAX).or_null()));
+        }
+        attributes
+    }
 
     fn view(&self, services: &Services) -> Value {
         json!({

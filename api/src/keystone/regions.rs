@@ -13,6 +13,7 @@ use super::texts;
 use crate::auth::Caller;
 use crate::catalogue::{Query, View, Writer};
 use crate::fault::{Fault, FaultKind};
+use crate::openapi::shape::{Field, field, maybe, text, text_of};
 use crate::page::Params;
 use crate::server::Services;
 
@@ -22,6 +23,31 @@ const ID_MAX: usize = 255;
 impl Resource for Region {
     const KIND: &'static str = "region";
     const PLURAL: &'static str = "regions";
+    const TITLE: &'static str = "Region";
+    const SUMMARIES: [&'static str; 5] = [
+        "List regions.",
+        "Create a region.",
+        "Show a region.",
+        "Change a region.",
+        "Delete a region.",
+    ];
+
+    fn fields() -> Vec<Field> {
+        vec![
+            field("description", text()),
+            field("parent_region_id", text().or_null()),
+        ]
+    }
+
+    fn attributes(new: bool) -> Vec<Field> {
+        let mut attributes = vec![maybe("description", text_of(0, DESCRIPTION_MAX).or_null())];
+        if new {
+            let id = text_of(1, ID_MAX).like(r"\S").or_null();
+            attributes.push(maybe("id", id));
+            attributes.push(maybe("parent_region_id", text_of(0, ID_MAX).or_null()));
+        }
+        attributes
+    }
 
     fn view(&self, services: &Services) -> Value {
         json!({

@@ -11,6 +11,7 @@ use super::texts;
 use crate::auth::Caller;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::fault::Fault;
+use crate::openapi::shape::{Field, any, field, map_of, maybe, null, text, text_of};
 use crate::page::Params;
 use crate::server::Services;
 
@@ -20,6 +21,34 @@ const NAME_MAX: usize = 255;
 impl Resource for Role {
     const KIND: &'static str = "role";
     const PLURAL: &'static str = "roles";
+    const TITLE: &'static str = "Role";
+    const SUMMARIES: [&'static str; 5] = [
+        "List roles.",
+        "Create a role.",
+        "Show a role.",
+        "Change a role.",
+        "Delete a role.",
+    ];
+
+    fn fields() -> Vec<Field> {
+        vec![
+            field("name", text()),
+            field("description", text().or_null()),
+            field("domain_id", null()),
+            field("options", map_of(any())),
+        ]
+    }
+
+    fn attributes(new: bool) -> Vec<Field> {
+        let name = text_of(1, NAME_MAX).like(r"\S");
+        vec![
+            match new {
+                true => field("name", name),
+                false => maybe("name", name.or_null()),
+            },
+            maybe("description", text_of(0, DESCRIPTION_MAX).or_null()),
+        ]
+    }
 
     fn view(&self, services: &Services) -> Value {
         let options = if self.immutable {

@@ -3,135 +3,136 @@
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, head, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use http::{StatusCode, Uri, header};
 use serde_json::{Value, json};
 
+use super::calls::{self, Resource};
+use super::operations::{self as ops, Calls, calls};
 use super::records::{Domain, Endpoint, Project, Region, Role, Service, User};
 use super::resource::{Reply, list};
-use super::{assignments, calls, grants, regions, token_calls, users};
+use super::{assignments, grants, regions, token_calls, users};
 use crate::auth::{self, Caller};
+use crate::openapi::{Operation, Routes};
 use crate::server::Services;
 
 /// All routes, with those that need a token behind its check.
 pub(crate) fn routes(services: &Services) -> Router<Services> {
     let require_token = from_fn_with_state(services.clone(), auth::require_token);
-    let guarded = accounts()
+    let guarded = guarded_routes().router().route_layer(require_token);
+    open_routes().router().merge(guarded).fallback(not_found)
+}
+
+/// What is to be said of all of them.
+pub(crate) fn operations() -> Vec<Operation> {
+    open_routes().merge(guarded_routes()).operations()
+}
+
+/// The paths that nothing is told of.
+#[cfg(test)]
+pub(crate) fn untold_paths() -> Vec<String> {
+    open_routes().merge(guarded_routes()).untold_paths()
+}
+
+const DOMAINS: Calls = calls::<Domain>("/v3/domains", "/v3/domains/{domain_id}");
+const PROJECTS: Calls = calls::<Project>("/v3/projects", "/v3/projects/{project_id}");
+const USERS: Calls = calls::<User>("/v3/users", "/v3/users/{user_id}");
+const ROLES: Calls = calls::<Role>("/v3/roles", "/v3/roles/{role_id}");
+const SERVICES: Calls = calls::<Service>("/v3/services", "/v3/services/{service_id}");
+const ENDPOINTS: Calls = calls::<Endpoint>("/v3/endpoints", "/v3/endpoints/{endpoint_id}");
+const REGIONS: Calls = calls::<Region>("/v3/regions", "/v3/regions/{region_id}");
+
+fn open_routes() -> Routes {
+    Routes::new()
+        .on(ops::VERSIONS, versions)
+        .on(ops::VERSION, version)
+        .untold("/v3/", get(version))
+        .on(ops::ISSUE, token_calls::issue)
+        .on(ops::CHANGE_PASSWORD, users::change_password)
+        .on(REGIONS.index.open(), regions::index)
+        .on(REGIONS.show.open().faults(&[404]), regions::show)
+}
+
+fn guarded_routes() -> Routes {
+    let accounts = of_kind::<Domain>(&DOMAINS)
+        .merge(of_kind::<Project>(&PROJECTS))
+        .merge(of_kind::<Role>(&ROLES));
+    let catalogue = of_kind::<Service>(&SERVICES).merge(of_kind::<Endpoint>(&ENDPOINTS));
+    accounts
+        .merge(user_routes())
+        .merge(catalogue)
         .merge(grant_routes())
-        .merge(catalogue_routes())
         .merge(own_routes())
-        .route_layer(require_token);
-    open_routes().merge(guarded).fallback(not_found)
+        .on(ops::GROUPS, groups)
+        .on(ops::ASSIGNMENTS, assignments::index)
+        .on(REGIONS.create, calls::create::<Region>)
+        .on(REGIONS.update, calls::update::<Region>)
+        .on(REGIONS.delete, calls::delete::<Region>)
 }
 
-fn open_routes() -> Router<Services> {
-    Router::new()
-        .route("/", get(versions))
-        .route("/v3", get(version))
-        .route("/v3/", get(version))
-        .route("/v3/auth/tokens", post(token_calls::issue))
-        .route("/v3/users/{user_id}/password", post(users::change_password))
-        .route("/v3/regions", get(regions::index))
-        .route("/v3/regions/{region_id}", get(regions::show))
+/// The calls that every kind of object has.
+fn of_kind<R: Resource>(operations: &Calls) -> Routes {
+    Routes::new()
+        .on(operations.index, calls::index::<R>)
+        .on(operations.create, calls::create::<R>)
+        .on(operations.show, calls::show::<R>)
+        .on(operations.update, calls::update::<R>)
+        .on(operations.delete, calls::delete::<R>)
 }
 
-fn own_routes() -> Router<Services> {
-    Router::new()
-        .route(
-            "/v3/auth/tokens",
-            get(token_calls::validate).delete(token_calls::revoke),
-        )
-        .route("/v3/auth/catalog", get(token_calls::own_catalog))
-        .route("/v3/auth/projects", get(token_calls::own_projects))
-        .route("/v3/auth/domains", get(token_calls::own_domains))
-        .route("/v3/auth/system", get(token_calls::own_system))
+fn user_routes() -> Routes {
+    let projects = ops::own::<Project>("/v3/users/{user_id}/projects", "List a user's projects.");
+    Routes::new()
+        .on(USERS.index, calls::index::<User>)
+        .on(USERS.create, users::create)
+        .on(USERS.show, calls::show::<User>)
+        .on(USERS.update, users::update)
+        .on(USERS.delete, calls::delete::<User>)
+        .on(projects, users::projects)
+        .on(ops::USER_GROUPS, users::groups)
 }
 
-fn accounts() -> Router<Services> {
-    Router::new()
-        .route(
-            "/v3/domains",
-            get(calls::index::<Domain>).post(calls::create::<Domain>),
-        )
-        .route(
-            "/v3/domains/{domain_id}",
-            get(calls::show::<Domain>)
-                .patch(calls::update::<Domain>)
-                .delete(calls::delete::<Domain>),
-        )
-        .route(
-            "/v3/projects",
-            get(calls::index::<Project>).post(calls::create::<Project>),
-        )
-        .route(
-            "/v3/projects/{project_id}",
-            get(calls::show::<Project>)
-                .patch(calls::update::<Project>)
-                .delete(calls::delete::<Project>),
-        )
-        .route("/v3/users", get(calls::index::<User>).post(users::create))
-        .route(
-            "/v3/users/{user_id}",
-            get(calls::show::<User>)
-                .patch(users::update)
-                .delete(calls::delete::<User>),
-        )
-        .route("/v3/users/{user_id}/projects", get(users::projects))
-        .route("/v3/users/{user_id}/groups", get(users::groups))
-        .route("/v3/groups", get(groups))
-        .route(
-            "/v3/roles",
-            get(calls::index::<Role>).post(calls::create::<Role>),
-        )
-        .route(
-            "/v3/roles/{role_id}",
-            get(calls::show::<Role>)
-                .patch(calls::update::<Role>)
-                .delete(calls::delete::<Role>),
-        )
-        .route("/v3/role_assignments", get(assignments::index))
+fn own_routes() -> Routes {
+    let projects = ops::own::<Project>("/v3/auth/projects", "List the caller's projects.");
+    let domains = ops::own::<Domain>("/v3/auth/domains", "List the caller's domains.");
+    Routes::new()
+        .on(ops::VALIDATE, token_calls::validate)
+        .on(ops::CHECK, token_calls::validate)
+        .on(ops::REVOKE, token_calls::revoke)
+        .on(ops::CATALOG, token_calls::own_catalog)
+        .on(projects, token_calls::own_projects)
+        .on(domains, token_calls::own_domains)
+        .on(ops::SYSTEM, token_calls::own_system)
 }
 
-fn grant_routes() -> Router<Services> {
-    let mut router = Router::new();
-    for target in ["projects/{project_id}", "domains/{domain_id}", "system"] {
-        let all = format!("/v3/{target}/users/{{user_id}}/roles");
-        let one = format!("{all}/{{role_id}}");
-        let calls = head(grants::check).get(grants::check);
-        let calls = calls.put(grants::put).delete(grants::delete);
-        router = router.route(&all, get(grants::index)).route(&one, calls);
-    }
-    router
-}
-
-fn catalogue_routes() -> Router<Services> {
-    Router::new()
-        .route(
-            "/v3/services",
-            get(calls::index::<Service>).post(calls::create::<Service>),
-        )
-        .route(
-            "/v3/services/{service_id}",
-            get(calls::show::<Service>)
-                .patch(calls::update::<Service>)
-                .delete(calls::delete::<Service>),
-        )
-        .route(
-            "/v3/endpoints",
-            get(calls::index::<Endpoint>).post(calls::create::<Endpoint>),
-        )
-        .route(
-            "/v3/endpoints/{endpoint_id}",
-            get(calls::show::<Endpoint>)
-                .patch(calls::update::<Endpoint>)
-                .delete(calls::delete::<Endpoint>),
-        )
-        .route("/v3/regions", post(calls::create::<Region>))
-        .route(
-            "/v3/regions/{region_id}",
-            axum::routing::patch(calls::update::<Region>).delete(calls::delete::<Region>),
-        )
+fn grant_routes() -> Routes {
+    let targets = [
+        ops::grants::<Role>(
+            "/v3/projects/{project_id}/users/{user_id}/roles",
+            "/v3/projects/{project_id}/users/{user_id}/roles/{role_id}",
+        ),
+        ops::grants::<Role>(
+            "/v3/domains/{domain_id}/users/{user_id}/roles",
+            "/v3/domains/{domain_id}/users/{user_id}/roles/{role_id}",
+        ),
+        ops::grants::<Role>(
+            "/v3/system/users/{user_id}/roles",
+            "/v3/system/users/{user_id}/roles/{role_id}",
+        ),
+    ];
+    let routes = |on: &ops::Grants| {
+        Routes::new()
+            .on(on.index, grants::index)
+            .on(on.head, grants::check)
+            .on(on.check, grants::check)
+            .on(on.put, grants::put)
+            .on(on.delete, grants::delete)
+    };
+    targets
+        .iter()
+        .map(routes)
+        .fold(Routes::new(), Routes::merge)
 }
 
 /// There are no groups, and clients ask.

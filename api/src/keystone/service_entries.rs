@@ -10,6 +10,7 @@ use super::resource::{Attributes, link};
 use crate::auth::Caller;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::fault::Fault;
+use crate::openapi::shape::{Field, field, flag, maybe, text, text_of};
 use crate::page::Params;
 use crate::server::Services;
 
@@ -19,6 +20,36 @@ const NAME_MAX: usize = 255;
 impl Resource for Service {
     const KIND: &'static str = "service";
     const PLURAL: &'static str = "services";
+    const TITLE: &'static str = "IdentityService";
+    const SUMMARIES: [&'static str; 5] = [
+        "List services.",
+        "Create a service.",
+        "Show a service.",
+        "Change a service.",
+        "Delete a service.",
+    ];
+
+    fn fields() -> Vec<Field> {
+        vec![
+            field("type", text()),
+            maybe("name", text()),
+            field("description", text()),
+            field("enabled", flag()),
+        ]
+    }
+
+    fn attributes(new: bool) -> Vec<Field> {
+        let kind = text_of(1, NAME_MAX).like(r"\S");
+        vec![
+            match new {
+                true => field("type", kind),
+                false => maybe("type", kind.or_null()),
+            },
+            maybe("name", text_of(0, NAME_MAX).or_null()),
+            maybe("description", text_of(0, DESCRIPTION_MAX).or_null()),
+            maybe("enabled", flag().or_null()),
+        ]
+    }
 
     fn view(&self, services: &Services) -> Value {
         let mut body = json!({

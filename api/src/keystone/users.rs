@@ -18,6 +18,7 @@ use crate::auth::Caller;
 use crate::body::IdentityBody;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::fault::{Fault, IdentityFault};
+use crate::openapi::shape::{Field, any, field, flag, map_of, maybe, null, text, text_of};
 use crate::page::Params;
 use crate::server::Services;
 
@@ -43,6 +44,43 @@ const EXTRA_BYTES_MAX: usize = 16 << 10;
 impl Resource for User {
     const KIND: &'static str = "user";
     const PLURAL: &'static str = "users";
+    const TITLE: &'static str = "User";
+    const SUMMARIES: [&'static str; 5] = [
+        "List users.",
+        "Create a user.",
+        "Show a user.",
+        "Change a user.",
+        "Delete a user.",
+    ];
+    const KEEPS_OTHERS: bool = true;
+
+    fn fields() -> Vec<Field> {
+        vec![
+            field("name", text()),
+            field("domain_id", text()),
+            field("enabled", flag()),
+            field("password_expires_at", null()),
+            field("options", map_of(any())),
+            maybe("default_project_id", text()),
+        ]
+    }
+
+    fn attributes(new: bool) -> Vec<Field> {
+        let name = text_of(1, NAME_MAX).like(r"\S");
+        let mut attributes = vec![
+            match new {
+                true => field("name", name),
+                false => maybe("name", name.or_null()),
+            },
+            maybe("enabled", flag().or_null()),
+            maybe("default_project_id", text_of(0, NAME_MAX).or_null()),
+            maybe("password", text_of(0, PASSWORD_MAX).or_null()),
+        ];
+        if new {
+            attributes.push(maybe("domain_id", text_of(0, NAME_MAX).or_null()));
+        }
+        attributes
+    }
 
     /// The object as answers show it; never with its password.
     fn view(&self, services: &Services) -> Value {

@@ -6,6 +6,7 @@
 
 mod activity;
 mod exports;
+mod operations;
 mod reclaim;
 mod stats;
 #[cfg(test)]
@@ -13,37 +14,33 @@ mod tests;
 mod tree;
 mod volumes;
 
-use axum::Router;
-use axum::routing::{get, post};
-
 use crate::fault::Fault;
 use crate::jobs::Registry;
+use crate::openapi::Routes;
 use crate::page::{LIMIT_MAX, Params};
-use crate::server::Services;
 
+use operations as ops;
 pub(crate) use tree::TreeVersion;
 
 /// Items in an answer when the caller names no number.
 const LIMIT_DEFAULT: usize = 100;
 
 /// The routes below `/cinderblock/v1`.
-pub fn routes() -> Router<Services> {
-    Router::new()
-        .route("/stats", get(stats::show))
-        .route("/health", get(stats::health))
-        .route("/volumes", get(stats::volumes))
-        .route("/volumes/{id}/stats", get(volumes::stats))
-        .route("/volumes/{id}/explain", get(volumes::explain))
-        .route(
-            "/volumes/{id}/source-length",
-            get(volumes::source_length).put(volumes::set_source_length),
-        )
-        .route("/events", get(activity::events))
-        .route("/jobs", get(activity::jobs))
-        .route("/jobs/{id}", get(activity::job))
-        .route("/exports", get(exports::index))
-        .route("/reclaim", post(reclaim::run))
-        .route("/tree", get(tree::show))
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::STATS, stats::show)
+        .on(ops::HEALTH, stats::health)
+        .on(ops::ALL_VOLUME_STATS, stats::volumes)
+        .on(ops::VOLUME_STATS, volumes::stats)
+        .on(ops::EXPLAIN, volumes::explain)
+        .on(ops::SOURCE_LENGTH, volumes::source_length)
+        .on(ops::SET_SOURCE_LENGTH, volumes::set_source_length)
+        .on(ops::EVENTS, activity::events)
+        .on(ops::JOBS, activity::jobs)
+        .on(ops::JOB, activity::job)
+        .on(ops::EXPORTS, exports::index)
+        .on(ops::RECLAIM, reclaim::run)
+        .on(ops::TREE, tree::show)
 }
 
 /// Registers the handlers of this service's jobs; it has none, all its requests are answered when

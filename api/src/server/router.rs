@@ -16,6 +16,9 @@ use uuid::Uuid;
 use super::Services;
 use crate::auth::{self, Unauthenticated};
 use crate::fault::{Fault, NotRouted, not_routed};
+use crate::openapi::shape::{self, list, map_of, wire, wrapped};
+use crate::openapi::{self, Operation};
+use crate::types::cinder::Versions;
 use crate::{cinder, keystone, microversion, native};
 
 const OPENSTACK_REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
@@ -55,10 +58,49 @@ impl<S: Sync> FromRequestParts<S> for UrlProject {
     }
 }
 
+/// The versions of Block Storage, at its own root and the listener's.
+const VERSIONS: Operation = Operation::get("/", "List the versions of Block Storage.")
+    .open()
+    .answers(300, wire::<Versions>)
+    .faults(&[406]);
+const VERSION_3: Operation =
+    Operation::get("/", "Show version 3 of Block Storage.").answers(200, wire::<Versions>);
+const VERSION_2: Operation =
+    Operation::get("/", "Show version 2 of Block Storage.").answers(200, wire::<Versions>);
+const HEALTHCHECK: Operation =
+    Operation::get("/healthcheck", "Ask whether Block Storage is there.")
+        .open()
+        .says_text();
+const DOCUMENT: Operation = Operation::get("/openapi.json", "Show this document.")
+    .open()
+    .answers(200, || map_of(shape::any()));
+const IMAGE_VERSIONS: Operation = Operation::get(
+    "/image",
+    "List the versions of Image, of which there are none.",
+)
+.open()
+.answers(300, || wrapped("versions", list(shape::any())));
+
+/// Operations at the root of the single listener.
+pub(crate) fn root_operations() -> Vec<Operation> {
+    vec![VERSIONS, DOCUMENT, IMAGE_VERSIONS]
+}
+
+/// Operations of Block Storage outside of its versions, and those on a version as a whole.
+pub(crate) fn volume_operations() -> Vec<Operation> {
+    vec![
+        VERSIONS,
+        HEALTHCHECK,
+        VERSION_3.at("/v3/"),
+        VERSION_2.at("/v2/"),
+    ]
+}
+
 /// The single listener.
 pub fn router(services: &Services) -> Router {
     // Tools look for the versions of Block Storage at the root of its endpoint's host.
     versions_root(services)
+        .route(DOCUMENT.path, get(document))
         .nest_service("/identity", identity_root(services))
         .nest_service("/volume", volume_root(services))
         .nest_service("/image", image(services))
@@ -76,7 +118,7 @@ pub fn identity_root(services: &Services) -> Router {
 /// Block Storage at the bare root, for port 8776.
 pub fn volume_root(services: &Services) -> Router {
     let services_below = Router::new()
-        .route("/healthcheck", get(async || "OK"))
+        .route(HEALTHCHECK.path, get(async || "OK"))
         .nest_service("/v3", v3(services).map_request(take_project))
         .nest_service("/v2", v2(services).map_request(take_v2_project))
         .method_not_allowed_fallback(not_routed)
@@ -88,7 +130,7 @@ pub fn volume_root(services: &Services) -> Router {
 /// The version list of Block Storage, and what no other route takes.
 fn versions_root(services: &Services) -> Router {
     Router::new()
-        .route("/", any(root))
+        .route(VERSIONS.path, any(root))
         .route_layer(from_fn_with_state(
             services.clone(),
             microversion::negotiate,
@@ -97,6 +139,11 @@ fn versions_root(services: &Services) -> Router {
         .layer(from_fn_with_state(services.clone(), volume_headers))
         .layer(from_fn(request_id))
         .with_state(services.clone())
+}
+
+/// The OpenAPI document, for everybody: it tells nothing of this cloud.
+async fn document() -> Json<&'static Value> {
+    Json(openapi::document())
 }
 
 /// The version list; other methods are malformed, not unknown.
@@ -112,7 +159,8 @@ fn v3(services: &Services) -> Router {
     let negotiate = from_fn_with_state(services.clone(), microversion::negotiate);
     let require_token = from_fn_with_state(services.clone(), auth::require_token);
     cinder::routes()
-        .route("/", get(versions_v3))
+        .router()
+        .route(VERSION_3.path, get(versions_v3))
         .method_not_allowed_fallback(not_routed)
         .route_layer(from_fn(auth::require_url_project))
         .route_layer(negotiate)
@@ -122,7 +170,7 @@ fn v3(services: &Services) -> Router {
 }
 
 /// What version 2 has not got, as the first word of a path or the whole.
-const NOT_IN_V2: [&str; 14] = [
+pub(crate) const NOT_IN_V2: [&str; 14] = [
     "messages",
     "clusters",
     "groups",
@@ -143,7 +191,8 @@ const NOT_IN_V2: [&str; 14] = [
 fn v2(services: &Services) -> Router {
     let require_token = from_fn_with_state(services.clone(), auth::require_token);
     cinder::routes()
-        .route("/", get(versions_v2))
+        .router()
+        .route(VERSION_2.path, get(versions_v2))
         .method_not_allowed_fallback(not_routed)
         .route_layer(from_fn(auth::require_url_project))
         .fallback(not_routed)
@@ -184,6 +233,7 @@ fn take_v2_project(request: Request) -> Request {
 fn native_root(services: &Services) -> Router {
     let require_token = from_fn_with_state(services.clone(), auth::require_token);
     native::routes()
+        .router()
         .fallback(not_routed)
         .method_not_allowed_fallback(not_routed)
         .layer(require_token)

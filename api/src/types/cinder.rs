@@ -4,7 +4,9 @@
 //! and readers accept their absence and any they do not know. A field that is left out below a
 //! microversion or for some callers is an `Option`; where it can also be null it is a [`Maybe`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
 
 mod attachment;
 mod backup;
@@ -20,12 +22,15 @@ pub use attachment::{
     Attachment, AttachmentBody, AttachmentCreate, AttachmentCreateBody, AttachmentUpdate,
     AttachmentUpdateBody, Attachments, ConnectionInfo,
 };
-pub use backup::{Backup, BackupRecord, BackupSummary, Restore};
+pub use backup::{
+    Backup, BackupBody, BackupList, BackupRecord, BackupRecordBody, BackupSummary, Restore,
+    RestoreBody,
+};
 pub use limits::{AbsoluteLimits, Limits, LimitsBody};
 pub use quota::{QuotaSet, QuotaSetBody, QuotaUsage, QuotaValue};
 pub use service::{
-    AvailabilityZone, AvailabilityZones, Extension, Extensions, Pool, PoolCapabilities, Pools,
-    Service, ServiceList, ZoneState,
+    AvailabilityZone, AvailabilityZones, Extension, ExtensionBody, Extensions, Pool,
+    PoolCapabilities, Pools, Service, ServiceList, ZoneState,
 };
 pub use snapshot::{Snapshot, SnapshotBody, SnapshotCreate, SnapshotCreateBody, SnapshotList};
 pub use version::{MediaType, Version, VersionLink, Versions};
@@ -45,6 +50,24 @@ pub type Maybe<T> = Option<Option<T>>;
 /// Pairs of user metadata.
 pub type Metadata = std::collections::BTreeMap<String, String>;
 
+/// Times as answers have them, in UTC.
+const TIME: &str = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|\+00:00)?$";
+
+/// What the schema of a field says that is there from 3.`minor` on.
+fn since(minor: u16) -> Value {
+    json!({"min-ver": format!("3.{minor}"), "required": true})
+}
+
+/// As [`since`], of a field that may be absent then.
+fn optional_since(minor: u16) -> Value {
+    json!({"min-ver": format!("3.{minor}")})
+}
+
+/// That there is no next page; with a path to it, so that pages need no default of their items.
+fn no_links() -> Option<Vec<Link>> {
+    None
+}
+
 /// Tells null from absence: serde calls this only for fields that are there.
 pub(crate) fn present<'de, T, D>(deserializer: D) -> Result<Maybe<T>, D::Error>
 where
@@ -55,7 +78,7 @@ where
 }
 
 /// A link to an object or a page.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
     /// `self`, `bookmark` or `next`.
     pub rel: String,
@@ -64,21 +87,21 @@ pub struct Link {
 }
 
 /// The `metadata` wrapper.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MetadataBody {
     /// The pairs.
     pub metadata: Metadata,
 }
 
 /// The `meta` wrapper of one pair.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MetaBody {
     /// The one pair.
     pub meta: Metadata,
 }
 
 /// A fault's inside; the key around it names its kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultDetail {
     /// The status again.
     #[serde(default)]
@@ -99,7 +122,7 @@ pub struct FaultDetail {
 }
 
 /// A fault's body: one key (`badRequest`, `itemNotFound`, `error`, …) and its detail.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct FaultBody(pub std::collections::BTreeMap<String, FaultDetail>);
 

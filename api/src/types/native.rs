@@ -18,10 +18,11 @@
 //! runs; rates and ratios are the reader's to compute. Readers accept unknown fields and the absence
 //! of known ones.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the pool fares.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthState {
     /// All is well.
@@ -34,7 +35,7 @@ pub enum HealthState {
 }
 
 /// Health and the reasons, as sentences.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Health {
     /// The worst of all checks.
@@ -44,7 +45,7 @@ pub struct Health {
 }
 
 /// Space of the pool in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PoolSpace {
     /// Sizes of all volumes added up.
@@ -70,7 +71,7 @@ pub struct PoolSpace {
 }
 
 /// What hosts did since the daemon started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HostTraffic {
     /// Bytes written.
@@ -88,7 +89,7 @@ pub struct HostTraffic {
 }
 
 /// The whole daemon at a glance.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Stats {
     /// When this was read.
@@ -112,7 +113,7 @@ pub struct Stats {
 }
 
 /// Space and traffic of one volume.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct VolumeStats {
     /// The volume.
@@ -132,21 +133,21 @@ pub struct VolumeStats {
 }
 
 /// Statistics of all volumes, by id.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VolumeStatsList {
     /// One entry a volume.
     pub volumes: Vec<VolumeStats>,
 }
 
 /// The length of the image a volume was filled from; an export is cut to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceLength {
     /// Bytes; null when the volume was not imported.
     pub source_length_bytes: Option<u64>,
 }
 
 /// Where a volume's bytes come from: its chain of layers, the newest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Explain {
     /// The volume.
@@ -168,7 +169,7 @@ pub struct Explain {
 }
 
 /// One thing that happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Event {
     /// Rises with every event, also over restarts.
@@ -188,14 +189,14 @@ pub struct Event {
 }
 
 /// Events, the oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventList {
     /// At most as many as were asked for.
     pub events: Vec<Event>,
 }
 
 /// A piece of asynchronous work.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct JobView {
     /// Its id.
@@ -219,14 +220,14 @@ pub struct JobView {
 }
 
 /// Jobs, the newest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobList {
     /// At most as many as were asked for.
     pub jobs: Vec<JobView>,
 }
 
 /// The kind of socket a host came through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ConnectionKind {
     /// A TCP connection to an attachment's export.
@@ -237,7 +238,7 @@ pub enum ConnectionKind {
 }
 
 /// One open NBD connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ExportConnection {
     /// Rises with every connection of this run.
@@ -261,21 +262,21 @@ pub struct ExportConnection {
 }
 
 /// All open NBD connections.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExportList {
     /// One entry a connection.
     pub connections: Vec<ExportConnection>,
 }
 
 /// What a reclaim gave back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReclaimResult {
     /// Bytes returned to the file system.
     pub reclaimed_bytes: u64,
 }
 
 /// A snapshot as the mount shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TreeSnapshot {
     /// Its id.
@@ -289,7 +290,7 @@ pub struct TreeSnapshot {
 }
 
 /// A volume as the mount shows it, with its snapshots, the oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TreeVolume {
     /// Its id.
@@ -307,7 +308,7 @@ pub struct TreeVolume {
 }
 
 /// All volumes and their snapshots, of all projects.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Tree {
     /// Rises whenever the tree changes, so that a reader can keep what it has.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use anyhow::{Result, ensure};
+use serde_json::Value;
 
 use crate::daemon::{self, Daemon};
 use crate::disk::Disk;
@@ -131,4 +132,16 @@ fn exit_codes_tell_failures_apart() -> Result<()> {
         tool::said(&unreachable)
     );
     Ok(())
+}
+
+#[test]
+fn the_openapi_document_is_printed_as_it_is_served() -> Result<()> {
+    let mut daemon = Daemon::start()?;
+    let (status, served) = daemon.get("/openapi.json")?;
+    ensure!(status == 200, "{status}");
+    let printed = daemon.cli(&["openapi"])?;
+    let [served, printed] = [&served, &printed].map(|text| serde_json::from_str::<Value>(text));
+    let served = served?;
+    ensure!(served["openapi"] == "3.1.0" && served == printed?);
+    daemon.stop()
 }

@@ -1,25 +1,26 @@
 //! `/scheduler-stats/get_pools` and `/capabilities/{host}`.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
 use super::{capabilities, extra_specs, pool_host};
 use crate::auth::Caller;
+use crate::cinder::operations::services as ops;
 use crate::cinder::records::VolumeType;
 use crate::cinder::types;
 use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::{Params, truth};
 use crate::policy::Rule;
 use crate::server::{Backend, Services};
 
-pub(crate) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/scheduler-stats/get_pools", get(pools))
-        .route("/capabilities/{host}", get(show))
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::POOLS, pools)
+        .on(ops::CAPABILITIES, show)
 }
 
 /// Which pools a list has.

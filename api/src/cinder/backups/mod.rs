@@ -13,9 +13,8 @@ mod work;
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -23,9 +22,11 @@ use super::encryption;
 use super::filter::{Form, Listed, Listing};
 use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, View};
+use crate::cinder::operations::backups as ops;
 use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
@@ -36,18 +37,18 @@ pub(super) use work::{forget_volume, register};
 
 use records::{BY_PARENT, Backup};
 
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/backups", get(index).post(create::create))
-        .route("/backups/detail", get(detail))
-        .route("/backups/import_record", post(portable::import))
-        .route(
-            "/backups/{id}",
-            get(show).put(calls::update).delete(calls::remove),
-        )
-        .route("/backups/{id}/restore", post(restore::restore))
-        .route("/backups/{id}/export_record", get(portable::export))
-        .route("/backups/{id}/action", post(calls::action))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::LIST, index)
+        .on(ops::CREATE, create::create)
+        .on(ops::DETAIL, detail)
+        .on(ops::IMPORT, portable::import)
+        .on(ops::SHOW, show)
+        .on(ops::UPDATE, calls::update)
+        .on(ops::DELETE, calls::remove)
+        .on(ops::RESTORE, restore::restore)
+        .on(ops::EXPORT, portable::export)
+        .on_all(&ops::ACTIONS, calls::action)
 }
 
 impl Listed for Backup {

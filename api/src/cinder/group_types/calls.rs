@@ -1,9 +1,8 @@
 //! `/group_types`: listing, showing and changing group types.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::get;
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -13,23 +12,25 @@ use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::cinder::groups;
+use crate::cinder::operations::groups as ops;
 use crate::cinder::records::BY_CREATED;
 use crate::cinder::type_calls::{public_filter, text};
 use crate::cinder::type_order::{self, SortKeys, Sortable};
 use crate::cinder::{accepted, validate};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::{Page, Params};
 use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
 
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/group_types", get(index).post(create))
-        .route(
-            "/group_types/{type_id}",
-            get(show).put(update).delete(delete),
-        )
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::TYPES, index)
+        .on(ops::CREATE_TYPE, create)
+        .on(ops::SHOW_TYPE, show)
+        .on(ops::UPDATE_TYPE, update)
+        .on(ops::DELETE_TYPE, delete)
 }
 
 fn view(caller: &Caller, group_type: &GroupType) -> Value {

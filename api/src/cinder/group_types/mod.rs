@@ -9,13 +9,12 @@ mod specs;
 #[cfg(test)]
 mod tests;
 
-use axum::Router;
 use uuid::Uuid;
 
 use super::records::BY_NAME;
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::fault::Fault;
-use crate::server::Services;
+use crate::openapi::Routes;
 
 pub(super) use records::GroupType;
 
@@ -25,8 +24,8 @@ pub(super) const CONSISTENCY: &str = "default_cgsnapshot_type";
 /// The microversion that brought group types.
 const SINCE: u16 = 11;
 
-pub(super) fn routes() -> Router<Services> {
-    Router::new().merge(calls::routes()).merge(specs::routes())
+pub(super) fn routes() -> Routes {
+    Routes::new().merge(calls::routes()).merge(specs::routes())
 }
 
 /// Creates the type of consistency groups unless it is there.

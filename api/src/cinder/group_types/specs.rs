@@ -2,32 +2,30 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::get;
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{GroupType, SINCE, find};
 use crate::auth::Caller;
 use crate::body::JsonBody;
+use crate::cinder::operations::groups as ops;
 use crate::cinder::{accepted, type_specs, validate};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::policy::Rule;
 use crate::server::Services;
 
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route(
-            "/group_types/{type_id}/group_specs",
-            get(index).post(create),
-        )
-        .route(
-            "/group_types/{type_id}/group_specs/{key}",
-            get(show).put(update).delete(delete),
-        )
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::SPECS, index)
+        .on(ops::ADD_SPECS, create)
+        .on(ops::SPEC, show)
+        .on(ops::SET_SPEC, update)
+        .on(ops::REMOVE_SPEC, delete)
 }
 
 /// Specs of a body in which none can be null, as the catalogue keeps them.

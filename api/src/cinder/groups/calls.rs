@@ -2,8 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, routing};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -15,22 +14,27 @@ use super::view::{self, Viewer};
 use super::{SINCE, actions, find};
 use crate::auth::Caller;
 use crate::body::JsonBody;
+use crate::cinder::operations::groups as ops;
 use crate::cinder::validate::{self, repr};
 use crate::cinder::volumes::strict_flag;
 use crate::cinder::{accepted, group_types};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::Services;
 
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/groups", get(index).post(new))
-        .route("/groups/detail", get(detail))
-        .route("/groups/action", post(actions::of_none))
-        .route("/groups/{id}", get(show).put(update).delete(refuse))
-        .route("/groups/{id}/action", post(actions::of_group))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::LIST, index)
+        .on(ops::CREATE, new)
+        .on(ops::DETAIL, detail)
+        .on_all(&ops::FROM_SOURCE, actions::of_none)
+        .on(ops::SHOW, show)
+        .on(ops::UPDATE, update)
+        .untold("/groups/{id}", routing::delete(refuse))
+        .on_all(&ops::ACTIONS, actions::of_group)
 }
 
 async fn index(call: ListCall) -> Result<Json<Value>, Fault> {

@@ -1,10 +1,9 @@
 //! `/consistencygroups`: the older interface to groups. New ones are of the type
 //! [`group_types::CONSISTENCY`]; groups of any type are shown and changed.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{get, post, put};
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -17,9 +16,11 @@ use super::view::{self, Viewer};
 use super::{delete, find};
 use crate::auth::Caller;
 use crate::body::JsonBody;
+use crate::cinder::operations::consistency as ops;
 use crate::cinder::{accepted, group_types, validate};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::policy::Rule;
 use crate::server::Services;
 
@@ -27,17 +28,17 @@ const KEY: &str = "consistencygroup";
 /// The microversion from which name and description can be made empty.
 const EMPTY_SINCE: u16 = 6;
 
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/consistencygroups", get(index).post(new))
-        .route("/consistencygroups/detail", get(detail))
-        .route("/consistencygroups/create_from_src", post(new_from_source))
-        .route(
-            "/consistencygroups/{id}",
-            get(show).put(update).delete(remove),
-        )
-        .route("/consistencygroups/{id}/update", put(update))
-        .route("/consistencygroups/{id}/delete", post(remove))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::LIST, index)
+        .on(ops::CREATE, new)
+        .on(ops::DETAIL, detail)
+        .on(ops::FROM_SOURCE, new_from_source)
+        .on(ops::SHOW, show)
+        .on(ops::UPDATE, update)
+        .on(ops::DELETE, remove)
+        .on(ops::UPDATE_BELOW, update)
+        .on(ops::DELETE_BELOW, remove)
 }
 
 async fn index(call: ListCall) -> Result<Json<Value>, Fault> {

@@ -1,8 +1,7 @@
 //! `/cgsnapshots`: the older interface to group snapshots.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -11,18 +10,22 @@ use super::lists::ListCall;
 use super::{find, snapshots, view};
 use crate::auth::Caller;
 use crate::body::JsonBody;
+use crate::cinder::operations::consistency as ops;
 use crate::cinder::validate::{self, repr};
 use crate::fault::Fault;
+use crate::openapi::Routes;
 use crate::policy::Rule;
 use crate::server::Services;
 
 const KEY: &str = "cgsnapshot";
 
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/cgsnapshots", get(index).post(new))
-        .route("/cgsnapshots/detail", get(detail))
-        .route("/cgsnapshots/{id}", get(show).delete(remove))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::SNAPSHOTS, index)
+        .on(ops::CREATE_SNAPSHOT, new)
+        .on(ops::SNAPSHOTS_DETAIL, detail)
+        .on(ops::SHOW_SNAPSHOT, show)
+        .on(ops::DELETE_SNAPSHOT, remove)
 }
 
 async fn index(call: ListCall) -> Result<Json<Value>, Fault> {

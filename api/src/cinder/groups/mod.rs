@@ -26,7 +26,6 @@ mod tests;
 mod view;
 mod work;
 
-use axum::Router;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -36,6 +35,7 @@ use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, View};
 use crate::fault::Fault;
 use crate::jobs::Registry;
+use crate::openapi::Routes;
 use crate::policy::Rule;
 use crate::server::Services;
 
@@ -44,12 +44,12 @@ pub(super) use records::{Group, GroupSnapshot};
 use records::BY_TYPE;
 
 /// The microversion that brought groups.
-const SINCE: u16 = 13;
+pub(super) const SINCE: u16 = 13;
 /// The microversion that brought group snapshots, and groups made from others.
-const SNAPSHOTS_SINCE: u16 = 14;
+pub(super) const SNAPSHOTS_SINCE: u16 = 14;
 
 /// States that an admin may give a group or a group snapshot.
-const STATUSES: [&str; 7] = [
+pub(super) const STATUSES: [&str; 7] = [
     "error",
     "available",
     "creating",
@@ -59,8 +59,8 @@ const STATUSES: [&str; 7] = [
     "error_deleting",
 ];
 
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
+pub(super) fn routes() -> Routes {
+    Routes::new()
         .merge(calls::routes())
         .merge(snapshot_calls::routes())
         .merge(legacy::routes())

@@ -1,9 +1,8 @@
 //! `/group_snapshots`.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -15,9 +14,11 @@ use super::view::{self, Viewer};
 use super::{SNAPSHOTS_SINCE, find};
 use crate::auth::Caller;
 use crate::body::JsonBody;
+use crate::cinder::operations::groups as ops;
 use crate::cinder::{accepted, action_of, no_action};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::Services;
@@ -27,12 +28,14 @@ const RESET_SINCE: u16 = 19;
 /// The microversion that brought filters, order and pages.
 const PAGES_SINCE: u16 = 29;
 
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/group_snapshots", get(index).post(new))
-        .route("/group_snapshots/detail", get(detail))
-        .route("/group_snapshots/{id}", get(show).delete(remove))
-        .route("/group_snapshots/{id}/action", post(action))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::SNAPSHOTS, index)
+        .on(ops::CREATE_SNAPSHOT, new)
+        .on(ops::SNAPSHOTS_DETAIL, detail)
+        .on(ops::SHOW_SNAPSHOT, show)
+        .on(ops::DELETE_SNAPSHOT, remove)
+        .on_all(&ops::SNAPSHOT_ACTIONS, action)
 }
 
 async fn index(call: ListCall) -> Result<Json<Value>, Fault> {

@@ -13,39 +13,23 @@ mod tests;
 mod volumes;
 mod work;
 
-use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
-use axum::routing::get;
-
-use crate::fault::Fault;
-use crate::microversion::Microversion;
-use crate::server::Services;
+use crate::cinder::operations::managing as ops;
+use crate::openapi::Routes;
 
 pub(super) use snapshots::unmanage as unmanage_snapshot;
 pub(super) use volumes::unmanage as unmanage_volume;
 pub(super) use work::register;
 
-/// The paths without `os-` are newer.
-async fn since_8(version: Microversion, request: Request, next: Next) -> Result<Response, Fault> {
-    version.require(8)?;
-    Ok(next.run(request).await)
+pub(super) fn routes() -> Routes {
+    routes_of(&ops::OLD).merge(routes_of(&ops::NEW))
 }
 
-pub(super) fn routes() -> Router<Services> {
-    let volumes = || get(calls::volumes).post(calls::manage_volume);
-    let snapshots = || get(calls::snapshots).post(calls::manage_snapshot);
-    let named_anew = Router::new()
-        .route("/manageable_volumes", volumes())
-        .route("/manageable_volumes/detail", get(calls::volumes_detail))
-        .route("/manageable_snapshots", snapshots())
-        .route("/manageable_snapshots/detail", get(calls::snapshots_detail))
-        .route_layer(from_fn(since_8));
-    Router::new()
-        .merge(named_anew)
-        .route("/os-volume-manage", volumes())
-        .route("/os-volume-manage/detail", get(calls::volumes_detail))
-        .route("/os-snapshot-manage", snapshots())
-        .route("/os-snapshot-manage/detail", get(calls::snapshots_detail))
+fn routes_of([volumes, snapshots]: &[ops::Managing; 2]) -> Routes {
+    Routes::new()
+        .on(volumes.list, calls::volumes)
+        .on(volumes.detail, calls::volumes_detail)
+        .on(volumes.manage, calls::manage_volume)
+        .on(snapshots.list, calls::snapshots)
+        .on(snapshots.detail, calls::snapshots_detail)
+        .on(snapshots.manage, calls::manage_snapshot)
 }

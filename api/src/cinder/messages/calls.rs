@@ -1,8 +1,7 @@
 //! `/messages`.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,9 +10,11 @@ use super::rows::Message;
 use crate::auth::Caller;
 use crate::catalogue::View;
 use crate::cinder::filter::{Listed, Listing};
+use crate::cinder::operations::messages as ops;
 use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
@@ -24,10 +25,11 @@ const SINCE: u16 = 3;
 const PAGES_SINCE: u16 = 5;
 
 /// The routes.
-pub(in crate::cinder) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/messages", get(index))
-        .route("/messages/{id}", get(show).delete(remove))
+pub(in crate::cinder) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::LIST, index)
+        .on(ops::SHOW, show)
+        .on(ops::DELETE, remove)
 }
 
 impl Listed for Message {

@@ -1,28 +1,29 @@
 //! Which volume types refer to which specs. Changing that is a GET, as in the real service.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::rows::{find, types_with};
 use crate::auth::Caller;
 use crate::catalogue::Writer;
+use crate::cinder::operations::qos as ops;
 use crate::cinder::records::VolumeType;
 use crate::cinder::{accepted, type_calls};
 use crate::fault::Fault;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::Services;
 
 /// The routes of associations.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/qos-specs/{id}/associations", get(index))
-        .route("/qos-specs/{id}/associate", get(associate))
-        .route("/qos-specs/{id}/disassociate", get(disassociate))
-        .route("/qos-specs/{id}/disassociate_all", get(disassociate_all))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::ASSOCIATIONS, index)
+        .on(ops::ASSOCIATE, associate)
+        .on(ops::DISASSOCIATE, disassociate)
+        .on(ops::DISASSOCIATE_ALL, disassociate_all)
 }
 
 async fn index(

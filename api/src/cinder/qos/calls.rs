@@ -2,10 +2,9 @@
 
 use std::cmp::Ordering;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{get, put};
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -14,9 +13,11 @@ use super::rows::{Consumer, QosSpecs, find, no_specs, types_with};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
+use crate::cinder::operations::qos as ops;
 use crate::cinder::records::{BY_CREATED, BY_NAME};
 use crate::cinder::{accepted, validate, volumes};
 use crate::fault::Fault;
+use crate::openapi::Routes;
 use crate::page::{Direction, Page, Params};
 use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
@@ -29,11 +30,14 @@ const PAGING: [&str; 6] = ["limit", "marker", "offset", "sort", "sort_key", "sor
 const TEXT_MAX: usize = 255;
 
 /// The routes of specs themselves.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/qos-specs", get(index).post(create))
-        .route("/qos-specs/{id}", get(show).put(update).delete(remove))
-        .route("/qos-specs/{id}/delete_keys", put(delete_keys))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::LIST, index)
+        .on(ops::CREATE, create)
+        .on(ops::SHOW, show)
+        .on(ops::UPDATE, update)
+        .on(ops::DELETE, remove)
+        .on(ops::DELETE_KEYS, delete_keys)
 }
 
 fn view(specs: &QosSpecs) -> Value {

@@ -11,14 +11,12 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use axum::Router;
-
 pub use limits::{IoLimits, Rate};
 pub(super) use limits::{front_end, limits_of_volume};
 
-use crate::server::Services;
+use crate::openapi::Routes;
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
+pub(super) fn routes() -> Routes {
     calls::routes().merge(associations::routes())
 }

@@ -1,9 +1,8 @@
 //! Changing parts of the service: enabling, disabling, freezing and thawing, and failing over.
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::put;
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -12,9 +11,11 @@ use super::rows::{ServiceState, VOLUME, state_of};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::cinder::misc;
+use crate::cinder::operations::services as ops;
 use crate::cinder::type_calls::empty;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::cinder::Service;
@@ -23,15 +24,15 @@ use crate::types::cinder::Service;
 const CLUSTERS_SINCE: u16 = 26;
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/os-services/enable", put(enable))
-        .route("/os-services/disable", put(disable))
-        .route("/os-services/disable-log-reason", put(disable_with_reason))
-        .route("/os-services/freeze", put(freeze))
-        .route("/os-services/thaw", put(thaw))
-        .route("/os-services/failover_host", put(failover_host))
-        .route("/os-services/failover", put(failover))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::ENABLE, enable)
+        .on(ops::DISABLE, disable)
+        .on(ops::DISABLE_WITH_REASON, disable_with_reason)
+        .on(ops::FREEZE, freeze)
+        .on(ops::THAW, thaw)
+        .on(ops::FAILOVER_HOST, failover_host)
+        .on(ops::FAILOVER, failover)
 }
 
 /// 404 of a part.

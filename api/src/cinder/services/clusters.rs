@@ -1,19 +1,19 @@
 //! `/clusters`, of which there are none: the calls check what they are given and find nothing.
 
+use axum::Json;
 use axum::extract::Path;
-use axum::routing::{get, put};
-use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::body;
 use super::rows::VOLUME;
 use crate::auth::Caller;
 use crate::body::JsonBody;
+use crate::cinder::operations::services as ops;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
-use crate::server::Services;
 
 /// The microversion these calls came with.
 const SINCE: u16 = 7;
@@ -30,13 +30,13 @@ const FILTERS: [&str; 6] = [
 const REPLICATION_FILTERS: [&str; 3] = ["replication_status", "frozen", "active_backend_id"];
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/clusters", get(index))
-        .route("/clusters/detail", get(index))
-        .route("/clusters/{name}", get(show))
-        .route("/clusters/enable", put(enable))
-        .route("/clusters/disable", put(disable))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::CLUSTERS, index)
+        .on(ops::CLUSTERS_DETAIL, index)
+        .on(ops::CLUSTER, show)
+        .on(ops::ENABLE_CLUSTER, enable)
+        .on(ops::DISABLE_CLUSTER, disable)
 }
 
 fn no_cluster(binary: &str, name: &str) -> Fault {

@@ -1,13 +1,13 @@
 //! `/extensions`: what the real service once had as extensions, in its order. All of it is served.
 
+use axum::Json;
 use axum::extract::Path;
-use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::auth::Caller;
+use crate::cinder::operations::services as ops;
 use crate::fault::Fault;
-use crate::server::Services;
+use crate::openapi::Routes;
 use crate::types::cinder::{Extension, Extensions};
 
 /// Alias, name, description and date.
@@ -207,10 +207,10 @@ const EXTENSIONS: [(&str, &str, &str, &str); 32] = [
 ];
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/extensions", get(index))
-        .route("/extensions/{alias}", get(show))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::EXTENSIONS, index)
+        .on(ops::EXTENSION, show)
 }
 
 fn extension_of((alias, name, description, updated): (&str, &str, &str, &str)) -> Extension {

@@ -1,14 +1,14 @@
 //! `/resource_filters`: what lists can be filtered by.
 
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Json;
 use serde_json::{Value, json};
 
 use crate::auth::Caller;
+use crate::cinder::operations::services as ops;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::Params;
-use crate::server::Services;
 
 /// The microversion this call came with.
 const SINCE: u16 = 33;
@@ -63,8 +63,8 @@ const FILTERS: [(&str, &[&str]); 9] = [
 ];
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new().route("/resource_filters", get(index))
+pub(super) fn routes() -> Routes {
+    Routes::new().on(ops::FILTERS, index)
 }
 
 async fn index(

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::{get, put};
-use axum::{Json, Router};
+use axum::routing::put;
 use serde_json::{Value, json};
 
 use super::actions::no_service;
@@ -14,20 +14,23 @@ use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Query, View};
 use crate::cinder::misc;
+use crate::cinder::operations::services as ops;
 use crate::cinder::records::{Snapshot, Volume};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::cinder::Service;
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/os-hosts", get(index))
-        .route("/os-hosts/update", put(nothing))
-        .route("/os-hosts/{host}", get(show).put(update))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .on(ops::HOSTS, index)
+        .untold("/os-hosts/update", put(nothing))
+        .on(ops::HOST, show)
+        .on(ops::UPDATE_HOST, update)
 }
 
 /// The real service has this path by accident; nothing can be done with it.

@@ -1,19 +1,20 @@
 //! `set-log` and `get-log`. All parts are one program with one log: what is set for one is set for
 //! all of them.
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::put;
-use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
 use super::body;
 use crate::auth::Caller;
 use crate::body::JsonBody;
+use crate::cinder::operations::services as ops;
 use crate::cinder::{accepted, misc, validate};
 use crate::fault::Fault;
 use crate::log_levels::LogLevel;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::cinder::Service;
@@ -22,7 +23,7 @@ use crate::types::cinder::Service;
 const SINCE: u16 = 32;
 /// The part that answers these calls; it is on no list of services.
 const API: &str = "cinder-api";
-const BINARIES: [&str; 6] = [
+pub(in crate::cinder) const BINARIES: [&str; 6] = [
     "cinder-scheduler",
     "cinder-volume",
     "cinder-backup",
@@ -32,10 +33,8 @@ const BINARIES: [&str; 6] = [
 ];
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
-        .route("/os-services/set-log", put(set))
-        .route("/os-services/get-log", put(get))
+pub(super) fn routes() -> Routes {
+    Routes::new().on(ops::SET_LOG, set).on(ops::GET_LOG, get)
 }
 
 /// Which parts' levels, and of which names.

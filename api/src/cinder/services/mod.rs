@@ -14,15 +14,14 @@ mod rows;
 mod tests;
 mod workers;
 
-use axum::Router;
-
+pub(super) use log_levels::BINARIES as LOG_BINARIES;
 pub(super) use rows::{apply, check_not_frozen, is_enabled};
 
-use crate::server::Services;
+use crate::openapi::Routes;
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
-    Router::new()
+pub(super) fn routes() -> Routes {
+    Routes::new()
         .merge(actions::routes())
         .merge(clusters::routes())
         .merge(extensions::routes())

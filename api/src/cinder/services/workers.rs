@@ -3,18 +3,20 @@
 //! Jobs that a crash cut short are taken up by the next start, so nothing is ever pending; the call
 //! has the workers look at their queue at once.
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::post;
-use axum::{Json, Router};
+use axum::routing::get;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::body;
 use crate::auth::Caller;
 use crate::body::JsonBody;
+use crate::cinder::operations::services as ops;
 use crate::cinder::{misc, validate};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::policy::Rule;
 use crate::server::Services;
 use crate::types::cinder::Service;
@@ -33,10 +35,12 @@ const KEYS: [&str; 8] = [
 ];
 
 /// The routes.
-pub(super) fn routes() -> Router<Services> {
+pub(super) fn routes() -> Routes {
     // What it would show, the real service does not have either.
     let absent = async |_: Caller| Fault::version_not_found();
-    Router::new().route("/workers/cleanup", post(cleanup).get(absent))
+    Routes::new()
+        .on(ops::CLEANUP, cleanup)
+        .untold(ops::CLEANUP.path, get(absent))
 }
 
 /// Which parts are asked.

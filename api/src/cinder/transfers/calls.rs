@@ -1,8 +1,7 @@
 //! The calls, the same below both paths but for what they accept and how they list.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -14,11 +13,13 @@ use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::cinder::filter::Form;
+use crate::cinder::operations::transfers as ops;
 use crate::cinder::records::{BY_VOLUME, Object, Snapshot, Volume};
 use crate::cinder::{encryption, validate, volumes};
 use crate::clock::volume_time;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
+use crate::openapi::Routes;
 use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
@@ -42,11 +43,11 @@ enum Api {
 }
 
 /// The routes.
-pub(in crate::cinder) fn routes() -> Router<Services> {
-    below("/os-volume-transfer", Api::Old).merge(below("/volume-transfers", Api::New))
+pub(in crate::cinder) fn routes() -> Routes {
+    routes_of(&ops::OLD, Api::Old).merge(routes_of(&ops::NEW, Api::New))
 }
 
-fn below(path: &str, api: Api) -> Router<Services> {
+fn routes_of(operations: &ops::Transfers, api: Api) -> Routes {
     let index = async move |services, url, caller, version, params| {
         lists(api, Form::Summary, services, url, caller, version, params).await
     };
@@ -56,11 +57,13 @@ fn below(path: &str, api: Api) -> Router<Services> {
     let create = async move |services, url, caller, version, body| {
         create(api, services, url, caller, version, body).await
     };
-    Router::new()
-        .route(path, get(index).post(create))
-        .route(&format!("{path}/detail"), get(detail))
-        .route(&format!("{path}/{{id}}"), get(show).delete(remove))
-        .route(&format!("{path}/{{id}}/accept"), post(take))
+    Routes::new()
+        .on(operations.list, index)
+        .on(operations.create, create)
+        .on(operations.detail, detail)
+        .on(operations.show, show)
+        .on(operations.delete, remove)
+        .on(operations.accept, take)
 }
 
 /// How a transfer is shown to a caller.

@@ -11,7 +11,8 @@ use crate::fault::Fault;
 use crate::policy::Rule;
 
 /// Forms that an upload can ask for.
-const DISK_FORMATS: [&str; 7] = ["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"];
+pub(in crate::cinder) const DISK_FORMATS: [&str; 7] =
+    ["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"];
 
 impl Context<'_> {
     pub(super) fn show_image_metadata(&self, volume: &Volume) -> Result<Done, Fault> {

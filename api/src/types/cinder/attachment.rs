@@ -1,10 +1,11 @@
 //! Attachments.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// An attachment, in the summary and the detail form.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Attachment {
     /// Id.
@@ -40,7 +41,7 @@ impl Attachment {
 /// How a host reaches an attached volume: flat, as attachments have it.
 ///
 /// The export name is the capability; `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectionInfo {
     /// `nbd`.
     pub driver_volume_type: String,
@@ -55,8 +56,10 @@ pub struct ConnectionInfo {
     /// `rw` or `ro`.
     pub access_mode: String,
     /// The volume.
+    #[schemars(extend("format" = "uuid"))]
     pub volume_id: String,
     /// The attachment.
+    #[schemars(extend("format" = "uuid"))]
     pub attachment_id: String,
     /// Whether the host has to decrypt.
     #[serde(default)]
@@ -84,21 +87,21 @@ impl std::fmt::Debug for ConnectionInfo {
 }
 
 /// One attachment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AttachmentBody {
     /// The attachment.
     pub attachment: Attachment,
 }
 
 /// A page of attachments.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Attachments {
     /// The attachments.
     pub attachments: Vec<Attachment>,
 }
 
 /// What a client asks for in a new attachment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AttachmentCreate {
     /// The volume.
@@ -115,21 +118,21 @@ pub struct AttachmentCreate {
 }
 
 /// Body of a creation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AttachmentCreateBody {
     /// The new attachment.
     pub attachment: AttachmentCreate,
 }
 
 /// The connector of a reserved attachment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AttachmentUpdate {
     /// Who connects.
     pub connector: Map<String, Value>,
 }
 
 /// Body of an update.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AttachmentUpdateBody {
     /// The change.
     pub attachment: AttachmentUpdate,

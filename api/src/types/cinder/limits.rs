@@ -1,10 +1,11 @@
 //! Limits of a project.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Totals allowed and used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct AbsoluteLimits {
     /// Volumes; -1 is no limit.
@@ -35,7 +36,7 @@ pub struct AbsoluteLimits {
 }
 
 /// Limits of rate and total.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
     /// Rate limits; none.
     #[serde(default)]
@@ -45,7 +46,7 @@ pub struct Limits {
 }
 
 /// The wrapper.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LimitsBody {
     /// The limits.
     pub limits: Limits,

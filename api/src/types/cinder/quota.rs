@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Limit, use and reservation of one quota.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuotaUsage {
     /// -1 is no limit.
     pub limit: i64,
@@ -16,7 +17,7 @@ pub struct QuotaUsage {
 }
 
 /// One quota, as a number or with its use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum QuotaValue {
     /// The limit alone.
@@ -36,7 +37,7 @@ impl QuotaValue {
 }
 
 /// All quotas of a project: `volumes`, `gigabytes`, `snapshots`, … and three for each type.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuotaSet {
     /// Project; absent in the answer of an update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,7 +48,7 @@ pub struct QuotaSet {
 }
 
 /// One quota set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuotaSetBody {
     /// The quota set.
     pub quota_set: QuotaSet,

@@ -1,12 +1,13 @@
 //! What the service tells of itself: services, zones, pools and extensions.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Maybe, present};
+use super::{Maybe, TIME, optional_since, present, since};
 
 /// A part of the service.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Service {
     /// `cinder-volume` or `cinder-scheduler`.
@@ -20,6 +21,7 @@ pub struct Service {
     /// `up` or `down`.
     pub state: String,
     /// Heartbeat, UTC.
+    #[schemars(regex(pattern = TIME))]
     pub updated_at: Option<String>,
     /// Why it is disabled.
     pub disabled_reason: Option<String>,
@@ -34,28 +36,30 @@ pub struct Service {
     pub frozen: Option<bool>,
     /// Cluster; from 3.7.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-openstack" = since(7)))]
     pub cluster: Maybe<String>,
     /// `up` or `down`; from 3.49, volume services only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-openstack" = optional_since(49)))]
     pub backend_state: Option<String>,
 }
 
 /// All services.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceList {
     /// The services.
     pub services: Vec<Service>,
 }
 
 /// Whether a zone can be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ZoneState {
     /// Usable.
     pub available: bool,
 }
 
 /// An availability zone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AvailabilityZone {
     /// Name.
@@ -65,7 +69,7 @@ pub struct AvailabilityZone {
 }
 
 /// All zones.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AvailabilityZones {
     /// The zones.
@@ -73,7 +77,7 @@ pub struct AvailabilityZones {
 }
 
 /// What a pool can do and holds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PoolCapabilities {
     /// Back end.
@@ -108,7 +112,7 @@ pub struct PoolCapabilities {
 }
 
 /// A pool.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pool {
     /// `host@backend#pool`.
     pub name: String,
@@ -118,14 +122,14 @@ pub struct Pool {
 }
 
 /// All pools.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pools {
     /// The pools.
     pub pools: Vec<Pool>,
 }
 
 /// An extension of the API.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Extension {
     /// Name.
     pub name: String,
@@ -141,8 +145,15 @@ pub struct Extension {
 }
 
 /// All extensions.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Extensions {
     /// The extensions.
     pub extensions: Vec<Extension>,
+}
+
+/// One extension.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExtensionBody {
+    /// The extension.
+    pub extension: Extension,
 }

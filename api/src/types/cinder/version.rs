@@ -1,9 +1,10 @@
 //! Version documents.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A link of a version document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VersionLink {
     /// `self` or `describedby`.
     pub rel: String,
@@ -15,7 +16,7 @@ pub struct VersionLink {
 }
 
 /// A media type of a version.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MediaType {
     /// The common form.
     pub base: String,
@@ -25,7 +26,7 @@ pub struct MediaType {
 }
 
 /// A version of the API.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Version {
     /// Such as `v3.0`.
@@ -46,7 +47,7 @@ pub struct Version {
 }
 
 /// All versions.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Versions {
     /// The versions.
     pub versions: Vec<Version>,

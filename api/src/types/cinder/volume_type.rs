@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Link, Maybe, present};
@@ -10,10 +11,11 @@ use super::{Link, Maybe, present};
 pub type ExtraSpecs = BTreeMap<String, Option<String>>;
 
 /// A volume type.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct VolumeType {
     /// Id.
+    #[schemars(extend("format" = "uuid"))]
     pub id: String,
     /// Name.
     pub name: String,
@@ -26,6 +28,7 @@ pub struct VolumeType {
     pub extra_specs: Option<ExtraSpecs>,
     /// QoS specification; admins only.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "uuid"))]
     pub qos_specs_id: Maybe<String>,
     /// Repeats `is_public`; members only, not in the answer of an update.
     #[serde(
@@ -36,14 +39,14 @@ pub struct VolumeType {
 }
 
 /// One type.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VolumeTypeBody {
     /// The type.
     pub volume_type: VolumeType,
 }
 
 /// A page of types.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VolumeTypeList {
     /// The types.
     pub volume_types: Vec<VolumeType>,
@@ -53,23 +56,24 @@ pub struct VolumeTypeList {
 }
 
 /// The default type of a project.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DefaultType {
     /// Project.
     pub project_id: String,
     /// Id of the type.
+    #[schemars(extend("format" = "uuid"))]
     pub volume_type_id: String,
 }
 
 /// One default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DefaultTypeBody {
     /// The default.
     pub default_type: DefaultType,
 }
 
 /// All defaults.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DefaultTypes {
     /// The defaults.
     pub default_types: Vec<DefaultType>,
