@@ -80,6 +80,12 @@ need_clients() {
   need_venv clients "$ROOT/tests/requirements.txt" "$ROOT/tests/clients/requirements.txt"
 }
 
+# need_schemathesis: what asks the daemon by its OpenAPI document; SCHEMATHESIS is its path.
+need_schemathesis() {
+  export SCHEMATHESIS=$CARGO_TARGET_DIR/tools/schemathesis/bin/schemathesis
+  need_venv schemathesis "$ROOT/tests/schemathesis/requirements.txt"
+}
+
 # duration SECONDS: as a reader says it.
 duration() {
   if [ "$1" -lt 60 ]; then printf '%d s' "$1"; else printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); fi
