@@ -106,6 +106,7 @@ class Client:
         while True:
             status, output, errors = self.attempt(line)
             if done(status, output if status == 0 else output + errors):
+                self._note(line)
                 return output
             check(time.monotonic() < end, f'{self.name} {line}: still\n{output}{errors}')
 

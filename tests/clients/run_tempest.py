@@ -1,8 +1,9 @@
 """Runs Tempest against the built daemon and holds the outcome against tempest.tsv.
 
-That list has every test of tempest.api.volume and cinder_tempest_plugin.api of the pinned versions. A
-`pass` must pass; an `image` needs the Image service and a `no` cannot run, for the reason that stands
-there. A test that must pass and fails, is skipped or does not run at all, fails the run.
+That list has every test of tempest.api.volume, and of the plugin's api, rbac and concurrency, at the
+pinned versions. A `pass` must pass; an `image` needs the Image service and a `no` cannot run, for the
+reason that stands there. A test that must pass and fails, is skipped or does not run at all, fails the
+run.
 """
 import argparse
 import collections
@@ -44,6 +45,9 @@ v3_endpoint_type = public
 [identity-feature-enabled]
 api_v2 = false
 api_v3 = true
+[enforce_scope]
+# Readers read, instead of whoever wrote.
+cinder = true
 [service_available]
 cinder = true
 # There is none; the tests that ask it for something are not chosen.
@@ -181,7 +185,7 @@ def arguments():
     parser.add_argument('program', help='the cinderblock to test')
     parser.add_argument('--catalog-type', default='block-storage', help='under which type to look the service up')
     parser.add_argument('--only', help='regular expression: just these of the list, whatever their kind')
-    parser.add_argument('--jobs', type=int, default=os.cpu_count())
+    parser.add_argument('--jobs', type=int, default=min(os.cpu_count(), 4), help='how many tests at a time')
     parser.add_argument('--keep', metavar='DIR', help='put logs and results.tsv there')
     return parser.parse_args()
 

@@ -520,6 +520,11 @@ pub(super) fn delete(
     let query = Query::by(BY_VOLUME, Key::new().uuid(volume.id));
     let snapshots: Vec<Snapshot> = writer.list(&query)?;
     let attached = !attachments_of(writer, &volume)?.is_empty();
+    let settled = volume.status != "creating" && snapshots.is_empty() && !attached;
+    if volume.backend.is_none() && settled {
+        // It was given no place: there are no bytes to wait for, and its type is free at once.
+        return Ok(work::forget_volume(writer, volume.id, services.now_us())?);
+    }
     let deletable = |snapshot: &Snapshot| {
         snapshot.group_snapshot_id.is_none()
             && (force || ["available", "error", "deleting"].contains(&snapshot.status.as_str()))

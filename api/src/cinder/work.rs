@@ -116,6 +116,13 @@ pub(super) fn forget<R: Object>(writer: &Writer, id: Uuid) -> catalogue::Result<
     }
 }
 
+/// As [`forget`], with what hangs on a volume.
+pub(super) fn forget_volume(writer: &Writer, id: Uuid, now_us: u64) -> catalogue::Result<()> {
+    backups::forget_volume(writer, id, now_us)?;
+    transfers::forget(writer, id)?;
+    forget::<Volume>(writer, id)
+}
+
 struct CreateVolume;
 
 /// Whether a new volume found a pool; jobs of older programs say nothing, and had one.
@@ -192,11 +199,10 @@ impl Handler for DeleteVolume {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
-        if let (Ok(()), Ok(id)) = (result, object(job)) {
-            backups::forget_volume(writer, id, now_us)?;
-            transfers::forget(writer, id)?;
+        match (result, object(job)) {
+            (Ok(()), Ok(id)) => forget_volume(writer, id, now_us),
+            _ => removed::<Volume>(writer, job, result, now_us),
         }
-        removed::<Volume>(writer, job, result, now_us)
     }
 }
 

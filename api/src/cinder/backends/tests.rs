@@ -69,11 +69,18 @@ async fn types_choose_backends() {
             .status,
         202
     );
-    cloud.run_jobs();
+    // Without a job: there is nothing on any backend.
     assert_eq!(
         cloud.call(&token, "GET", &path, Value::Null).await.status,
         404
     );
+    let path = format!("{V}/types");
+    let types = cloud.call(&token, "GET", &path, Value::Null).await.body;
+    let types = types["volume_types"].as_array().unwrap();
+    let kind = types.iter().find(|kind| kind["name"] == "nowhere").unwrap();
+    let path = format!("{path}/{}", kind["id"].as_str().unwrap());
+    let gone = cloud.call(&token, "DELETE", &path, Value::Null).await;
+    assert_eq!(gone.status, 202, "{:?}", gone.body);
 }
 
 #[tokio::test]
