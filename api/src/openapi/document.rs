@@ -258,6 +258,7 @@ fn responses(service: &Service, operations: &[Operation]) -> Value {
 
 fn success<'a>(service: &Service, operations: impl Iterator<Item = &'a Operation>) -> Value {
     let (mut schemas, mut text, mut empty, mut summary) = (Vec::new(), false, false, "");
+    let mut as_html = false;
     for operation in operations {
         match operation.content {
             Content::Json(shape) => schemas.push(schema_of(shape)),
@@ -265,6 +266,7 @@ fn success<'a>(service: &Service, operations: impl Iterator<Item = &'a Operation
             Content::Empty => empty = true,
         }
         summary = operation.summary;
+        as_html |= operation.as_html;
     }
     let mut value = json!({
         "description": format!("Done: {summary}"),
@@ -276,6 +278,9 @@ fn success<'a>(service: &Service, operations: impl Iterator<Item = &'a Operation
     }
     if let Some(schema) = joined(schemas) {
         value["content"] = json_content(&schema);
+        if as_html {
+            value["content"]["text/html"] = json!({ "schema": schema });
+        }
     } else if text {
         value["content"] = json!({"text/plain": {"schema": {"type": "string"}}});
     }

@@ -93,6 +93,8 @@ pub(crate) struct Operation {
     pub(crate) content: Content,
     pub(crate) faults: &'static [u16],
     pub(crate) open: bool,
+    /// Whether JSON may come under the name of HTML, an accident of the real service.
+    pub(crate) as_html: bool,
 }
 
 impl Operation {
@@ -112,6 +114,7 @@ impl Operation {
             content: Content::Empty,
             faults: &[],
             open: false,
+            as_html: false,
         }
     }
 
@@ -232,6 +235,14 @@ impl Operation {
     /// Faults besides those that all operations of its service can have.
     pub(crate) const fn faults(self, faults: &'static [u16]) -> Self {
         Self { faults, ..self }
+    }
+
+    /// Answers with JSON that says it is HTML, at some microversions.
+    pub(crate) const fn or_as_html(self) -> Self {
+        Self {
+            as_html: true,
+            ..self
+        }
     }
 
     /// Takes no token.

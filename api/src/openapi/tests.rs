@@ -153,6 +153,25 @@ fn legacy_paths_are_those_that_the_router_has() {
 }
 
 #[tokio::test]
+async fn metadata_that_calls_itself_html_is_told_of() {
+    let cloud = Cloud::new();
+    let token = cloud.admin().await;
+    let make = json!({"volume": {"size": 1}});
+    let made = cloud.call(&token, "POST", "/volume/v3/volumes", make).await;
+    let id = made.body["volume"]["id"].as_str().unwrap();
+    let path = format!("/volume/v3/volumes/{id}/metadata");
+    let latest = [
+        ("X-Auth-Token", token.as_str()),
+        ("OpenStack-API-Version", "volume latest"),
+    ];
+    let shown = cloud.send("GET", &path, &latest, Value::Null).await;
+    let kind = shown.header("content-type").split(';').next().unwrap();
+    let pointer = "/paths/~1volume~1v3~1volumes~1{id}~1metadata/get/responses/200/content";
+    let told = document().pointer(pointer).unwrap();
+    assert!(told.get(kind).is_some(), "{kind} is not told of: {told}");
+}
+
+#[tokio::test]
 async fn everybody_is_shown_the_document() {
     let cloud = Cloud::new();
     let shown = cloud.send("GET", "/openapi.json", &[], Value::Null).await;

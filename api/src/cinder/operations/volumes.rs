@@ -82,7 +82,8 @@ pub(in crate::cinder) const DELETE: Operation =
 pub(in crate::cinder) const METADATA: Operation =
     Operation::get("/volumes/{id}/metadata", "Show the metadata of a volume.")
         .rule(Rule::VolumeGetVolumeMetadata)
-        .answers(200, wire::<MetadataBody>);
+        .answers(200, wire::<MetadataBody>)
+        .or_as_html();
 pub(in crate::cinder) const MERGE: Operation = Operation::post(
     "/volumes/{id}/metadata",
     "Add pairs to the metadata of a volume.",
