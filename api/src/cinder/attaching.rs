@@ -55,6 +55,7 @@ pub(super) fn connect(
     attachment: &mut Attachment,
     volume: &Volume,
     connector: Map<String, Value>,
+    now_us: u64,
 ) -> Result<(), Fault> {
     let told = mode_of(&connector)?;
     let read_only = volume.read_only == Some(true);
@@ -80,6 +81,7 @@ pub(super) fn connect(
     attachment.connector = Some(connector);
     if attachment.status != "attached" {
         attachment.status = "attaching".to_owned();
+        attachment.attached_us = Some(now_us);
     }
     Ok(())
 }

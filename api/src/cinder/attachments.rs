@@ -265,19 +265,30 @@ fn add(
             volume.id, volume.status
         )));
     }
-    if volume.status == "in-use" && volume.bootable {
+    if volume.multiattach && volume.status == "in-use" && volume.bootable {
         caller.check(Rule::VolumeMultiattachBootableVolume, &volume)?;
     }
-    check_attachable(writer, &volume, wanted.instance_id)?;
+    let takes_turns = is_free(&volume);
+    if !takes_turns {
+        check_same_server(writer, &volume, wanted.instance_id)?;
+    }
     let mut attachment = reserve(services, writer, &volume, wanted.instance_id)?;
     attachment.mode = wanted.mode;
     let before = attachment.clone();
     if let Some(connector) = wanted.connector {
-        connect(&mut attachment, &volume, connector)?;
+        connect(&mut attachment, &volume, connector, services.now_us())?;
         attachment.qos_specs = qos::front_end(writer, &volume)?;
     }
     writer.put(&attachment)?;
-    refresh(services, writer, volume)?;
+    let mut volume = refresh(services, writer, volume)?;
+    // The newest attachment shows until it is complete; one more for a server that moves does not.
+    let shown = match attachment.export {
+        Some(_) => "attaching",
+        None if takes_turns => "reserved",
+        None => return Ok((before, attachment)),
+    };
+    shown.clone_into(&mut volume.status);
+    writer.put(&volume)?;
     Ok((before, attachment))
 }
 
@@ -288,19 +299,28 @@ fn connected(services: &Services, attachment: &Attachment, before: &Attachment) 
     view
 }
 
-fn check_attachable(
+/// Whether a volume may be reserved by anybody.
+fn is_free(volume: &Volume) -> bool {
+    volume.status == "available" || (volume.multiattach && volume.status == "in-use")
+}
+
+/// Refuses a volume that is not free, unless the server has it already and moves.
+fn check_same_server(
     view: &impl View,
     volume: &Volume,
     instance: Option<Uuid>,
 ) -> Result<(), Fault> {
     let others = attachments_of(view, volume)?;
     let same = instance.is_some() && others.iter().any(|one| one.instance_id == instance);
-    let in_use = ["in-use", "reserved", "attaching"].contains(&volume.status.as_str());
-    if volume.status == "available" || (in_use && (volume.multiattach || same)) {
+    if same && ["in-use", "reserved"].contains(&volume.status.as_str()) {
         return Ok(());
     }
+    let statuses = match volume.multiattach {
+        true => "available or in-use or downloading",
+        false => "available or downloading",
+    };
     Err(Fault::bad_request(format!(
-        "Invalid volume: Volume {} status must be available or downloading to reserve, but the current status is {}.",
+        "Invalid volume: Volume {} status must be {statuses} to reserve, but the current status is {}.",
         volume.id, volume.status
     )))
 }
@@ -332,10 +352,14 @@ async fn update(
                 };
                 let volume = volumes::find(writer, &caller, &attachment.volume_id.to_string())?;
                 let before = attachment.clone();
-                connect(&mut attachment, &volume, connector)?;
+                connect(&mut attachment, &volume, connector, services.now_us())?;
                 attachment.qos_specs = qos::front_end(writer, &volume)?;
                 writer.put(&attachment)?;
-                refresh(services, writer, volume)?;
+                let mut volume = refresh(services, writer, volume)?;
+                if attachment.status == "attaching" {
+                    "attaching".clone_into(&mut volume.status);
+                    writer.put(&volume)?;
+                }
                 Ok::<_, Fault>((before, attachment))
             })?;
             Ok(Json(
@@ -382,11 +406,11 @@ async fn action(
     Path(id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode, Fault> {
-    version.require(44)?;
     let (name, _) = super::action_of(&body)?;
     if name != "os-complete" {
         return Err(super::no_action(&name));
     }
+    version.require(44)?;
     services
         .blocking(move |services| {
             services.catalogue().write(|writer| {

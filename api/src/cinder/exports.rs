@@ -137,7 +137,7 @@ mod tests {
             (None, None, false),
         ] {
             let mut attachment = reserved(&volume, made);
-            connect(&mut attachment, &volume, connector(told)).unwrap();
+            connect(&mut attachment, &volume, connector(told), 1).unwrap();
             let catalogue = Catalogue::in_memory().unwrap();
             catalogue
                 .write::<_, Fault>(|writer| Ok(writer.insert(&attachment)?))
@@ -153,15 +153,15 @@ mod tests {
     fn connecting_again_changes_neither_export_nor_state() {
         let volume = volume();
         let mut attachment = reserved(&volume, None);
-        connect(&mut attachment, &volume, connector(None)).unwrap();
+        connect(&mut attachment, &volume, connector(None), 1).unwrap();
         let export = attachment.export.clone();
         attachment.status = "attached".to_owned();
-        connect(&mut attachment, &volume, connector(Some("ro"))).unwrap();
+        connect(&mut attachment, &volume, connector(Some("ro")), 1).unwrap();
         assert_eq!(
             (attachment.export, attachment.status.as_str()),
             (export, "attached")
         );
         let mut odd = reserved(&volume, None);
-        assert!(connect(&mut odd, &volume, connector(Some("anything"))).is_err());
+        assert!(connect(&mut odd, &volume, connector(Some("anything")), 1).is_err());
     }
 }

@@ -162,7 +162,8 @@ impl Listing {
         let is_filter = |key: &str| {
             !RESERVED.contains(&key)
                 && !R::OPTIONS.contains(&key)
-                && is_known(R::FILTERS_SINCE, key, version)
+                // Where filters are configured, the configuration alone says which there are.
+                && (version.has(31) || is_known(R::FILTERS_SINCE, key, version))
         };
         let given = params.iter().filter(|(key, _)| is_filter(key));
         let mut filters: Vec<(String, String)> = given

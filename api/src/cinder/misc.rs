@@ -44,7 +44,8 @@ async fn zones(
     }))
 }
 
-/// The scheduler and a volume service for each backend: this program is all of them.
+/// The scheduler, a volume service for each backend and, where there is a target, the backup
+/// service: this program is all of them.
 pub(super) fn parts_of(services: &Services, version: Microversion) -> Vec<Service> {
     let scheduler = Service {
         binary: "cinder-scheduler".to_owned(),
@@ -70,8 +71,15 @@ pub(super) fn parts_of(services: &Services, version: Microversion) -> Vec<Servic
             ..scheduler.clone()
         }
     };
-    let volumes = services.backends().iter().map(volume).collect();
-    [vec![scheduler.clone()], volumes].concat()
+    let backup = services.config().backup.as_ref().map(|_| Service {
+        binary: "cinder-backup".to_owned(),
+        ..scheduler.clone()
+    });
+    let volumes = services.backends().iter().map(volume);
+    std::iter::once(scheduler.clone())
+        .chain(volumes)
+        .chain(backup)
+        .collect()
 }
 
 async fn parts(

@@ -291,7 +291,7 @@ async fn a_connector_is_answered_with_the_connection_and_changes_the_rest_later(
         (&shown["status"], &shown["metadata"]),
         (&json!("in-use"), &json!({}))
     );
-    let again = json!({"os-attach": {"instance_uuid": Uuid::new_v4()}});
+    let again = json!({"os-attach": {"instance_uuid": Uuid::new_v4(), "mountpoint": "/dev/vdb"}});
     let again = site.post(&format!("/volumes/{volume}/action"), again).await;
     assert!(message(&again).contains("already attached"));
 }

@@ -36,7 +36,7 @@ pub(super) const STATUSES: [&str; 22] = [
 
 /// Attach states that an admin may set.
 pub(super) const ATTACH_STATUSES: [&str; 2] = ["attached", "detached"];
-/// Migration states that an admin may name. No volume moves here, so none is kept.
+/// Migration states that an admin may name.
 pub(super) const MIGRATION_STATUSES: [&str; 6] = [
     "migrating",
     "error",
@@ -60,8 +60,10 @@ fn word(
     kind: &str,
     valid: &[&str],
 ) -> Result<Option<String>, Fault> {
-    let Some(given) = validate::text(map, key)?.filter(|text| !text.is_empty()) else {
-        return Ok(None);
+    let given = match map.get(key) {
+        Some(Value::String(text)) if !text.is_empty() => text,
+        // Other kinds of values are refused by the shape of the body.
+        _ => return Ok(None),
     };
     let word = given.to_lowercase();
     if valid.contains(&word.as_str()) {

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use http::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::records::Snapshot;
 use super::snapshots::{find, queue_deletion};
@@ -65,6 +65,20 @@ pub(super) async fn action(
         .await
 }
 
+/// The status that a word stands for.
+pub(super) fn status_of(word: &Value) -> Result<String, Fault> {
+    let given = validate::shown(word);
+    let status = given.to_lowercase();
+    if STATUSES.contains(&status.as_str()) {
+        return Ok(status);
+    }
+    let valid: Vec<String> = STATUSES.iter().map(|one| format!("'{one}'")).collect();
+    Err(Fault::bad_request(format!(
+        "Snapshot status: {given} is invalid, valid statuses are: ({}).",
+        valid.join(", ")
+    )))
+}
+
 fn reset(
     services: &Services,
     writer: &Writer,
@@ -73,28 +87,7 @@ fn reset(
     args: &Value,
 ) -> Result<(), Fault> {
     caller.check(Rule::SnapshotAdminActionsResetStatus, &snapshot)?;
-    let status = args
-        .get("status")
-        .and_then(Value::as_str)
-        .map(str::to_lowercase);
-    let Some(status) = status else {
-        return Err(validate::invalid(
-            "os-reset_status",
-            args,
-            "'status' is a required property",
-        ));
-    };
-    if !STATUSES.contains(&status.as_str()) {
-        let valid: Vec<String> = STATUSES
-            .iter()
-            .map(|status| format!("'{status}'"))
-            .collect();
-        return Err(Fault::bad_request(format!(
-            "Snapshot status: {status} is invalid, valid statuses are: ({}).",
-            valid.join(", ")
-        )));
-    }
-    snapshot.status = status;
+    snapshot.status = status_of(args.get("status").unwrap_or(&Value::Null))?;
     snapshot.updated_us = Some(services.now_us());
     writer.put(&snapshot)?;
     Ok(())
@@ -110,20 +103,20 @@ fn next_statuses(status: &str) -> Option<&'static [&'static str]> {
 }
 
 /// A progress such as `75%`, if one is told.
-fn progress_of(args: &Map<String, Value>) -> Result<Option<String>, Fault> {
-    let progress = match args.get("progress") {
-        None | Some(Value::Null) => return Ok(None),
-        Some(value) => value,
+pub(super) fn progress_of(progress: &Value) -> Result<Option<String>, Fault> {
+    const REFUSED: &str = "Invalid input received: progress must be an integer percentage";
+    let text = match progress {
+        Value::Null | Value::Bool(false) => return Ok(None),
+        Value::String(text) if text.is_empty() => return Ok(None),
+        other => other.as_str().unwrap_or_default(),
     };
-    let text = progress.as_str().unwrap_or_default();
-    let number = text
-        .strip_suffix('%')
-        .and_then(|text| text.parse::<i64>().ok());
-    match number {
-        Some(_) => Ok(Some(text.to_owned())),
-        None => Err(Fault::bad_request(
-            "Invalid input received: progress must be an integer percentage",
-        )),
+    // Whatever the last character is, the rest has to be a number first.
+    let last = text.chars().next_back().map_or(0, char::len_utf8);
+    let number: Option<i64> = text[..text.len() - last].parse().ok();
+    match (number, text.ends_with('%')) {
+        (Some(0..=100), true) => Ok(Some(text.to_owned())),
+        (Some(_), _) => Err(Fault::bad_request(format!("{REFUSED} between 0 and 100"))),
+        (None, _) => Err(Fault::bad_request(REFUSED)),
     }
 }
 
@@ -142,7 +135,7 @@ fn set_progress(
         let reason = "'status' is a required property";
         return Err(validate::invalid("os-update_snapshot_status", args, reason));
     };
-    let progress = progress_of(map)?;
+    let progress = progress_of(map.get("progress").unwrap_or(&Value::Null))?;
     caller.check(Rule::SnapshotActionsUpdateSnapshotStatus, &snapshot)?;
     let Some(allowed) = next_statuses(&snapshot.status) else {
         return Err(Fault::bad_request(format!(

@@ -54,7 +54,8 @@ pub(super) fn pairs(
 ) -> Result<BTreeMap<String, Option<String>>, Fault> {
     let mut parsed = BTreeMap::new();
     for (key, value) in specs {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_:.".contains(c);
+        // Which of these a call takes, the shape of its body says.
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_:./ ".contains(c);
         if key.is_empty() || key.len() > TEXT_MAX || !key.chars().all(allowed) {
             let reason = format!("'{key}' does not match any of the regexes: '{KEY_PATTERN}'");
             let specs = Value::Object(specs.clone());
@@ -231,8 +232,7 @@ async fn action(
     Path(id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Fault> {
-    let first = body.as_object().and_then(|map| map.keys().next());
-    let name = first.ok_or_else(|| Fault::bad_request("Malformed request body"))?;
+    let (name, _) = super::action_of(&body)?;
     let (adds, rule) = match name.as_str() {
         "addProjectAccess" => (true, Rule::VolumeTypeAccessAddProjectAccess),
         "removeProjectAccess" => (false, Rule::VolumeTypeAccessRemoveProjectAccess),
@@ -243,7 +243,7 @@ async fn action(
             )));
         }
     };
-    let project = project_of(&body, name)?;
+    let project = project_of(&body, &name)?;
     caller.check_own(rule)?;
     services
         .blocking(move |services| {

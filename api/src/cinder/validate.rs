@@ -29,7 +29,7 @@ pub(super) fn repr(value: &Value) -> String {
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
         Value::Number(number) => number.to_string(),
-        Value::String(text) => format!("'{text}'"),
+        Value::String(text) => quoted(text),
         Value::Array(items) => {
             format!(
                 "[{}]",
@@ -39,10 +39,35 @@ pub(super) fn repr(value: &Value) -> String {
         Value::Object(map) => {
             let pairs = map
                 .iter()
-                .map(|(key, value)| format!("'{key}': {}", repr(value)));
+                .map(|(key, value)| format!("{}: {}", quoted(key), repr(value)));
             format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
         }
     }
+}
+
+/// A text in Python's quotes: double ones only where that spares an escape.
+fn quoted(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
+    let mut shown = String::from(quote);
+    for letter in text.chars() {
+        match letter {
+            '\\' => shown.push_str("\\\\"),
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            _ if letter == quote => shown.extend(['\\', letter]),
+            _ if u32::from(letter) < 0x20 || letter == '\u{7f}' => {
+                shown.push_str(&format!("\\x{:02x}", u32::from(letter)));
+            }
+            _ => shown.push(letter),
+        }
+    }
+    shown.push(quote);
+    shown
 }
 
 /// A value as Python prints it.

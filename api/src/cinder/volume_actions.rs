@@ -5,7 +5,7 @@ mod image;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{StatusCode, header};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -14,14 +14,17 @@ use super::records::{Attachment, Volume};
 use super::reset_status::Reset;
 use super::retype::retype;
 use super::volume_view::attachments_of;
-use super::{attaching, managing, moving, qos, validate, volumes, work};
+use super::{attaching, managing, moving, qos, validate, volume_delete, volumes, work};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::policy::Rule;
-use crate::server::Services;
+use crate::server::{HTML, Services};
+
+/// Actions that came later, with their first microversion.
+const LATER: [(&str, u16); 2] = [("revert", 40), ("os-reimage", 68)];
 
 pub(super) use image::DISK_FORMATS;
 
@@ -41,6 +44,8 @@ struct Done {
     closed: Vec<Attachment>,
     answer: Option<Value>,
     ok: bool,
+    /// Whether the answer is one of the framework's, which says that it is no JSON.
+    plain: bool,
 }
 
 pub(super) async fn action(
@@ -51,6 +56,9 @@ pub(super) async fn action(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Fault> {
     let (name, args) = super::action_of(&body)?;
+    if let Some((_, since)) = LATER.iter().find(|(later, _)| *later == name) {
+        version.require(*since)?;
+    }
     services
         .blocking(move |services| {
             let done = services.catalogue().write(|writer| {
@@ -72,6 +80,10 @@ pub(super) async fn action(
             }
             for gone in &done.closed {
                 attaching::close(services, gone);
+            }
+            if done.plain {
+                let html = [(header::CONTENT_TYPE, HTML)];
+                return Ok((StatusCode::OK, html).into_response());
             }
             Ok(match (done.answer, done.ok) {
                 (Some(answer), _) => Json(answer).into_response(),
@@ -111,7 +123,7 @@ impl Context<'_> {
                 )?),
                 ..Done::default()
             }),
-            "revert" if self.version.has(40) => {
+            "revert" => {
                 moving::revert(self.services, self.writer, self.caller, volume, self.map()?)?;
                 Ok(Done::default())
             }
@@ -123,7 +135,7 @@ impl Context<'_> {
             "os-show_image_metadata" => self.show_image_metadata(&volume),
             "os-set_image_metadata" => self.set_image_metadata(volume),
             "os-unset_image_metadata" => self.unset_image_metadata(volume),
-            "os-reimage" if self.version.has(68) => self.reimage(&volume),
+            "os-reimage" => self.reimage(&volume),
             "os-volume_upload_image" => self.upload_image(&volume),
             "os-reset_status" => self.reset_status(volume),
             "os-force_delete" => self.force_delete(volume),
@@ -230,7 +242,7 @@ impl Context<'_> {
 
     fn force_delete(&self, volume: Volume) -> Result<Done, Fault> {
         self.check(Rule::VolumeAdminActionsForceDelete, &volume)?;
-        volumes::delete(self.services, self.writer, volume, true, false)?;
+        volume_delete::delete(self.services, self.writer, volume, true, false)?;
         Ok(Done::default())
     }
 
@@ -406,7 +418,7 @@ impl Context<'_> {
             Some(attachment) => attachment,
             None => attaching::reserve(self.services, self.writer, volume, None)?,
         };
-        attaching::connect(&mut attachment, volume, connector)?;
+        attaching::connect(&mut attachment, volume, connector, self.services.now_us())?;
         attachment.qos_specs = qos::front_end(self.writer, volume)?;
         self.writer.put(&attachment)?;
         let data = attaching::connection_info(self.services, &attachment);

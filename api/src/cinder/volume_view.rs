@@ -143,11 +143,14 @@ impl Viewer<'_> {
         let tenant = shows(Rule::VolumeTenantAttribute).then(|| loaded.volume.project_id.clone());
         let host = || backends::host_of(self.services, loaded.volume.backend.as_deref());
         let migration = shows(Rule::VolumeMigStatusAttribute);
+        let image = &loaded.volume.image_metadata;
+        let has_image = !image.is_empty() && shows(Rule::VolumeImageMetadataShow);
         wire::Volume {
             tenant_id: tenant,
             host: shows(Rule::VolumeHostAttribute).then(host),
             migstat: migration.then(|| loaded.volume.migration_status.clone()),
             name_id: migration.then_some(None),
+            volume_image_metadata: has_image.then(|| image.clone()),
             ..self.brief(loaded)
         }
     }

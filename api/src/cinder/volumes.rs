@@ -7,21 +7,20 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::quotas::{self, Change};
-use super::records::{BY_VOLUME, Snapshot, Volume};
-use super::volume_view::{Viewer, attachments_of, load, no_volume};
+use super::records::{Snapshot, Volume};
+use super::volume_view::{Viewer, load, no_volume};
 use super::{
-    backends, backups, encryption, groups, services, snapshots, types, validate, volume_actions,
-    volume_list, work,
+    backends, backups, encryption, groups, snapshots, types, validate, volume_actions,
+    volume_delete, volume_list, work,
 };
 use crate::auth::Caller;
 use crate::body::JsonBody;
-use crate::catalogue::{Key, Query, View, Writer};
+use crate::catalogue::{View, Writer};
 use crate::cinder::operations::{self, volumes as ops};
 use crate::fault::Fault;
 use crate::jobs::{self, Job};
 use crate::microversion::Microversion;
 use crate::openapi::Routes;
-use crate::page::Params;
 use crate::policy::Rule;
 use crate::server::{Services, UrlProject};
 
@@ -53,7 +52,7 @@ pub(super) fn routes() -> Routes {
         .on(ops::SUMMARY, volume_list::totals)
         .on(ops::SHOW, show)
         .on(ops::UPDATE, update)
-        .on(ops::DELETE, remove)
+        .on(ops::DELETE, volume_delete::remove)
         .on_all(&operations::volume_actions::ALL, volume_actions::action)
 }
 
@@ -87,23 +86,28 @@ impl Wanted {
         if version.has(53) {
             validate::only("volume", map, &CREATE_KEYS)?;
         }
+        // A first key that is there counts, even with null.
         let either = |first: &str, second: &str| {
-            validate::text(map, first)
-                .and_then(|text| text.map_or_else(|| validate::text(map, second), |t| Ok(Some(t))))
+            let key = if map.contains_key(first) {
+                first
+            } else {
+                second
+            };
+            validate::text(map, key)
         };
         let wanted = Self {
             name: either("name", "display_name")?,
             description: either("description", "display_description")?,
             size_gib: validate::size(map, "size")?,
-            volume_type: validate::text(map, "volume_type")?,
+            volume_type: map
+                .get("volume_type")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
             metadata: validate::metadata(map, "metadata")?.unwrap_or_default(),
             snapshot_id: validate::reference(map, "snapshot_id", snapshots::no_snapshot)?,
             source_volid: validate::reference(map, "source_volid", no_volume)?,
             group: groups::asked(map)?,
-            backup_id: match version.has(47) {
-                true => validate::reference(map, "backup_id", backups::no_backup)?,
-                false => None,
-            },
+            backup_id: backup_of(map)?,
         };
         check_rest(map, zone)?;
         let sources = [wanted.snapshot_id, wanted.source_volid, wanted.backup_id];
@@ -114,6 +118,14 @@ impl Wanted {
         }
         Ok(wanted)
     }
+}
+
+/// The backup asked for. Older microversions read it too; only newer ones say what it has to be.
+fn backup_of(map: &Map<String, Value>) -> Result<Option<Uuid>, Fault> {
+    let told = map.get("backup_id").filter(|told| !told.is_null());
+    let text = told.map(validate::shown).filter(|text| !text.is_empty());
+    let id = text.map(|text| Uuid::parse_str(&text).map_err(|_| backups::no_backup(&text)));
+    id.transpose()
 }
 
 /// What can be asked for and cannot be given.
@@ -450,100 +462,4 @@ fn changed(mut volume: Volume, map: &Map<String, Value>, now_us: u64) -> Result<
     }
     volume.updated_us = Some(now_us);
     Ok(volume)
-}
-
-async fn remove(
-    State(services): State<Services>,
-    caller: Caller,
-    version: Microversion,
-    Path(id): Path<String>,
-    params: Params,
-) -> Result<StatusCode, Fault> {
-    let cascade = strict_flag(&params, "cascade")?;
-    let force = version.has(23) && strict_flag(&params, "force")?;
-    services
-        .blocking(move |services| {
-            services.catalogue().write(|writer| {
-                let volume = find(writer, &caller, &id)?;
-                caller.check(Rule::VolumeDelete, &volume)?;
-                if cascade && !caller.is_admin && has_foreign_snapshots(writer, &volume)? {
-                    return Err(Fault::bad_request(NOT_DELETABLE));
-                }
-                if force {
-                    caller.check(Rule::VolumeForceDelete, &volume)?;
-                }
-                delete(services, writer, volume, force, cascade)
-            })?;
-            Ok(StatusCode::ACCEPTED)
-        })
-        .await
-}
-
-/// A yes or no; 400 for other words.
-pub(super) fn strict_flag(params: &Params, key: &str) -> Result<bool, Fault> {
-    let (no, yes) = (params.flag(key, false), params.flag(key, true));
-    match (no == yes, params.get(key)) {
-        (false, Some(text)) => Err(Fault::bad_request(format!(
-            "Value '{text}' for '{key}' is not a boolean."
-        ))),
-        _ => Ok(no),
-    }
-}
-
-pub(super) const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.";
-
-/// Whether snapshots stayed with an earlier owner when the volume was transferred.
-fn has_foreign_snapshots(view: &impl View, volume: &Volume) -> Result<bool, Fault> {
-    let query = Query::by(BY_VOLUME, Key::new().uuid(volume.id));
-    let snapshots: Vec<Snapshot> = view.list(&query)?;
-    let foreign = |snapshot: &Snapshot| snapshot.project_id != volume.project_id;
-    Ok(snapshots.iter().any(foreign))
-}
-
-/// Gives a volume the status deleting and queues the work.
-pub(super) fn delete(
-    services: &Services,
-    writer: &Writer,
-    mut volume: Volume,
-    force: bool,
-    cascade: bool,
-) -> Result<(), Fault> {
-    let allowed = [
-        "available",
-        "error",
-        "error_restoring",
-        "error_extending",
-        "error_managing",
-    ];
-    let host = backends::service_host_of(services, volume.backend.as_deref());
-    services::check_not_frozen(writer, &host)?;
-    let query = Query::by(BY_VOLUME, Key::new().uuid(volume.id));
-    let snapshots: Vec<Snapshot> = writer.list(&query)?;
-    let attached = !attachments_of(writer, &volume)?.is_empty();
-    let settled = volume.status != "creating" && snapshots.is_empty() && !attached;
-    if volume.backend.is_none() && settled {
-        // It was given no place: there are no bytes to wait for, and its type is free at once.
-        return Ok(work::forget_volume(writer, volume.id, services.now_us())?);
-    }
-    let deletable = |snapshot: &Snapshot| {
-        snapshot.group_snapshot_id.is_none()
-            && (force || ["available", "error", "deleting"].contains(&snapshot.status.as_str()))
-    };
-    if (!force && !allowed.contains(&volume.status.as_str()))
-        || volume.is_migrating()
-        || attached
-        || volume.group_id.is_some()
-        || (!cascade && !snapshots.is_empty())
-        || !snapshots.iter().all(deletable)
-    {
-        return Err(Fault::bad_request(NOT_DELETABLE));
-    }
-    for snapshot in snapshots {
-        // One that is going already may be so by an admin's word alone: twice does no harm.
-        snapshots::queue_deletion(services, writer, snapshot)?;
-    }
-    volume.status = "deleting".to_owned();
-    volume.updated_us = Some(services.now_us());
-    writer.put(&volume)?;
-    enqueue(services, writer, work::DELETE_VOLUME, &volume, Value::Null)
 }

@@ -199,6 +199,12 @@ impl Handler for DeleteVolume {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        let failure = Failure {
+            resource: Resource::Volume,
+            action: Action::DeleteVolume,
+            detail: Detail::VolumeDeletion,
+        };
+        tell(writer, job, result, failure, now_us)?;
         match (result, object(job)) {
             (Ok(()), Ok(id)) => forget_volume(writer, id, now_us),
             _ => removed::<Volume>(writer, job, result, now_us),

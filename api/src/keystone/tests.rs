@@ -478,3 +478,18 @@ async fn the_service_catalogue_can_be_changed() {
         ["block-storage", "cinderblock", "identity", "volumev3"]
     );
 }
+
+#[tokio::test]
+async fn methods_are_told_without_a_token() {
+    let cloud = Cloud::new();
+    let path = "/identity/v3/auth/tokens";
+    let told = cloud.send("OPTIONS", path, &[], Value::Null).await;
+    assert_eq!(told.status, StatusCode::OK);
+    assert_eq!(told.header("allow"), "POST, GET, HEAD, DELETE, OPTIONS");
+    assert_eq!(told.header("content-type"), "text/html; charset=utf-8");
+    assert_eq!(told.header("www-authenticate"), "");
+    let none = cloud
+        .send("OPTIONS", "/identity/v3/nowhere", &[], Value::Null)
+        .await;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
+}

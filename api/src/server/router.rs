@@ -109,10 +109,35 @@ pub fn router(services: &Services) -> Router {
 
 /// Identity at the bare root, for port 5000.
 pub fn identity_root(services: &Services) -> Router {
-    keystone::routes(services)
+    let below = keystone::routes(services)
         .layer(from_fn_with_state(services.clone(), identity_headers))
         .layer(from_fn(request_id))
-        .with_state(services.clone())
+        .with_state(services.clone());
+    // Which methods a path has is known outside of its layers only.
+    Router::new()
+        .fallback_service(below)
+        .layer(from_fn(tell_methods))
+}
+
+/// Layer: who asks what a path of Identity can be asked needs no token.
+async fn tell_methods(request: Request, next: Next) -> Response {
+    let asks = request.method() == Method::OPTIONS;
+    let response = next.run(request).await;
+    let Some(methods) = response.headers().get(header::ALLOW).filter(|_| asks) else {
+        return response;
+    };
+    let all = methods.to_str().unwrap_or_default().replace(',', ", ");
+    let told = [
+        (header::ALLOW, format!("{all}, OPTIONS")),
+        (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+    ];
+    let mut answer = (StatusCode::OK, told).into_response();
+    for name in [OPENSTACK_REQUEST_ID, header::VARY] {
+        if let Some(value) = response.headers().get(&name) {
+            answer.headers_mut().insert(name, value.clone());
+        }
+    }
+    answer
 }
 
 /// Block Storage at the bare root, for port 8776.
@@ -160,6 +185,7 @@ fn v3(services: &Services) -> Router {
     let require_token = from_fn_with_state(services.clone(), auth::require_token);
     cinder::routes()
         .router()
+        .route_layer(from_fn(cinder::hold_bodies))
         .route(VERSION_3.path, get(versions_v3))
         .method_not_allowed_fallback(not_routed)
         .route_layer(from_fn(auth::require_url_project))
@@ -192,6 +218,7 @@ fn v2(services: &Services) -> Router {
     let require_token = from_fn_with_state(services.clone(), auth::require_token);
     cinder::routes()
         .router()
+        .route_layer(from_fn(cinder::hold_bodies))
         .route(VERSION_2.path, get(versions_v2))
         .method_not_allowed_fallback(not_routed)
         .route_layer(from_fn(auth::require_url_project))

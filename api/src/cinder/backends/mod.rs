@@ -20,6 +20,8 @@ pub(super) use scheduler::{NO_VALID_BACKEND, Request, choose, choose_for_all, fi
 const VENDOR: &str = "cinderblock";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const PROTOCOL: &str = "nbd";
+/// What a backend without a limit says it may be promised: clients calculate with the number.
+const UNLIMITED_RATIO: f64 = 1_000_000.0;
 
 /// `host@backend` of a backend.
 pub(super) fn service_host(services: &Services, backend: &Backend) -> String {
@@ -100,9 +102,10 @@ fn capabilities(backend: &Backend) -> Map<String, Value> {
         "storage_protocol": PROTOCOL,
         "total_capacity_gb": gib(total_bytes),
         "free_capacity_gb": gib(free_bytes),
-        "allocated_capacity_gb": provisioned,
+        // The real service counts what it made, in whole GiB.
+        "allocated_capacity_gb": backend.store().stats().logical_bytes.div_ceil(1 << 30),
         "provisioned_capacity_gb": provisioned,
-        "max_over_subscription_ratio": settings.max_over_subscription_ratio,
+        "max_over_subscription_ratio": settings.max_over_subscription_ratio.unwrap_or(UNLIMITED_RATIO),
         "reserved_percentage": settings.reserved_percentage,
         "thin_provisioning_support": true,
         "thick_provisioning_support": false,
@@ -111,6 +114,7 @@ fn capabilities(backend: &Backend) -> Map<String, Value> {
         "deduplication": true,
         "online_extend_support": true,
         "multiattach": true,
+        "consistent_group_snapshot_enabled": true,
         "QoS_support": true,
         "filter_function": null,
         "goodness_function": null,

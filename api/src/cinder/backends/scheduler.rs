@@ -4,6 +4,8 @@
 //! The choice is made in the transaction that writes the row, so that a job never has to guess where
 //! an earlier attempt put its object.
 
+use std::collections::BTreeMap;
+
 use super::{capabilities, extra_specs, service_host};
 use crate::catalogue::{self, View};
 use crate::cinder::records::VolumeType;
@@ -65,15 +67,18 @@ fn takes(
     Ok(enabled && fits(backend, request))
 }
 
-/// The backend for volumes of all these types, which are to be together.
+/// The backend for volumes of all these types, which are to be together in a group of which
+/// `group_specs` ask what volume types ask by their extra specs.
 pub(crate) fn choose_for_all<'s>(
     services: &'s Services,
     view: &impl View,
     volume_types: &[VolumeType],
+    group_specs: &BTreeMap<String, Option<String>>,
 ) -> catalogue::Result<Option<&'s Backend>> {
     let mut best: Option<&Backend> = None;
     for next in services.backends().iter() {
-        let mut better = best.is_none_or(|best| best.capacity().1 < next.capacity().1);
+        let mut better = best.is_none_or(|best| best.capacity().1 < next.capacity().1)
+            && (group_specs.is_empty() || extra_specs::satisfy(&capabilities(next), group_specs));
         for volume_type in volume_types {
             let request = Request {
                 volume_type,

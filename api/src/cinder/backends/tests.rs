@@ -222,3 +222,62 @@ async fn rows_from_before_belong_to_the_first_backend() {
     cloud.run_jobs();
     assert!(cloud.store("a").volume(VolumeId(id)).is_err());
 }
+
+#[tokio::test]
+async fn pools_tell_numbers_that_clients_calculate_with() {
+    let cloud = Cloud::new();
+    let token = cloud.admin().await;
+    volume(&cloud, &token, json!({"size": 2})).await;
+    let path = format!("{V}/scheduler-stats/get_pools?detail=true");
+    let pools = cloud.call(&token, "GET", &path, Value::Null).await;
+    let found = &pools.body["pools"][0]["capabilities"];
+    assert_eq!(found["allocated_capacity_gb"], json!(2));
+    assert!(found["allocated_capacity_gb"].is_u64());
+    assert!(found["max_over_subscription_ratio"].is_f64());
+    assert!(found.get("filter_function").is_some());
+}
+
+#[tokio::test]
+async fn group_specs_choose_backends_too() {
+    let cloud = Cloud::with_backends(&["a", "b"]);
+    let token = cloud.admin().await;
+    let headers = [
+        ("X-Auth-Token", token.as_str()),
+        ("OpenStack-API-Version", "volume 3.60"),
+    ];
+    let call = async |method: &str, path: &str, body: Value| {
+        let path = format!("{V}{path}");
+        cloud.send(method, &path, &headers, body).await.body
+    };
+    for (specs, status, host) in [
+        (json!({"volume_backend_name": "b"}), "available", "b"),
+        (
+            json!({"consistent_group_snapshot_enabled": "<is> True"}),
+            "available",
+            "",
+        ),
+        (json!({"unheard_of": "x"}), "error", ""),
+    ] {
+        let wanted = json!({"group_type": {"name": format!("{specs}"), "group_specs": specs}});
+        let group_type = call("POST", "/group_types", wanted).await;
+        let group = json!({"group": {
+            "group_type": group_type["group_type"]["id"], "volume_types": ["__DEFAULT__"],
+        }});
+        let made = call("POST", "/groups", group).await;
+        cloud.run_jobs();
+        let id = made["group"]["id"].as_str().unwrap().to_owned();
+        let shown = call("GET", &format!("/groups/{id}"), Value::Null).await;
+        assert_eq!(shown["group"]["status"], status, "{specs}");
+        if !host.is_empty() {
+            let body = json!({"volume": {
+                "size": 1, "group_id": id, "volume_type": "__DEFAULT__",
+            }});
+            let made = call("POST", "/volumes", body).await;
+            let volume = made["volume"]["id"].as_str().unwrap().to_owned();
+            cloud.run_jobs();
+            let shown = call("GET", &format!("/volumes/{volume}"), Value::Null).await;
+            let expected = format!("cinderblock@{host}#{host}");
+            assert_eq!(shown["volume"]["os-vol-host-attr:host"], expected);
+        }
+    }
+}

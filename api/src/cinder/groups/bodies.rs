@@ -145,7 +145,11 @@ pub(super) fn status(body: &Value, kind: &str) -> Result<String, Fault> {
     }
     let valid: Vec<String> = STATUSES.iter().map(|one| format!("'{one}'")).collect();
     let valid = valid.join(", ");
-    refused(&format!(
-        "{kind} status: {text} is invalid, valid statuses are: ({valid})."
-    ))
+    refused(&match kind {
+        "Group" => format!(
+            "Group status: {text} is invalid, valid status are: ({}).",
+            valid.replace("'updating', ", "'updating', 'in-use', ")
+        ),
+        _ => format!("Group snapshot status: {text} is invalid, valid statuses are: ({valid})."),
+    })
 }

@@ -5,6 +5,7 @@ use axum::response::Response;
 use axum::{Json, routing};
 use http::StatusCode;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::bodies;
 use super::create::{self, GROUP, Wanted, check_generic};
@@ -16,7 +17,7 @@ use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::cinder::operations::groups as ops;
 use crate::cinder::validate::{self, repr};
-use crate::cinder::volumes::strict_flag;
+use crate::cinder::volume_delete::strict_flag;
 use crate::cinder::{accepted, group_types};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
@@ -97,6 +98,10 @@ async fn new(
     services
         .blocking(move |services| {
             let group = services.catalogue().write(|writer| {
+                // A name is looked for before the volume types, an id after them.
+                if Uuid::parse_str(&group_type).is_ok() {
+                    create::volume_types(writer, &wanted)?;
+                }
                 let group_type = group_types::resolve(writer, &group_type)?;
                 check_generic(writer, group_type.id, GROUP)?;
                 caller.check_own(Rule::GroupCreate)?;

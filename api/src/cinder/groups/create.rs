@@ -65,6 +65,19 @@ pub(super) const GROUP: &str = "group can only be operated by CG";
 /// What messages of [`check_generic`] say of group snapshots.
 pub(super) const SNAPSHOT: &str = "group snapshots can only be operated by CG snapshot";
 
+/// The volume types asked for, each once.
+pub(super) fn volume_types(view: &impl View, wanted: &Wanted) -> Result<Vec<VolumeType>, Fault> {
+    let mut volume_types: Vec<VolumeType> = Vec::new();
+    for name in &wanted.volume_types {
+        // Private types too: who may use them is asked when a volume is made.
+        let found = types::find_type(view, None, name)?;
+        if !volume_types.iter().any(|other| other.id == found.id) {
+            volume_types.push(found);
+        }
+    }
+    Ok(volume_types)
+}
+
 /// Adds an empty group to the caller's project and takes its quota. Its status is error when no
 /// backend has what its types ask for.
 pub(super) fn create(
@@ -75,14 +88,7 @@ pub(super) fn create(
     wanted: Wanted,
 ) -> Result<Group, Fault> {
     let project = caller.require_project()?;
-    let mut volume_types: Vec<VolumeType> = Vec::new();
-    for name in &wanted.volume_types {
-        // Private types too: who may use them is asked when a volume is made.
-        let found = types::find_type(writer, None, name)?;
-        if !volume_types.iter().any(|other| other.id == found.id) {
-            volume_types.push(found);
-        }
-    }
+    let volume_types = volume_types(writer, &wanted)?;
     if let Some(zone) = wanted.zone
         && zone != services.config().availability_zone
     {
@@ -91,7 +97,8 @@ pub(super) fn create(
         )));
     }
     quotas::reserve(writer, project, Group::counts())?;
-    let backend = backends::choose_for_all(services, writer, &volume_types)?;
+    let specs = &group_type.group_specs;
+    let backend = backends::choose_for_all(services, writer, &volume_types, specs)?;
     let status = if backend.is_some() {
         "available"
     } else {

@@ -88,7 +88,10 @@ async fn new(
     let wanted = Wanted {
         texts,
         volume_types: create::legacy_types(map)?,
-        zone: create::zone(map)?,
+        zone: map
+            .get("availability_zone")
+            .filter(|zone| !zone.is_null())
+            .map(validate::shown),
     };
     services
         .blocking(move |services| {

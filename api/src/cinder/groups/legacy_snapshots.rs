@@ -62,7 +62,7 @@ async fn show(
 fn text(map: &Map<String, Value>, key: &str) -> Result<Option<String>, Fault> {
     match map.get(key) {
         None => Ok(None),
-        Some(Value::String(_)) => validate::text(map, key),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(other) => {
             let reason = format!("{} is not of type 'string'", repr(other));
             Err(validate::invalid(key, other, &reason))

@@ -110,7 +110,9 @@ pub(super) fn is_consistency(view: &impl View, group: Uuid) -> catalogue::Result
 /// Either is heard at every version, as by the real service.
 pub(super) fn asked(map: &Map<String, Value>) -> Result<Option<String>, Fault> {
     let consistency = validate::id(map, "consistencygroup_id")?;
-    let group = validate::text(map, "group_id")?;
+    // Older microversions read it too; only newer ones say what it has to be.
+    let group = map.get("group_id").filter(|group| !group.is_null());
+    let group = group.map(validate::shown);
     Ok(group.or(consistency.map(|id| id.to_string())))
 }
 

@@ -10,9 +10,10 @@ use super::{list, snapshots, volumes};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::cinder::filter::Form;
+use crate::cinder::services::{VOLUME, no_service};
 use crate::cinder::volume_view::{Viewer, load};
 use crate::cinder::{backends, moving, validate};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::page::Params;
 use crate::policy::Rule;
@@ -41,8 +42,7 @@ async fn listed(
                 .collect();
             let host = moving::host_in(&named, version)?;
             let Some(backend) = backends::by_host(services, &host) else {
-                let message = format!("Service {host} could not be found.");
-                return Err(Fault::not_found(message));
+                return Err(no_service(VOLUME, &host));
             };
             list::page(services, backend, kind, &params, form).map(Json)
         })
@@ -101,9 +101,13 @@ pub(super) async fn manage_volume(
     services
         .blocking(move |services| {
             let wanted = volumes::Wanted::parse(&map, version)?;
+            // The type is looked for before the host.
+            let project = caller.require_project()?;
+            let catalogue = services.catalogue();
+            catalogue.read(|reader| wanted.type_in(reader, project).map(drop))?;
             let Some(backend) = backends::by_host(services, &wanted.host) else {
                 let message = format!("Host '{}' not found", wanted.host);
-                return Err(Fault::new(FaultKind::Unavailable, message));
+                return Err(Fault::bad_request(message));
             };
             let loaded = services.catalogue().write(|writer| {
                 let volume = volumes::manage(services, writer, &caller, backend, &wanted)?;

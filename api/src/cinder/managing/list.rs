@@ -22,22 +22,21 @@ struct Entry {
     size_bytes: u64,
     /// The volume that a snapshot is of.
     source: Option<Uuid>,
-    is_managed: bool,
 }
 
 impl Entry {
-    fn show(&self, form: Form) -> Value {
+    fn show(&self, is_managed: bool, form: Form) -> Value {
         let mut shown = json!({
             "reference": self.kind.reference(self.id),
             "size": self.size_bytes.div_ceil(1 << 30),
-            "safe_to_manage": !self.is_managed,
+            "safe_to_manage": !is_managed,
         });
         if let Some(source) = self.source {
             shown["source_reference"] = Kind::Volume.reference(source);
         }
         if form == Form::Detail {
-            shown["reason_not_safe"] = json!(self.is_managed.then_some("already managed"));
-            shown["cinder_id"] = json!(self.is_managed.then_some(self.id));
+            shown["reason_not_safe"] = json!(is_managed.then_some("already managed"));
+            shown["cinder_id"] = json!(is_managed.then_some(self.id));
             shown["extra_info"] = Value::Null;
         }
         shown
@@ -61,8 +60,8 @@ pub(super) fn page(
 ) -> Result<Value, Fault> {
     let page = Page::parse(params, &SORT_KEYS)?;
     let mut entries = match kind {
-        Kind::Volume => volumes(services, backend)?,
-        Kind::Snapshot => snapshots(services, backend)?,
+        Kind::Volume => volumes(backend),
+        Kind::Snapshot => snapshots(backend),
     };
     entries.sort_by(|a, b| order(a, b, &page.sort));
     let start = match params.get("marker") {
@@ -70,7 +69,14 @@ pub(super) fn page(
         Some(text) => marker(&entries, kind, text)?,
     };
     let rest = entries.iter().skip(start).skip(page.offset);
-    let shown: Vec<Value> = rest.take(page.limit).map(|one| one.show(form)).collect();
+    // Only of the page is the catalogue asked.
+    let listed: Vec<&Entry> = rest.take(page.limit).collect();
+    let known = match kind {
+        Kind::Volume => managed::<Volume>(services, &listed)?,
+        Kind::Snapshot => managed::<Snapshot>(services, &listed)?,
+    };
+    let both = listed.into_iter().zip(known);
+    let shown: Vec<Value> = both.map(|(one, known)| one.show(known, form)).collect();
     Ok(match kind {
         Kind::Volume => json!({ "manageable-volumes": shown }),
         Kind::Snapshot => json!({ "manageable-snapshots": shown }),
@@ -105,38 +111,45 @@ fn marker(entries: &[Entry], kind: Kind, text: &str) -> Result<usize, Fault> {
     }
 }
 
-/// Whether the catalogue has each of these ids.
-fn managed<R: Record<Id = Uuid>>(services: &Services, ids: &[Uuid]) -> Result<Vec<bool>, Fault> {
+/// Whether the catalogue has each of these entries.
+fn managed<R: Record<Id = Uuid>>(
+    services: &Services,
+    entries: &[&Entry],
+) -> Result<Vec<bool>, Fault> {
     services.catalogue().read(|reader| {
-        let known = |id: &Uuid| Ok::<_, Fault>(reader.get::<R>(id)?.is_some());
-        ids.iter().map(known).collect()
+        let known = |entry: &&Entry| Ok::<_, Fault>(reader.get::<R>(&entry.id)?.is_some());
+        entries.iter().map(known).collect()
     })
 }
 
-fn volumes(services: &Services, backend: &Backend) -> Result<Vec<Entry>, Fault> {
-    let found = backend.store().volumes();
-    let ids: Vec<Uuid> = found.iter().map(|volume| volume.id.0).collect();
-    let known = managed::<Volume>(services, &ids)?;
-    let entry = |(volume, is_managed): (store::VolumeInfo, bool)| Entry {
-        id: volume.id.0,
-        kind: Kind::Volume,
-        size_bytes: volume.size_bytes,
-        source: None,
-        is_managed,
-    };
-    Ok(found.into_iter().zip(known).map(entry).collect())
+/// Whether an object is one that the service made for itself, to copy or to back up from: its id
+/// follows from another's, while those of users' objects are random.
+fn is_internal(id: Uuid) -> bool {
+    id.get_version() == Some(uuid::Version::Sha1)
 }
 
-fn snapshots(services: &Services, backend: &Backend) -> Result<Vec<Entry>, Fault> {
-    let found = backend.store().snapshots();
-    let ids: Vec<Uuid> = found.iter().map(|snapshot| snapshot.id.0).collect();
-    let known = managed::<Snapshot>(services, &ids)?;
-    let entry = |(snapshot, is_managed): (store::SnapshotInfo, bool)| Entry {
-        id: snapshot.id.0,
-        kind: Kind::Snapshot,
-        size_bytes: snapshot.size_bytes,
-        source: Some(snapshot.volume.0),
-        is_managed,
-    };
-    Ok(found.into_iter().zip(known).map(entry).collect())
+fn volumes(backend: &Backend) -> Vec<Entry> {
+    let found = backend.store().volumes().into_iter();
+    found
+        .filter(|volume| !is_internal(volume.id.0))
+        .map(|volume| Entry {
+            id: volume.id.0,
+            kind: Kind::Volume,
+            size_bytes: volume.size_bytes,
+            source: None,
+        })
+        .collect()
+}
+
+fn snapshots(backend: &Backend) -> Vec<Entry> {
+    let found = backend.store().snapshots().into_iter();
+    found
+        .filter(|snapshot| !is_internal(snapshot.id.0))
+        .map(|snapshot| Entry {
+            id: snapshot.id.0,
+            kind: Kind::Snapshot,
+            size_bytes: snapshot.size_bytes,
+            source: Some(snapshot.volume.0),
+        })
+        .collect()
 }

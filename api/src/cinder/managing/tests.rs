@@ -160,3 +160,61 @@ async fn lists_have_pages_and_need_a_host() {
     );
     assert_eq!(list(&format!("{HOST}&marker=zz")).await.status, 400);
 }
+
+#[tokio::test]
+async fn objects_that_the_service_made_for_itself_are_not_offered() {
+    let cloud = Cloud::new();
+    let token = cloud.admin().await;
+    let made = call(
+        &cloud,
+        &token,
+        "POST",
+        "/volumes",
+        json!({"volume": {"size": 1}}),
+    )
+    .await;
+    let volume: uuid::Uuid = made.body["volume"]["id"].as_str().unwrap().parse().unwrap();
+    cloud.run_jobs();
+    let own = store::SnapshotId(uuid::Uuid::new_v5(&volume, b"copied from"));
+    let orphan = store::SnapshotId(uuid::Uuid::new_v4());
+    let store = cloud.store("pool");
+    store.create_snapshots(&[(own, VolumeId(volume))]).unwrap();
+    store
+        .create_snapshots(&[(orphan, VolumeId(volume))])
+        .unwrap();
+    let path = format!("/manageable_snapshots?{HOST}");
+    let list = call(&cloud, &token, "GET", &path, Value::Null).await;
+    let found = list.body["manageable-snapshots"].as_array().unwrap();
+    assert_eq!(found.len(), 1);
+    let name = format!("snapshot-{}", orphan.0);
+    assert_eq!(found[0]["reference"]["source-name"], name);
+}
+
+#[tokio::test]
+async fn hosts_that_there_are_not_are_told_in_two_ways() {
+    let cloud = Cloud::new();
+    let token = cloud.admin().await;
+    let says = |answer: &Answer| {
+        let fault = answer.body.as_object().unwrap().values().next().unwrap();
+        fault["message"].as_str().unwrap().to_owned()
+    };
+    let path = "/manageable_volumes?host=nowhere@x";
+    let none = call(&cloud, &token, "GET", path, Value::Null).await;
+    assert_eq!(
+        (none.status.as_u16(), says(&none).as_str()),
+        (
+            404,
+            "Service cinder-volume could not be found on host nowhere@x."
+        )
+    );
+    let body = json!({"volume": {"host": "nowhere", "ref": {"source-name": "x"}}});
+    let none = call(&cloud, &token, "POST", "/manageable_volumes", body).await;
+    assert_eq!(
+        (none.status.as_u16(), says(&none).as_str()),
+        (400, "Host 'nowhere' not found")
+    );
+    let old = cloud
+        .call(&token, "GET", "/volume/v3/os-volume-manage", Value::Null)
+        .await;
+    assert_eq!(says(&old), "Invalid input received: Host field is missing.");
+}

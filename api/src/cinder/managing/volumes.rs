@@ -11,9 +11,10 @@ use super::work::{MANAGE_VOLUME, UNMANAGE_VOLUME};
 use crate::auth::Caller;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::cinder::quotas::{self, Change};
-use crate::cinder::records::{BY_VOLUME, Snapshot, Volume};
+use crate::cinder::records::{BY_VOLUME, Snapshot, Volume, VolumeType};
+use crate::cinder::volume_delete::{DELETABLE, NOT_DELETABLE};
 use crate::cinder::volume_view::attachments_of;
-use crate::cinder::volumes::{NOT_DELETABLE, enqueue};
+use crate::cinder::volumes::enqueue;
 use crate::cinder::{encryption, moving, types, validate};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
@@ -54,10 +55,28 @@ impl Wanted {
             reference: reference::of_body("volume", map)?,
             name: validate::text(map, "name")?,
             description: validate::text(map, "description")?,
-            volume_type: validate::text(map, "volume_type")?.filter(|name| !name.is_empty()),
+            volume_type: map
+                .get("volume_type")
+                .and_then(Value::as_str)
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned),
             metadata: validate::metadata(map, "metadata")?.unwrap_or_default(),
             bootable: validate::flag(map, "bootable")?.unwrap_or(false),
             host: moving::host_in(map, version)?,
+        })
+    }
+}
+
+impl Wanted {
+    /// The type asked for, or the default one.
+    pub(super) fn type_in(&self, view: &impl View, project: &str) -> Result<VolumeType, Fault> {
+        let Some(name) = &self.volume_type else {
+            return types::default_type(view, project);
+        };
+        types::find_type(view, project, name).map_err(|_| {
+            Fault::bad_request(format!(
+                "Invalid volume type: Cannot find requested '{name}' volume type"
+            ))
         })
     }
 }
@@ -80,10 +99,7 @@ pub(super) fn manage(
             "Invalid volume: Unable to manage existing volume. The volume is already managed",
         ));
     }
-    let volume_type = match &wanted.volume_type {
-        Some(name) => types::find_type(writer, project, name)?,
-        None => types::default_type(writer, project)?,
-    };
+    let volume_type = wanted.type_in(writer, project)?;
     let found = source.and_then(|id| backend.store().volume_info(VolumeId(id)).ok());
     let encrypts = encryption::of_type(writer, volume_type.id)?.is_some();
     if found.is_some_and(|found| encrypts != (found.encryption == Encryption::DomainKey)) {
@@ -140,15 +156,8 @@ pub(in crate::cinder) fn unmanage(
     if encryption::of_type(writer, volume.volume_type_id)?.is_some() {
         return Err(Fault::bad_request("Unacceptable parameters."));
     }
-    let allowed = [
-        "available",
-        "error",
-        "error_restoring",
-        "error_extending",
-        "error_managing",
-    ];
     let snapshots = Query::by(BY_VOLUME, Key::new().uuid(volume.id));
-    let free = allowed.contains(&volume.status.as_str())
+    let free = DELETABLE.contains(&volume.status.as_str())
         && !volume.is_migrating()
         && volume.group_id.is_none()
         && attachments_of(writer, &volume)?.is_empty()

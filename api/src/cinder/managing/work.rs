@@ -7,6 +7,7 @@ use store::{SnapshotId, VolumeId, VolumeSpec};
 use uuid::Uuid;
 
 use crate::catalogue::{self, View, Writer};
+use crate::cinder::messages::{Action, Detail, Failure, Resource};
 use crate::cinder::quotas::{self, Change};
 use crate::cinder::records::{Snapshot, Volume};
 use crate::cinder::work::{self, Outcome, forget, spec_of};
@@ -59,6 +60,12 @@ impl Handler for ManageVolume {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        let failure = Failure {
+            resource: Resource::Volume,
+            action: Action::ManageVolume,
+            detail: Detail::NotFoundOnBackend,
+        };
+        work::tell(writer, job, result, failure, now_us)?;
         let mut unused = None;
         work::settle::<Volume>(writer, job, now_us, |volume| {
             if volume.status == "managing" {
@@ -113,6 +120,12 @@ impl Handler for ManageSnapshot {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        let failure = Failure {
+            resource: Resource::Snapshot,
+            action: Action::ManageSnapshot,
+            detail: Detail::NotFoundOnBackend,
+        };
+        work::tell(writer, job, result, failure, now_us)?;
         work::settle::<Snapshot>(writer, job, now_us, |snapshot| {
             work::made(snapshot, result);
             let progress = if result.is_ok() { "100%" } else { "0%" };

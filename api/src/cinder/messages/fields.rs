@@ -67,6 +67,13 @@ coded! {
         DeleteBackup = "014", "delete backup";
         RestoreBackup = "015", "restore backup";
         ReimageVolume = "016", "reimage volume";
+        // The real service tells nobody of these; far from its codes, so that they stay free.
+        DeleteVolume = "901", "delete volume";
+        MigrateVolume = "902", "migrate volume";
+        RetypeVolume = "903", "retype volume";
+        RevertVolume = "904", "revert volume to snapshot";
+        ManageVolume = "905", "manage volume";
+        ManageSnapshot = "906", "manage snapshot";
     }
 }
 
@@ -89,6 +96,11 @@ coded! {
         BackupDeletion = "025", "Backup driver failed to delete backup.";
         RestoreFailed = "026", "Backup driver failed to restore backup.";
         VolumeState = "027", "Volume status is invalid.";
+        VolumeDeletion = "901", "Volume failed to delete.";
+        MoveFailed = "902", "Volume failed to move to another backend.";
+        VolumeInUse = "903", "A volume in use cannot move to another backend.";
+        RevertFailed = "904", "Volume failed to revert to the snapshot.";
+        NotFoundOnBackend = "905", "The object to be managed was not found on the backend.";
         ImageFormat = "029",
             "The image disk format must be the same as the volume format for the volume type you are requesting.";
     }

@@ -33,8 +33,11 @@ pub(in crate::cinder) fn host_in(
         (None, Some(cluster)) => Err(Fault::bad_request(format!(
             "Invalid host: No available service named '{cluster}'"
         ))),
-        _ => Err(Fault::bad_request(
+        _ if version.has(16) => Err(Fault::bad_request(
             "Invalid input received: One and only one of cluster and host must be set.",
+        )),
+        _ => Err(Fault::bad_request(
+            "Invalid input received: Host field is missing.",
         )),
     }
 }

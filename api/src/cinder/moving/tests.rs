@@ -196,3 +196,50 @@ async fn a_volume_goes_back_to_its_latest_snapshot() {
         "snapshots stay where they are"
     );
 }
+
+#[tokio::test]
+async fn a_move_that_fails_is_told() {
+    let site = Site::new().await;
+    let body = json!({"volume": {"size": 1}});
+    let made = site.call("POST", "/volumes", body).await;
+    let id = made.body["volume"]["id"].as_str().unwrap().to_owned();
+    site.cloud.run_jobs();
+    let attach = json!({"os-attach": {"instance_uuid": id, "mountpoint": "/dev/vdb"}});
+    assert_eq!(site.act(&id, attach).await.status, 202);
+    let other = if site.is_on("a", &id) { "b" } else { "a" };
+    let moved = json!({"os-migrate_volume": {"host": format!("cinderblock@{other}")}});
+    assert_eq!(site.act(&id, moved).await.status, 202);
+    site.cloud.run_jobs();
+    let shown = site.shown(&id).await;
+    assert_eq!(
+        (&shown["status"], &shown["migration_status"]),
+        (&json!("in-use"), &json!("error"))
+    );
+    let told = site.call("GET", "/messages", Value::Null).await;
+    assert_eq!(
+        told.body["messages"][0]["user_message"],
+        "migrate volume:A volume in use cannot move to another backend."
+    );
+    assert_eq!(told.body["messages"][0]["resource_uuid"], id);
+}
+
+#[tokio::test]
+async fn a_revert_that_fails_is_told() {
+    let site = Site::new().await;
+    let id = site.filled().await;
+    let body = json!({"snapshot": {"volume_id": id, "force": true}});
+    let made = site.call("POST", "/snapshots", body).await;
+    let snapshot = made.body["snapshot"]["id"].as_str().unwrap().to_owned();
+    site.cloud.run_jobs();
+    let gone = store::SnapshotId(snapshot.parse().unwrap());
+    site.cloud.store("a").delete_snapshot(gone).unwrap();
+    let revert = json!({"revert": {"snapshot_id": snapshot}});
+    assert_eq!(site.act(&id, revert).await.status, 202);
+    site.cloud.run_jobs();
+    assert_eq!(site.shown(&id).await["status"], "error");
+    let told = site.call("GET", "/messages", Value::Null).await;
+    assert_eq!(
+        told.body["messages"][0]["user_message"],
+        "revert volume to snapshot:Volume failed to revert to the snapshot."
+    );
+}

@@ -89,14 +89,7 @@ impl Handler for Migrate {
         let (Some(mut volume), target) = (writer.get::<Volume>(&id)?, text(job, "backend")) else {
             return Ok(());
         };
-        if target.is_none() {
-            let failure = Failure {
-                resource: Resource::Volume,
-                action: Action::ScheduleVolume,
-                detail: Detail::NoBackend,
-            };
-            work::tell(writer, job, result, failure, now_us)?;
-        }
+        work::tell(writer, job, result, failure_of(job, &volume), now_us)?;
         let mut left = target.map(str::to_owned);
         // Reset meanwhile, the volume may have been written to where it was.
         let moved = result.is_ok() && volume.is_migrating();
@@ -126,6 +119,24 @@ impl Handler for Migrate {
             Some(backend) => forget(writer, job, &backend, now_us),
             None => Ok(()),
         }
+    }
+}
+
+/// What the owner of a volume is told when it was not moved.
+fn failure_of(job: &Job, volume: &Volume) -> Failure {
+    let (action, detail) = match (text(job, "backend"), text(job, "type")) {
+        (None, _) => (Action::ScheduleVolume, Detail::NoBackend),
+        (Some(_), Some(_)) => (Action::RetypeVolume, Detail::MoveFailed),
+        (Some(_), None) => (Action::MigrateVolume, Detail::MoveFailed),
+    };
+    let in_use = volume.previous_status.as_deref() == Some("in-use");
+    Failure {
+        resource: Resource::Volume,
+        action,
+        detail: match detail {
+            Detail::MoveFailed if in_use => Detail::VolumeInUse,
+            other => other,
+        },
     }
 }
 
@@ -203,6 +214,12 @@ impl Handler for Revert {
         result: Result<(), &JobError>,
         now_us: u64,
     ) -> catalogue::Result<()> {
+        let failure = Failure {
+            resource: Resource::Volume,
+            action: Action::RevertVolume,
+            detail: Detail::RevertFailed,
+        };
+        work::tell(writer, job, result, failure, now_us)?;
         work::settle::<Volume>(writer, job, now_us, |volume| {
             if volume.status == "reverting" {
                 let status = if result.is_ok() { "available" } else { "error" };

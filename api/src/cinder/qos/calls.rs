@@ -15,7 +15,7 @@ use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::cinder::operations::qos as ops;
 use crate::cinder::records::{BY_CREATED, BY_NAME};
-use crate::cinder::{accepted, validate, volumes};
+use crate::cinder::{accepted, validate, volume_delete};
 use crate::fault::Fault;
 use crate::openapi::Routes;
 use crate::page::{Direction, Page, Params};
@@ -114,23 +114,28 @@ fn apply(specs: &mut QosSpecs, given: &Map<String, Value>) -> Result<(), Fault> 
         let text = match value {
             Value::Null => None,
             Value::String(text) if text.chars().count() <= TEXT_MAX => Some(text.clone()),
-            Value::String(text) => return Err(too_long(key, text)),
-            other => {
-                let reason = format!("{} is not of type 'string', 'null'", validate::repr(other));
-                return Err(validate::invalid(key, other, &reason));
+            Value::String(text) => {
+                return Err(too_long(&format!("Value for key \"{key}\""), text));
+            }
+            _ => {
+                return Err(Fault::bad_request(format!(
+                    "Invalid input received: Value for key \"{key}\" is not a string or unicode"
+                )));
             }
         };
-        if key == "consumer" {
-            specs.consumer = consumer(text.as_deref())?;
-        } else {
-            specs.specs.insert(key.clone(), text);
+        match (key.as_str(), &text) {
+            ("consumer", None) => (),
+            ("consumer", Some(word)) => specs.consumer = consumer(word)?,
+            _ => {
+                specs.specs.insert(key.clone(), text);
+            }
         }
     }
     Ok(())
 }
 
-fn consumer(word: Option<&str>) -> Result<Consumer, Fault> {
-    word.and_then(Consumer::parse).ok_or_else(|| {
+fn consumer(word: &str) -> Result<Consumer, Fault> {
+    Consumer::parse(word).ok_or_else(|| {
         Fault::bad_request(
             "Invalid qos specs: Valid consumer of QoS specs are: \
              QoSConsumerValues(default=<class \
@@ -236,7 +241,7 @@ async fn remove(
     params: Params,
 ) -> Result<StatusCode, Fault> {
     caller.check_own(Rule::QosSpecsManageDelete)?;
-    let force = volumes::strict_flag(&params, "force")?;
+    let force = volume_delete::strict_flag(&params, "force")?;
     services
         .blocking(move |services| {
             let catalogue = services.catalogue();

@@ -62,7 +62,7 @@ async fn bodies_are_checked_and_lists_paged() {
         (json!({"consumer": "both"}), "'name' is a required property"),
         (
             json!({"name": " "}),
-            "is not a 'name_skip_leading_trailing_spaces'",
+            "An invalid 'name' value was provided. The 'name' can not be empty.",
         ),
         (
             json!({"name": "q", "consumer": "middle"}),
@@ -70,7 +70,7 @@ async fn bodies_are_checked_and_lists_paged() {
         ),
         (
             json!({"name": "q", "read_iops_sec": 5}),
-            "is not of type 'string'",
+            "Value for key \"read_iops_sec\" is not a string or unicode",
         ),
     ] {
         let body = json!({ "qos_specs": specs });

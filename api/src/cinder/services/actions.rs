@@ -36,7 +36,7 @@ pub(super) fn routes() -> Routes {
 }
 
 /// 404 of a part.
-pub(super) fn no_service(binary: &str, host: &str) -> Fault {
+pub(in crate::cinder) fn no_service(binary: &str, host: &str) -> Fault {
     Fault::not_found(format!(
         "Service {binary} could not be found on host {host}."
     ))

@@ -9,6 +9,7 @@ use super::rows::VOLUME;
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::cinder::operations::services as ops;
+use crate::cinder::validate;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::openapi::Routes;
@@ -41,7 +42,9 @@ pub(super) fn routes() -> Routes {
 
 fn no_cluster(binary: &str, name: &str) -> Fault {
     Fault::not_found(format!(
-        "Cluster {{'binary': '{binary}', 'name': '{name}'}} could not be found."
+        "Cluster {{'binary': {}, 'name': {}}} could not be found.",
+        validate::repr(&binary.into()),
+        validate::repr(&name.into())
     ))
 }
 
@@ -67,7 +70,7 @@ async fn index(
         )));
     }
     for key in ["disabled", "is_up"] {
-        crate::cinder::volumes::strict_flag(&params, key)?;
+        crate::cinder::volume_delete::strict_flag(&params, key)?;
     }
     Ok(Json(json!({"clusters": []})))
 }

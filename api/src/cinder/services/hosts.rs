@@ -13,9 +13,9 @@ use super::rows::{VOLUME, state_of};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Query, View};
-use crate::cinder::misc;
 use crate::cinder::operations::services as ops;
 use crate::cinder::records::{Snapshot, Volume};
+use crate::cinder::{backends, misc, validate};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::openapi::Routes;
@@ -102,10 +102,18 @@ impl Share {
     }
 }
 
-/// What each project that has volumes has; counted when asked, which is rare.
-fn shares(view: &impl View) -> Result<BTreeMap<String, Share>, Fault> {
+/// What each project that has volumes on a host has there; counted when asked, which is rare.
+fn shares(
+    services: &Services,
+    view: &impl View,
+    host: &str,
+) -> Result<BTreeMap<String, Share>, Fault> {
+    let is_here = |backend: Option<&str>| backends::service_host_of(services, backend) == host;
     let mut shares: BTreeMap<String, Share> = BTreeMap::new();
     view.walk(&Query::all(), |volume: Volume| {
+        if !is_here(volume.backend.as_deref()) {
+            return Ok(ControlFlow::Continue(()));
+        }
         shares.entry(volume.project_id).or_default().add(Share {
             volumes: 1,
             volume_gib: volume.size_gib,
@@ -114,6 +122,9 @@ fn shares(view: &impl View) -> Result<BTreeMap<String, Share>, Fault> {
         Ok(ControlFlow::Continue(()))
     })?;
     view.walk(&Query::all(), |snapshot: Snapshot| {
+        if !is_here(snapshot.backend.as_deref()) {
+            return Ok(ControlFlow::Continue(()));
+        }
         if let Some(share) = shares.get_mut(&snapshot.project_id) {
             share.add(Share {
                 snapshots: 1,
@@ -141,7 +152,9 @@ async fn show(
             {
                 return Err(no_service(VOLUME, &host));
             }
-            let shares = services.catalogue().read(shares)?;
+            let shares = services
+                .catalogue()
+                .read(|reader| shares(services, reader, &host))?;
             let mut total = Share::default();
             shares.values().for_each(|share| total.add(*share));
             let mut resources = vec![total.view(&host, "(total)")];
@@ -155,11 +168,24 @@ async fn show(
         .await
 }
 
+/// Whether a value is a word that `status` may have; other spellings of the key are not so strict.
+fn is_switch(value: &Value) -> bool {
+    ["enable", "disable"].iter().any(|word| value == word)
+}
+
 /// The status that a body asks for; key and word in any case.
 fn wanted(body: &Value) -> Result<Option<bool>, Fault> {
     let Value::Object(map) = body else {
-        return Err(Fault::bad_request("Malformed request body"));
+        let reason = format!("{} is not of type 'object'", validate::repr(body));
+        return Err(Fault::bad_request(reason));
     };
+    if let Some(word) = map.get("status").filter(|word| !is_switch(word)) {
+        let reason = format!(
+            "{} is not one of ['enable', 'disable']",
+            validate::repr(word)
+        );
+        return Err(validate::invalid("status", word, &reason));
+    }
     let mut status = None;
     for (key, value) in map {
         if key.trim().to_lowercase() != "status" {
@@ -183,8 +209,6 @@ async fn update(
     Path(host): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, Fault> {
-    caller.check_own(Rule::Hosts)?;
-    let enable = wanted(&body)?;
     services
         .blocking(move |services| {
             let parts = misc::parts_of(services, Microversion::MAX);
@@ -192,6 +216,9 @@ async fn update(
             if here.is_empty() {
                 return Err(Fault::not_found(format!("Host {host} could not be found.")));
             }
+            // Hosts are looked for before all else.
+            let enable = wanted(&body)?;
+            caller.check_own(Rule::Hosts)?;
             let Some(enable) = enable else {
                 return Ok(Json(json!({})));
             };

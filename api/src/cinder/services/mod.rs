@@ -14,8 +14,9 @@ mod rows;
 mod tests;
 mod workers;
 
+pub(super) use actions::no_service;
 pub(super) use log_levels::BINARIES as LOG_BINARIES;
-pub(super) use rows::{apply, check_not_frozen, is_enabled};
+pub(super) use rows::{VOLUME, apply, check_not_frozen, is_enabled};
 
 use crate::openapi::Routes;
 

@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::types::cinder::Service;
 
 /// The part that has the volumes.
-pub(super) const VOLUME: &str = "cinder-volume";
+pub(in crate::cinder) const VOLUME: &str = "cinder-volume";
 
 /// A part as an admin wants it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

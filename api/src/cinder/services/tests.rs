@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cinder::tests::{Site, id_of, message};
 use crate::log_levels::{LogControl, LogLevel};
-use crate::testing::Answer;
+use crate::testing::{Answer, Cloud};
 
 const HOST: &str = "cinderblock@pool";
 
@@ -44,7 +44,7 @@ async fn a_disabled_service_gets_no_volumes_until_it_is_enabled() {
         false
     );
     let hosts = site.get("/os-hosts").await;
-    assert_eq!(hosts.body["hosts"].as_array().unwrap().len(), 1);
+    assert_eq!(hosts.body["hosts"].as_array().unwrap().len(), 2);
     let make = json!({"volume": {"size": 1}});
     let failed = id_of(&site.call("POST", "/volumes", make.clone()).await);
     site.run_jobs();
@@ -214,7 +214,7 @@ async fn log_levels_are_set_and_shown() {
         json!([{"binary": "cinder-api", "host": "cinderblock", "levels": {"store": "DEBUG"}}])
     );
     let all = site.put_service("get-log", json!({"prefix": "none"})).await;
-    assert_eq!(all.body["log_levels"].as_array().unwrap().len(), 3);
+    assert_eq!(all.body["log_levels"].as_array().unwrap().len(), 4);
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn hosts_tell_what_projects_have() {
     site.call("POST", "/volumes", make).await;
     site.run_jobs();
     let list = site.get("/os-hosts?zone=nova").await;
-    assert_eq!(list.body["hosts"].as_array().unwrap().len(), 2);
+    assert_eq!(list.body["hosts"].as_array().unwrap().len(), 3);
     assert_eq!(
         site.get("/os-hosts?zone=x").await.body,
         json!({"hosts": []})
@@ -247,9 +247,39 @@ async fn hosts_tell_what_projects_have() {
     assert_eq!(off.body, json!({"host": HOST, "status": "disabled"}));
     assert_eq!(site.volume_service().await["status"], "disabled");
     let odd = site.call("PUT", &path, json!({"status": "maybe"})).await;
+    assert!(message(&odd).ends_with("'maybe' is not one of ['enable', 'disable']"));
+    let odd = site.call("PUT", &path, json!({"Status": "maybe"})).await;
     assert_eq!(message(&odd), "Invalid status: 'maybe'");
     let odd = site.call("PUT", "/os-hosts/update", json!({})).await;
     assert_eq!(odd.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn hosts_have_their_own_volumes_only() {
+    let site = Site::on(Cloud::with_backends(&["a", "b"])).await;
+    let specs = json!({"volume_backend_name": "b"});
+    let body = json!({"volume_type": {"name": "b", "extra_specs": specs}});
+    site.call("POST", "/types", body).await;
+    let make = json!({"volume": {"size": 2, "volume_type": "b"}});
+    site.call("POST", "/volumes", make).await;
+    site.run_jobs();
+    for (host, volumes) in [("cinderblock@a", "0"), ("cinderblock@b", "1")] {
+        let shown = site.get(&format!("/os-hosts/{host}")).await;
+        let total = &shown.body["host"][0]["resource"];
+        assert_eq!(total["volume_count"], volumes, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn the_backup_service_is_listed() {
+    let site = Site::new().await;
+    let list = site.get("/os-services?binary=cinder-backup").await;
+    let service = &list.body["services"][0];
+    assert_eq!(
+        (&service["host"], &service["state"]),
+        (&json!("cinderblock"), &json!("up"))
+    );
+    assert!(service.get("frozen").is_none(), "it is of volume services");
 }
 
 #[tokio::test]

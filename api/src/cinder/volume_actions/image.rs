@@ -47,7 +47,7 @@ impl Context<'_> {
         }
         self.save(volume)?;
         Ok(Done {
-            ok: true,
+            plain: true,
             ..Done::default()
         })
     }

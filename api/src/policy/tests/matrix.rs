@@ -233,6 +233,7 @@ impl Row {
             "os-migrate_volume_completion" => json!({"new_volume": made.id("volume_id")}),
             "os-reimage" => json!({"image_id": uuid::Uuid::nil()}),
             "os-set_image_metadata" => json!({"metadata": {"key": "value"}}),
+            "os-unset_image_metadata" => json!({"key": "key"}),
             "os-volume_upload_image" => json!({"image_name": "image"}),
             "os-retype" => json!({"new_type": made.id("spare_type")}),
             "os-set_bootable" => json!({"bootable": true}),

@@ -86,6 +86,9 @@ pub struct Volume {
     )]
     #[schemars(extend("format" = "uuid"))]
     pub name_id: Maybe<String>,
+    /// What is known of the image it was made from, if anything is; in details only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_image_metadata: Option<Metadata>,
     /// Generic group; from 3.13.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "uuid"))]
