@@ -11,6 +11,8 @@ use crate::fault::Fault;
 
 /// Most items in one answer.
 pub const LIMIT_MAX: usize = 1000;
+/// Largest offset.
+const OFFSET_MAX: i64 = 0x7fff_ffff;
 /// Most parameters of one request; more is refused.
 const PARAMS_MAX: usize = 64;
 /// What `urlencode` of the real services leaves as it is, a blank becoming a plus.
@@ -172,10 +174,7 @@ impl Page {
         Ok(Self {
             limit: limit(params)?,
             offset: offset(params)?,
-            marker: params
-                .get("marker")
-                .filter(|id| !id.is_empty())
-                .map(str::to_owned),
+            marker: params.get("marker").map(str::to_owned),
             sort,
         })
     }
@@ -220,21 +219,39 @@ fn limit(params: &Params) -> Result<usize, Fault> {
     let Some(text) = params.get("limit") else {
         return Ok(LIMIT_MAX);
     };
-    match text.trim().parse::<i64>() {
-        Err(_) => Err(Fault::bad_request("limit param must be an integer")),
-        Ok(number) => usize::try_from(number)
+    match integer(text) {
+        None => Err(Fault::bad_request("limit param must be an integer")),
+        Some(number) => usize::try_from(number)
             .map(|number| number.min(LIMIT_MAX))
             .map_err(|_| Fault::bad_request("limit param must be positive")),
     }
+}
+
+/// A whole number, however large: what is too large for us is the largest.
+fn integer(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let beyond = if text.starts_with('-') {
+        i64::MIN
+    } else {
+        i64::MAX
+    };
+    Some(text.parse().unwrap_or(beyond))
 }
 
 fn offset(params: &Params) -> Result<usize, Fault> {
     let Some(text) = params.get("offset") else {
         return Ok(0);
     };
-    match text.trim().parse::<i64>() {
-        Err(_) => Err(Fault::bad_request("offset param must be an integer")),
-        Ok(number) => {
+    match integer(text) {
+        None => Err(Fault::bad_request("offset must be an integer")),
+        Some(number) if number > OFFSET_MAX => Err(Fault::bad_request(format!(
+            "offset must be <= {OFFSET_MAX}"
+        ))),
+        Some(number) => {
             usize::try_from(number).map_err(|_| Fault::bad_request("offset must be >= 0"))
         }
     }
@@ -249,11 +266,10 @@ fn sort(params: &Params) -> Result<Vec<(String, Direction)>, Fault> {
                  the 'sort' parameter.",
             ));
         }
-        let parts = text
+        // An empty key is one that no list can be sorted by.
+        return text
             .split(',')
             .map(str::trim)
-            .filter(|part| !part.is_empty());
-        return parts
             .map(|part| {
                 let (key, word) = part.split_once(':').unwrap_or((part, "desc"));
                 Ok((key.trim().to_owned(), direction(word)?))

@@ -140,3 +140,46 @@ async fn filters_that_came_later_hold_where_filters_are_configured() {
         assert_eq!(list.status.as_u16(), status, "3.{minor}");
     }
 }
+
+#[tokio::test]
+async fn odd_parameters_of_lists_are_refused_as_the_real_service_does() {
+    let site = Site::new().await;
+    let volume = site.volume().await;
+    for (minor, path, status) in [
+        (71, "/volumes?limit=99999999999999999999", 200),
+        (71, "/volumes?offset=99999999999999999999", 400),
+        (71, "/volumes?marker=", 404),
+        (71, "/volumes?sort=", 400),
+        (71, "/volumes?all_tenants=abc", 400),
+        (71, "/snapshots?all_tenants=abc", 200),
+        (71, "/snapshots?sort=size", 400),
+        (71, "/snapshots?bootable=zz", 200),
+        (71, "/volumes?bootable=zz", 400),
+        (71, "/volumes?consumes_quota=zz", 400),
+        (30, "/scheduler-stats/get_pools?colour=red", 200),
+        (31, "/scheduler-stats/get_pools?colour=red", 400),
+        (0, "/os-volume-transfer?limit=x", 400),
+        (0, "/os-volume-transfer?offset=-1", 400),
+    ] {
+        let list = site.as_of(minor, "GET", path, Value::Null).await;
+        assert_eq!(list.status.as_u16(), status, "3.{minor} {path}");
+    }
+    let member = site.cloud.token_of_another_project(&site.admin).await;
+    for (minor, query, status) in [
+        (30, "name~=a", 200),
+        (31, "name~=a", 400),
+        (71, "name~=a", 400),
+        (44, "with_count=1", 400),
+        (45, "with_count=1", 200),
+    ] {
+        let version = format!("volume 3.{minor}");
+        let headers = [
+            ("X-Auth-Token", member.as_str()),
+            ("OpenStack-API-Version", version.as_str()),
+        ];
+        let path = format!("/volume/v3/volumes?{query}");
+        let list = site.cloud.send("GET", &path, &headers, Value::Null).await;
+        assert_eq!(list.status.as_u16(), status, "3.{minor} {query}");
+    }
+    assert!(!volume.is_empty());
+}

@@ -16,11 +16,11 @@ use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, Record, View};
 use crate::fault::Fault;
 use crate::microversion::Microversion;
-use crate::page::{Direction, Page, Params};
+use crate::page::{Direction, Page, Params, truth};
 use crate::server::{Config, Services};
 
-use super::backends;
-use super::records::{BY_CREATED, BY_PROJECT};
+use super::records::{BY_CREATED, BY_PROJECT, Volume};
+use super::{backends, volume_delete};
 use condition::{Condition, Test};
 use roster::Roster;
 use select::{Selected, Wanted};
@@ -156,6 +156,9 @@ impl Listing {
             .copied()
             .collect();
         let page = Page::parse(params, &sort_keys)?;
+        if caller.is_admin && R::TABLE == Volume::TABLE {
+            volume_delete::strict_flag(params, "all_tenants")?;
+        }
         let by_presence = R::ALL_BY_PRESENCE && params.has("all_tenants");
         let all_projects = caller.is_admin && (by_presence || params.flag("all_tenants", false));
         let with_count = is_counted && params.flag("with_count", false);
@@ -169,13 +172,12 @@ impl Listing {
         let mut filters: Vec<(String, String)> = given
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
-        let allowed = |key: &str| R::FILTERS.contains(&key.trim_end_matches('~'));
+        let allowed = |key: &str| R::FILTERS.contains(&key);
         if !caller.is_admin {
-            let unknown: Vec<&str> = filters
-                .iter()
-                .map(|(key, _)| key.as_str())
-                .filter(|key| !allowed(key))
-                .collect();
+            // A count that there is not is a filter like others.
+            let count = (params.has("with_count") && !is_counted).then_some("with_count");
+            let keys = filters.iter().map(|(key, _)| key.as_str());
+            let unknown: Vec<&str> = keys.filter(|key| !allowed(key)).chain(count).collect();
             if version.has(31) && !unknown.is_empty() {
                 let names = unknown.join(",");
                 return Err(Fault::bad_request(format!(
@@ -183,6 +185,13 @@ impl Listing {
                 )));
             }
             filters.retain(|(key, _)| !R::DROPS_FILTERS || allowed(key));
+        }
+        for (key, value) in &filters {
+            if version.has(31) && key == "consumes_quota" && truth(value).is_none() {
+                return Err(Fault::bad_request(format!(
+                    "Value '{value}' for 'use_quota' is not a boolean."
+                )));
+            }
         }
         let mut nothing = counts;
         // All volumes are in the one zone.
@@ -197,6 +206,7 @@ impl Listing {
             let is_flag = |word: &&str| value.eq_ignore_ascii_case(word);
             if version.has(2)
                 && key == "bootable"
+                && R::TABLE == Volume::TABLE
                 && !["true", "false", "1", "0"].iter().any(is_flag)
             {
                 return Err(Fault::bad_request(format!(

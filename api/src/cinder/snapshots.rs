@@ -44,7 +44,6 @@ impl Listed for Snapshot {
         "display_name",
         "status",
         "volume_size",
-        "size",
         "created_at",
         "updated_at",
         "volume_id",

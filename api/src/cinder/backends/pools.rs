@@ -23,6 +23,9 @@ pub(crate) fn routes() -> Routes {
         .on(ops::CAPABILITIES, show)
 }
 
+/// What pools can be filtered by where filters are configured.
+const CONFIGURED: [&str; 2] = ["name", "volume_type"];
+
 /// Which pools a list has.
 struct Filter {
     name: Option<String>,
@@ -41,7 +44,16 @@ impl Filter {
         if !version.has(28) {
             return Ok(filter);
         }
-        for (key, value) in params.iter().filter(|(key, _)| *key != "detail") {
+        let given = || params.iter().filter(|(key, _)| *key != "detail");
+        let unknown = given().map(|(key, _)| key);
+        let unknown: Vec<&str> = unknown.filter(|key| !CONFIGURED.contains(key)).collect();
+        if version.has(31) && !unknown.is_empty() {
+            return Err(Fault::bad_request(format!(
+                "Invalid filters {} are found in query options.",
+                unknown.join(",")
+            )));
+        }
+        for (key, value) in given() {
             match key {
                 "name" => filter.name = Some(value.to_owned()),
                 "volume_type" if version.has(35) => {

@@ -57,7 +57,11 @@ pub(super) fn list(
 ) -> Result<(Page, Vec<Transfer>), Fault> {
     let page = match paging {
         Paging::Asked => Page::parse(params, &SORT_KEYS)?,
-        Paging::None => Page::parse(&Params::default(), &[])?,
+        Paging::None => {
+            // Numbers are looked at all the same.
+            Page::parse(&params.clone().only(&["limit", "offset"]), &[])?;
+            Page::parse(&Params::default(), &[])?
+        }
     };
     let query = match caller.project_id() {
         _ if caller.is_admin && params.flag("all_tenants", false) => {
