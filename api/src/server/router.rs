@@ -126,9 +126,16 @@ async fn tell_methods(request: Request, next: Next) -> Response {
     let Some(methods) = response.headers().get(header::ALLOW).filter(|_| asks) else {
         return response;
     };
-    let all = methods.to_str().unwrap_or_default().replace(',', ", ");
+    // Each once: what is routed by itself besides GET, as HEAD may be, stands there twice.
+    let mut all: Vec<&str> = Vec::new();
+    for method in methods.to_str().unwrap_or_default().split(',') {
+        if !all.contains(&method) {
+            all.push(method);
+        }
+    }
+    all.push("OPTIONS");
     let told = [
-        (header::ALLOW, format!("{all}, OPTIONS")),
+        (header::ALLOW, all.join(", ")),
         (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
     ];
     let mut answer = (StatusCode::OK, told).into_response();
