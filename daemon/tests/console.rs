@@ -43,7 +43,9 @@ struct Console(Child);
 impl Console {
     fn start(terminal: &Terminal) -> Self {
         let end = || Stdio::from(terminal.end());
-        let child = Command::new(env!("CARGO_BIN_EXE_cinderblock"))
+        // The tests may run under nohup, whose choice about SIGHUP the console would keep to.
+        let child = Command::new("env")
+            .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_cinderblock")])
             .args(["tui", "--interval-ms", "100"])
             // Nobody listens on this port; the console says so and goes on.
             .env("OS_AUTH_URL", "http://127.0.0.1:1/identity/v3")

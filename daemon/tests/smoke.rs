@@ -197,10 +197,17 @@ fn a_log_that_cannot_be_written_is_no_reason_to_end() {
 fn nohup_outlives_its_terminal_and_others_stop_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("d");
-    let plain = Daemon::start(&data, &[]);
-    plain.stop_by(Signal::HUP);
-    let mut nohup = Command::new("nohup");
     let command = serve(&data);
+    // The tests themselves may run under nohup.
+    let mut plain = Command::new("env");
+    plain
+        .arg("--default-signal=HUP")
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null())
+        .stderr(fs::File::create(data.with_extension("log")).unwrap());
+    Daemon::healthy(plain.spawn().unwrap(), &data).stop_by(Signal::HUP);
+    let mut nohup = Command::new("nohup");
     nohup.arg(command.get_program()).args(command.get_args());
     let file = fs::File::create(dir.path().join("nohup.log")).unwrap();
     let child = nohup
