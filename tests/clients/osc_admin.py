@@ -120,7 +120,7 @@ def consistency_groups(osc):
     shown = osc.until('consistency group show older', 'status', 'available')
     check(shown['description'] == 'e' and osc.names('consistency group list') == ['older'], shown)
     # The client misspells the key of the body.
-    osc.refused('consistency group delete older', "'consistencygroup' is a required property")
+    osc.refused('consistency group delete older', 'is not valid under any of the given schemas')
 
 
 def quotas(osc):
@@ -181,7 +181,10 @@ def manage(osc):
     name = f'volume-{shown["id"]}'
     free = [row for row in rows if name in str(row['reference']) and row['safe_to_manage']]
     check(len(free) == 1, rows)
-    osc(f'volume create --host {host} --remote-source source-name={name} --type handed-over tame')
+    wanted = f'--host {host} --remote-source source-name={name} --type handed-over tame'
+    # Unless told, the client sends null, which is no boolean.
+    osc.refused(f'volume create {wanted}', "not of type 'boolean'")
+    osc(f'volume create --non-bootable {wanted}')
     tame = osc.until('volume show tame', 'status', 'available')
     osc('volume snapshot create --volume tame wild-shot')
     shot = osc.until('volume snapshot show wild-shot', 'status', 'available')
