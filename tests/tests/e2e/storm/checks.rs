@@ -89,21 +89,21 @@ pub(super) fn deletes(daemon: &Daemon, api: &Api) -> Result<()> {
         let body = json!({"delete": {"delete-volumes": true}});
         api.call("POST", &format!("/groups/{id}/action"), &body)?;
     }
-    // An increment goes before what it builds on.
-    loop {
-        let backups = list(api, "/backups/detail", "backups")?;
-        if backups.is_empty() {
-            break;
-        }
-        for backup in backups {
-            if backup["has_dependent_backups"] == false
-                && let (Some(id), "available") = (backup["id"].as_str(), &*text(&backup, "status"))
-            {
-                delete("/backups", id, "")?;
+    // Volumes go with their groups.
+    tool::until(tool::PATIENCE, "the end of all groups", || {
+        let groups = list(api, "/groups", "groups").ok()?;
+        groups.is_empty().then_some(())
+    })?;
+    // An increment goes before what it builds on, so each look deletes what is free by then.
+    tool::until(tool::PATIENCE, "the end of all backups", || {
+        let backups = list(api, "/backups/detail", "backups").ok()?;
+        for backup in &backups {
+            if backup["has_dependent_backups"] == false && backup["status"] == "available" {
+                delete("/backups", &text(backup, "id"), "").ok()?;
             }
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+        backups.is_empty().then_some(())
+    })?;
     for id in ids("/volumes", "volumes")? {
         delete("/volumes", &id, "?cascade=true")?;
     }
