@@ -13,7 +13,7 @@ use crate::server::Services;
 /// Id of the domain every cloud has.
 pub(super) const DEFAULT_DOMAIN: &str = "default";
 /// The services of this daemon: type, name, base, path.
-const SERVICES: [(&str, &str, Base, &str); 4] = [
+const SERVICES: [(&str, &str, Base, &str); 7] = [
     ("identity", "keystone", Base::Identity, "/v3/"),
     ("volumev3", "cinderv3", Base::Volume, "/v3/$(project_id)s"),
     (
@@ -22,6 +22,10 @@ const SERVICES: [(&str, &str, Base, &str); 4] = [
         Base::Volume,
         "/v3/$(project_id)s",
     ),
+    // What clients of earlier years look for.
+    ("volumev2", "cinderv2", Base::Volume, "/v2/$(project_id)s"),
+    ("volume", "cinder", Base::Volume, "/v3/$(project_id)s"),
+    ("image", "glance", Base::Image, ""),
     ("cinderblock", "cinderblock", Base::Native, ""),
 ];
 

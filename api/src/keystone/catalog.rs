@@ -13,6 +13,7 @@ pub(super) fn whole_url(services: &Services, endpoint: &Endpoint) -> String {
         Base::Absolute => String::new(),
         Base::Identity => config.identity_base(),
         Base::Volume => config.volume_base(),
+        Base::Image => config.image_base(),
         Base::Native => config.native_base(),
     };
     format!("{base}{}", endpoint.url)

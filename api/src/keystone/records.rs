@@ -175,6 +175,8 @@ pub(super) enum Base {
     Identity,
     /// Where Block Storage is reached.
     Volume,
+    /// Where Image is reached.
+    Image,
     /// Where the native API is reached.
     Native,
 }

@@ -436,7 +436,7 @@ async fn the_service_catalogue_can_be_changed() {
             .call(&admin, method, &format!("/identity/v3{path}"), body)
             .await
     };
-    let body = json!({"service": {"name": "glance", "type": "image", "description": ""}});
+    let body = json!({"service": {"name": "swift", "type": "object-store", "description": ""}});
     let service = call("POST", "/services", body).await.body["service"]["id"].clone();
     let body = json!({"endpoint": {
         "service_id": service, "interface": "public", "url": "http://i", "region_id": "RegionOne",
@@ -475,7 +475,15 @@ async fn the_service_catalogue_can_be_changed() {
     types.sort_unstable();
     assert_eq!(
         types,
-        ["block-storage", "cinderblock", "identity", "volumev3"]
+        [
+            "block-storage",
+            "cinderblock",
+            "identity",
+            "image",
+            "volume",
+            "volumev2",
+            "volumev3"
+        ]
     );
 }
 

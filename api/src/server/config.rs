@@ -14,6 +14,8 @@ pub struct Config {
     pub identity_url: Option<String>,
     /// Where clients reach Block Storage; `None` is `{public_url}/volume`.
     pub volume_url: Option<String>,
+    /// Where clients reach Image; `None` is `{public_url}/image`.
+    pub image_url: Option<String>,
     /// Host name or address that hosts reach the NBD listener at.
     pub nbd_host: String,
     /// Port that hosts reach the NBD listener at.
@@ -41,6 +43,7 @@ impl Config {
             public_url: public_url.trim_end_matches('/').to_owned(),
             identity_url: None,
             volume_url: None,
+            image_url: None,
             nbd_host: nbd_host.to_owned(),
             nbd_port,
             region: "RegionOne".to_owned(),
@@ -63,6 +66,12 @@ impl Config {
     pub fn volume_base(&self) -> String {
         let default = || format!("{}/volume", self.public_url);
         self.volume_url.clone().unwrap_or_else(default)
+    }
+
+    /// Base of Image's links, without the version.
+    pub fn image_base(&self) -> String {
+        let default = || format!("{}/image", self.public_url);
+        self.image_url.clone().unwrap_or_else(default)
     }
 
     /// Base of the native API's links.

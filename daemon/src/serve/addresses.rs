@@ -29,6 +29,7 @@ pub(super) fn api_config(
     if config.http.classic_ports {
         services.identity_url = on_port(&public_url, IDENTITY_PORT);
         services.volume_url = on_port(&public_url, VOLUME_PORT);
+        services.image_url = on_port(&public_url, IMAGE_PORT);
     }
     services
 }
@@ -88,6 +89,7 @@ mod tests {
         assert_eq!(made.public_url, "https://cloud.example/store");
         assert_eq!((made.nbd_host.as_str(), made.nbd_port), ("store1", 5000));
         assert_eq!(made.volume_url.unwrap(), "https://cloud.example:8776");
+        assert_eq!(made.image_url.unwrap(), "https://cloud.example:9292");
     }
 
     #[test]
