@@ -195,7 +195,8 @@ impl Fault {
         &self.message
     }
 
-    fn log(&self) {
+    /// Logs the cause, if it is ours.
+    pub(crate) fn log(&self) {
         if let Some(cause) = &self.cause {
             tracing::error!(%cause, "request failed");
         }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use http::{HeaderMap, Method, Request, StatusCode};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use store::disk::RealIo;
@@ -60,6 +61,14 @@ impl Answer {
         let value = self.headers.get(name);
         value.map_or("", |value| value.to_str().unwrap())
     }
+}
+
+fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
+    let pair = |(name, value): &(&str, &str)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        (name, HeaderValue::from_str(value).unwrap())
+    };
+    headers.iter().map(pair).collect()
 }
 
 impl Cloud {
@@ -157,6 +166,24 @@ impl Cloud {
         self.hands.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 
+    /// Sends bytes as they are; the answer's are not held against the OpenAPI document.
+    pub(crate) async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Response<Bytes> {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = Request::new(Body::from(body));
+        (*request.method_mut(), *request.uri_mut()) = (method, path.parse().unwrap());
+        *request.headers_mut() = header_map(headers);
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, content) = response.into_parts();
+        let bytes = content.collect().await.unwrap().to_bytes();
+        Response::from_parts(parts, bytes)
+    }
+
     /// Sends a request with some headers; `Null` is no body.
     pub(crate) async fn send(
         &self,
@@ -165,30 +192,22 @@ impl Cloud {
         headers: &[(&str, &str)],
         body: Value,
     ) -> Answer {
-        let mut request = Request::builder()
-            .method(Method::from_bytes(method.as_bytes()).unwrap())
-            .uri(path);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let content = if body.is_null() {
-            Body::empty()
-        } else {
-            request = request.header("Content-Type", "application/json");
-            Body::from(body.to_string())
+        let content = match &body {
+            Value::Null => Vec::new(),
+            body => body.to_string().into_bytes(),
         };
-        let request = request.body(content).unwrap();
+        let json = [("Content-Type", "application/json")];
+        let json = if body.is_null() { &json[..0] } else { &json };
+        let all = [headers, json].concat();
+        let answer = self.raw(method, path, &all, content).await;
         let version = match path.starts_with("/volume/v2/") {
             true => Microversion::MIN,
-            false => Microversion::parse(request.headers()).unwrap_or(Microversion::MIN),
+            false => Microversion::parse(&header_map(headers)).unwrap_or(Microversion::MIN),
         };
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, content) = response.into_parts();
-        let bytes = content.collect().await.unwrap().to_bytes();
         let answer = Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            status: answer.status(),
+            headers: answer.headers().clone(),
+            body: serde_json::from_slice(answer.body()).unwrap_or(Value::Null),
         };
         conformance::check(&Exchange {
             method,

@@ -1,4 +1,4 @@
-//! The Identity API, version 3: users, projects, roles and tokens of this cloud.
+//! The Identity API, version 3 and the older 2.0 ([`v2`]): users, projects, roles and tokens of this cloud.
 //!
 //! Tokens are opaque: 256 random bits, of which only a BLAKE3 hash is stored. Nothing about rights is
 //! kept in a token; whether it is valid and which roles it carries is worked out from users, projects
@@ -31,6 +31,7 @@ mod texts;
 mod token_calls;
 mod tokens;
 mod users;
+mod v2;
 
 pub use bootstrap::bootstrap;
 pub(crate) use callers::Callers;
@@ -41,3 +42,7 @@ pub(crate) use routes::untold_paths;
 pub(crate) use routes::{operations, routes};
 pub(crate) use texts::expecting;
 pub(crate) use tokens::{TokenKey, caller_of, known_caller};
+pub(crate) use v2::{
+    fault_name as legacy_fault_name, fault_shape as legacy_fault, operations as legacy_operations,
+    without_secrets,
+};

@@ -5,6 +5,7 @@
 //! [`super::calls::Resource`].
 
 use super::calls::Resource;
+use super::v2::version_shape as version;
 use crate::openapi::shape::{
     Shape, any, any_of, field, flag, list, map_of, maybe, null, object, text, text_of, time, words,
     wrapped,
@@ -139,12 +140,13 @@ pub(super) const fn grants<R: Resource>(all: &'static str, one: &'static str) ->
     }
 }
 
-fn links() -> Shape {
+/// The links of an object.
+pub(super) fn links() -> Shape {
     wrapped("self", text()).named("SelfLink")
 }
 
 /// A list of objects, which has always one page.
-fn collection(plural: &str, of: Shape) -> Shape {
+pub(super) fn collection(plural: &str, of: Shape) -> Shape {
     let links = object([
         field("self", text()),
         field("previous", null()),
@@ -189,19 +191,6 @@ fn new<R: Resource>() -> Shape {
 
 fn changes<R: Resource>() -> Shape {
     wrapped(R::KIND, object(R::attributes(false)).open()).open()
-}
-
-fn version() -> Shape {
-    let link = object([field("rel", text()), field("href", text())]);
-    let kind = object([field("base", text()), field("type", text())]);
-    object([
-        field("id", text()),
-        field("status", words(&["stable"])),
-        field("updated", time()),
-        field("links", list(link)),
-        field("media-types", list(kind)),
-    ])
-    .named("IdentityVersion")
 }
 
 fn versions() -> Shape {

@@ -12,7 +12,7 @@ use super::calls::{self, Resource};
 use super::operations::{self as ops, Calls, calls};
 use super::records::{Domain, Endpoint, Project, Region, Role, Service, User};
 use super::resource::{Reply, list};
-use super::{assignments, grants, regions, token_calls, users};
+use super::{assignments, grants, regions, token_calls, users, v2};
 use crate::auth::{self, Caller};
 use crate::openapi::{Operation, Routes};
 use crate::server::Services;
@@ -21,7 +21,8 @@ use crate::server::Services;
 pub(crate) fn routes(services: &Services) -> Router<Services> {
     let require_token = from_fn_with_state(services.clone(), auth::require_token);
     let guarded = guarded_routes().router().route_layer(require_token);
-    open_routes().router().merge(guarded).fallback(not_found)
+    let all = open_routes().router().merge(guarded);
+    all.merge(v2::routes(services)).fallback(not_found)
 }
 
 /// What is to be said of all of them.
@@ -32,7 +33,9 @@ pub(crate) fn operations() -> Vec<Operation> {
 /// The paths that nothing is told of.
 #[cfg(test)]
 pub(crate) fn untold_paths() -> Vec<String> {
-    open_routes().merge(guarded_routes()).untold_paths()
+    let mut paths = open_routes().merge(guarded_routes()).untold_paths();
+    paths.extend(v2::untold_paths());
+    paths
 }
 
 const DOMAINS: Calls = calls::<Domain>("/v3/domains", "/v3/domains/{domain_id}");
@@ -160,7 +163,8 @@ fn version_entry(base: &str) -> Value {
 
 async fn versions(State(services): State<Services>) -> Response {
     let base = services.config().identity_base();
-    let body = json!({"versions": {"values": [version_entry(&base)]}});
+    let values = [version_entry(&base), v2::version_entry(&base)];
+    let body = json!({"versions": {"values": values}});
     let location = [(header::LOCATION, format!("{base}/v3/"))];
     (StatusCode::MULTIPLE_CHOICES, location, Json(body)).into_response()
 }

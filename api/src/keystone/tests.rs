@@ -72,7 +72,7 @@ async fn discovery_has_the_real_shapes() {
     let host = [("Host", "evil.test")];
     let root = cloud.send("GET", "/identity/", &host, Value::Null).await;
     assert!(!root.body.to_string().contains("evil"));
-    let unknown = cloud.send("GET", "/identity/v2.0/", &[], Value::Null).await;
+    let unknown = cloud.send("GET", "/identity/v4/", &[], Value::Null).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }
 

@@ -6,13 +6,16 @@ use serde_json::{Map, Value, json};
 use super::operation::{Operation, Verb};
 use super::shape::{Shape, any_of, field, int, maybe, object, text, wrapped};
 use crate::fault::FaultKind;
+use crate::keystone::{self, legacy_fault_name};
 use crate::server::NOT_IN_V2;
 
 /// A service's manners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
-    /// `/identity`.
+    /// `/identity/v3`, and its root.
     Identity,
+    /// `/identity/v2.0`, with faults of its own.
+    LegacyIdentity,
     /// `/volume`, and the root.
     BlockStorage,
     /// `/cinderblock/v1`, with the faults of Block Storage.
@@ -20,12 +23,18 @@ pub(super) enum Family {
 }
 
 impl Family {
-    pub(super) const ALL: [Self; 3] = [Self::BlockStorage, Self::Identity, Self::Native];
+    pub(super) const ALL: [Self; 4] = [
+        Self::BlockStorage,
+        Self::Identity,
+        Self::LegacyIdentity,
+        Self::Native,
+    ];
 
     /// As part of names.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Identity => "identity",
+            Self::LegacyIdentity => "identity2",
             Self::BlockStorage => "volume",
             Self::Native => "cinderblock",
         }
@@ -34,6 +43,7 @@ impl Family {
     pub(super) fn tag(self) -> &'static str {
         match self {
             Self::Identity => "Identity",
+            Self::LegacyIdentity => "Identity 2.0",
             Self::BlockStorage => "Block Storage",
             Self::Native => "cinderblock",
         }
@@ -42,6 +52,10 @@ impl Family {
     pub(super) fn description(self) -> &'static str {
         match self {
             Self::Identity => "Identity v3: tokens, projects, users, roles and the catalogue.",
+            Self::LegacyIdentity => {
+                "Identity v2.0: tokens and tenants of the domain `default`, in JSON as told here \
+                 and, where `Content-Type` and `Accept` say so, in XML of the same parts."
+            }
             Self::BlockStorage => "Block Storage v3, and v2 where an operation is older than v3.",
             Self::Native => "What OpenStack has no call for.",
         }
@@ -77,7 +91,9 @@ pub(super) fn headers(family: Family) -> Value {
             "x-openstack-request-id": text,
             "OpenStack-API-Version": text,
         }),
-        Family::Identity | Family::Native => json!({ "x-openstack-request-id": text }),
+        Family::Identity | Family::LegacyIdentity | Family::Native => {
+            json!({ "x-openstack-request-id": text })
+        }
     }
 }
 
@@ -94,7 +110,7 @@ pub(super) fn faults(family: Family, operations: &[Operation]) -> Vec<u16> {
     let takes_body = operations.iter().any(|operation| operation.body.is_some());
     if takes_body {
         faults.push(413);
-        if family != Family::Identity {
+        if !matches!(family, Family::Identity | Family::LegacyIdentity) {
             faults.push(415);
         }
     }
@@ -135,6 +151,18 @@ pub(super) fn responses() -> Value {
     Value::Object(responses)
 }
 
+/// The bodies of a status's faults in Identity v2.0.
+fn legacy_fault(status: StatusCode) -> Shape {
+    let kinds = FaultKind::ALL.iter();
+    let kinds = kinds.filter(|kind| kind.status() == status);
+    let mut names: Vec<&str> = kinds.map(|kind| legacy_fault_name(*kind)).collect();
+    if status == StatusCode::FORBIDDEN {
+        names.push("userDisabled");
+    }
+    names.dedup();
+    keystone::legacy_fault(names, &Shape(json!({"const": status.as_u16()})))
+}
+
 /// The bodies of a status's faults.
 fn fault(family: Family, status: StatusCode) -> Shape {
     let identity = || {
@@ -146,6 +174,9 @@ fn fault(family: Family, status: StatusCode) -> Shape {
         ]);
         wrapped("error", inner)
     };
+    if family == Family::LegacyIdentity {
+        return legacy_fault(status);
+    }
     if family == Family::Identity || status == StatusCode::UNAUTHORIZED {
         return identity();
     }

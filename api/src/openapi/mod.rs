@@ -42,6 +42,11 @@ fn services() -> Vec<Service> {
         ),
         service(Family::Identity, "/identity", keystone::operations()),
         service(
+            Family::LegacyIdentity,
+            "/identity",
+            keystone::legacy_operations(),
+        ),
+        service(
             Family::Native,
             "/cinderblock/v1",
             native::routes().operations(),

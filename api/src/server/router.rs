@@ -378,8 +378,8 @@ async fn versions_v3(State(services): State<Services>) -> Json<Value> {
 async fn request_id(request: Request, next: Next) -> Response {
     let id = format!("req-{}", Uuid::new_v4());
     let method = request.method().clone();
-    // The path has ids, never secrets; a query may hold names of tenants.
-    let path = request.uri().path().to_owned();
+    // The path has ids, and secrets in one place only; a query may hold names of tenants.
+    let path = keystone::without_secrets(request.uri().path()).into_owned();
     let span = tracing::info_span!("request", %id, %method, path);
     let handled = super::request::handle(id.clone(), next.run(request));
     let mut response = handled.instrument(span.clone()).await;
@@ -460,7 +460,7 @@ async fn identity_headers(
         );
     }
     let vary = HeaderValue::from_static("X-Auth-Token");
-    response.headers_mut().insert(header::VARY, vary);
+    response.headers_mut().append(header::VARY, vary);
     response
 }
 
