@@ -13,6 +13,8 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
+use crate::audit;
+use crate::catalogue::View;
 use crate::fault::Fault;
 use crate::keystone;
 use crate::policy::{Credentials, Rule, Rules, Target};
@@ -20,6 +22,8 @@ use crate::server::{Services, UrlProject};
 
 /// The header that carries the caller's token.
 pub(crate) const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+/// The header that carries the token of the service that asks for a user.
+const SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 
 /// Marks an answer that lacks `WWW-Authenticate` yet; see [`crate::server`].
 #[derive(Clone, Copy, Debug)]
@@ -182,12 +186,43 @@ pub(crate) fn token_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<
     headers.get(name)?.to_str().ok()
 }
 
+/// Whether there is a project of this id, here or at the Keystone elsewhere.
+///
+/// # Errors
+/// Those of the catalogue, and 503 when the Keystone does not answer.
+pub(crate) async fn has_project(services: &Services, id: String) -> Result<bool, Fault> {
+    if let Some(keystone) = &services.config().keystone {
+        return Ok(keystone.has_project(&id).await?);
+    }
+    services
+        .blocking(move |services| {
+            let catalogue = services.catalogue();
+            let project = catalogue.read(|reader| reader.get::<keystone::Project>(id.as_str()))?;
+            Ok(project.is_some())
+        })
+        .await
+}
+
 /// Finds out who a request is from.
 ///
 /// # Errors
-/// 401 without a valid token.
+/// 401 without a valid token, 503 when the Keystone elsewhere does not answer.
 pub async fn authenticate(services: &Services, headers: &HeaderMap) -> Result<Caller, Fault> {
     let token = token_of(headers, &AUTH_TOKEN).ok_or_else(Fault::unauthorized)?;
+    let caller = match &services.config().keystone {
+        None => built_in_caller(services, token).await?,
+        Some(keystone) => {
+            let service = token_of(headers, &SERVICE_TOKEN);
+            let rules = services.config().policy.clone();
+            keystone.caller_of(token, service, rules).await?
+        }
+    };
+    audit::note_caller(&caller);
+    Ok(caller)
+}
+
+/// The caller of a token of this cloud's own Identity.
+async fn built_in_caller(services: &Services, token: &str) -> Result<Caller, Fault> {
     let key = keystone::TokenKey::of(token).ok_or_else(Fault::unauthorized)?;
     if let Some(caller) = keystone::known_caller(services, &key) {
         return Ok(caller);

@@ -51,11 +51,13 @@ pub enum FaultKind {
     NotImplemented,
     /// 503 `serviceUnavailable`.
     Unavailable,
+    /// 503 because nobody can say who the caller is.
+    NoIdentity,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -71,6 +73,7 @@ impl FaultKind {
         Self::Internal,
         Self::NotImplemented,
         Self::Unavailable,
+        Self::NoIdentity,
     ];
 
     /// The status of the answer.
@@ -89,7 +92,7 @@ impl FaultKind {
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::NoIdentity => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -106,7 +109,7 @@ impl FaultKind {
             Self::OverQuota | Self::TooLarge | Self::TooManyRequests => "overLimit",
             Self::BadMediaType => "badMediaType",
             Self::NotImplemented => "notImplemented",
-            Self::Unavailable => "serviceUnavailable",
+            Self::Unavailable | Self::NoIdentity => "serviceUnavailable",
         }
     }
 }
@@ -185,6 +188,13 @@ impl Fault {
         Self::new(FaultKind::Unavailable, message)
     }
 
+    /// 503 while the Keystone elsewhere does not answer: as the real services' filter in front of them
+    /// says it.
+    pub fn no_identity() -> Self {
+        let message = "The Keystone service is temporarily unavailable.";
+        Self::new(FaultKind::NoIdentity, message)
+    }
+
     /// The kind, for matching.
     pub fn kind(&self) -> FaultKind {
         self.kind
@@ -240,6 +250,7 @@ impl IntoResponse for Fault {
         let mut response = match self.kind {
             FaultKind::PreconditionFailed => status.into_response(),
             FaultKind::TooLarge => outside(status, "Request Entity Too Large", &self.message),
+            FaultKind::NoIdentity => outside(status, "Service Unavailable", &self.message),
             FaultKind::Unauthorized => (status, Json(self.identity_body())).into_response(),
             _ => (status, Json(self.volume_body())).into_response(),
         };

@@ -5,6 +5,8 @@
 //! [`store::Store`] of bytes. It opens no socket: the daemon serves what [`server::router`] returns.
 
 #[cfg(feature = "server")]
+pub mod audit;
+#[cfg(feature = "server")]
 pub mod auth;
 #[cfg(feature = "server")]
 pub mod backup;
@@ -19,6 +21,8 @@ pub mod client;
 pub mod clock;
 #[cfg(feature = "server")]
 pub mod events;
+#[cfg(feature = "server")]
+pub mod external;
 #[cfg(feature = "server")]
 pub mod fault;
 #[cfg(feature = "server")]

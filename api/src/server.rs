@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use crate::audit::{self, AuditLog};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::events::{Events, NewEvent};
@@ -117,6 +118,8 @@ struct Inner {
     hashing: Arc<Semaphore>,
     /// Set once the log can be spoken to; without it levels are neither shown nor set.
     logs: OnceLock<Arc<dyn LogControl>>,
+    /// Set where there is an audit log.
+    audit: OnceLock<Arc<dyn AuditLog>>,
 }
 
 /// Half of the cores: a hash keeps one busy for some 20 ms, and a flood of logins must leave room for
@@ -145,6 +148,7 @@ impl Services {
             blocking: Arc::new(Semaphore::new(BLOCKING_MAX)),
             hashing: Arc::new(Semaphore::new(hashing_permits())),
             logs: OnceLock::new(),
+            audit: OnceLock::new(),
             catalogue: parts.catalogue,
             backends: parts.backends,
             config: parts.config,
@@ -186,6 +190,16 @@ impl Services {
         let _ = self.0.logs.set(logs);
     }
 
+    /// Says where audit records go; only the first call counts.
+    pub fn connect_audit(&self, audit: Arc<dyn AuditLog>) {
+        let _ = self.0.audit.set(audit);
+    }
+
+    /// Where audit records go.
+    pub(crate) fn audit(&self) -> Option<&dyn AuditLog> {
+        self.0.audit.get().map(AsRef::as_ref)
+    }
+
     /// The levels of the log.
     pub(crate) fn logs(&self) -> Option<&dyn LogControl> {
         self.0.logs.get().map(AsRef::as_ref)
@@ -199,6 +213,7 @@ impl Services {
     /// Records an event of an object, and of its project if it has one, now and on behalf of the
     /// present request.
     pub fn event(&self, kind: &str, project: Option<&str>, object: &str, message: String) {
+        audit::note_change(kind, object);
         self.0.events.record(NewEvent {
             at_us: self.now_us(),
             kind,
@@ -207,6 +222,12 @@ impl Services {
             message,
             request_id: request::current(),
         });
+    }
+
+    /// The time's source.
+    #[cfg(test)]
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// Microseconds since 1970.
@@ -276,10 +297,10 @@ impl Services {
     ) -> Result<T, Fault> {
         let permit = pool.acquire_owned().await.map_err(Fault::internal)?;
         let services = self.clone();
-        let (span, request) = (tracing::Span::current(), request::current());
+        let (span, request) = (tracing::Span::current(), request::taken());
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            span.in_scope(|| request::within(request.as_deref(), || work(&services)))
+            span.in_scope(|| request::go_on(request, || work(&services)))
         })
         .await
         .map_err(Fault::internal)?
@@ -292,7 +313,9 @@ impl Services {
 /// # Errors
 /// Those of the catalogue and of hashing.
 pub fn bootstrap(services: &Services, admin_password: &str) -> Result<(), Fault> {
-    keystone::bootstrap(services, admin_password)?;
+    if services.config().keystone.is_none() {
+        keystone::bootstrap(services, admin_password)?;
+    }
     let now_us = services.now_us();
     services
         .catalogue()

@@ -16,6 +16,7 @@ use tower::ServiceExt;
 use crate::backup::Target;
 use crate::catalogue::{Catalogue, Options};
 use crate::clock::Clock;
+use crate::external::Keystone;
 use crate::jobs::run_pending;
 use crate::microversion::Microversion;
 use crate::openapi::conformance::{self, Exchange};
@@ -79,23 +80,35 @@ impl Cloud {
 
     /// As [`Cloud::new`], with an NBD side of the test's own.
     pub(crate) fn with_exports(exports: Arc<dyn ExportControl>) -> Self {
-        Self::build(exports, Rules::default(), None, &["pool"])
+        Self::build(exports, Rules::default(), None, &["pool"], None)
     }
 
     /// As [`Cloud::new`], with rules of the test's own.
     pub(crate) fn with_rules(rules: Rules) -> Self {
-        Self::build(Arc::new(NoExports), rules, None, &["pool"])
+        Self::build(Arc::new(NoExports), rules, None, &["pool"], None)
     }
 
     /// A fresh cloud whose backups go where another's do.
     pub(crate) fn sharing_backups(other: &Self) -> Self {
         let target = other.services.config().backup.clone();
-        Self::build(Arc::new(NoExports), Rules::default(), target, &["pool"])
+        Self::build(
+            Arc::new(NoExports),
+            Rules::default(),
+            target,
+            &["pool"],
+            None,
+        )
     }
 
     /// As [`Cloud::new`], with backends of these names.
     pub(crate) fn with_backends(names: &[&str]) -> Self {
-        Self::build(Arc::new(NoExports), Rules::default(), None, names)
+        Self::build(Arc::new(NoExports), Rules::default(), None, names, None)
+    }
+
+    /// As [`Cloud::new`], whose users are known elsewhere.
+    pub(crate) fn with_keystone(keystone: Keystone) -> Self {
+        let (exports, rules) = (Arc::new(NoExports), Rules::default());
+        Self::build(exports, rules, None, &["pool"], Some(keystone))
     }
 
     /// Where everything of it is.
@@ -113,6 +126,7 @@ impl Cloud {
         rules: Rules,
         target: Option<Target>,
         names: &[&str],
+        keystone: Option<Keystone>,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let io = Arc::new(RealIo::new());
@@ -132,6 +146,7 @@ impl Cloud {
         let path = dir.path().join("catalogue.redb");
         let mut config = Config::new("http://cloud.test:8080", "127.0.0.1", 10809);
         config.policy = Arc::new(rules);
+        config.keystone = keystone;
         let own = || Target::directory(&dir.path().join("backups")).unwrap();
         config.backup = Some(target.unwrap_or_else(own));
         let hands = Arc::new(AtomicU64::new(1_700_000_000_000_000));

@@ -11,12 +11,11 @@ use uuid::Uuid;
 
 use super::type_calls::empty;
 use super::{types, validate};
-use crate::auth::Caller;
+use crate::auth::{self, Caller};
 use crate::body::JsonBody;
 use crate::catalogue::{Query, Record, View};
 use crate::cinder::operations::types as ops;
 use crate::fault::{Fault, FaultKind};
-use crate::keystone::Project;
 use crate::microversion::Microversion;
 use crate::openapi::Routes;
 use crate::policy::Rule;
@@ -114,12 +113,12 @@ async fn set(
         validate::invalid("default_type", &Value::Object(map.clone()), reason)
     })?;
     check(version, &caller, Rule::DefaultSetOrUpdate)?;
+    if !auth::has_project(&services, project.clone()).await? {
+        return Err(Fault::not_found(format!("Unknown project {project}.")));
+    }
     let own = services
         .blocking(move |services| {
             services.catalogue().write(|writer| {
-                if writer.get::<Project>(project.as_str())?.is_none() {
-                    return Err(Fault::not_found(format!("Unknown project {project}.")));
-                }
                 let found = types::find_type(writer, None::<&str>, &name)
                     .map_err(|fault| Fault::bad_request(fault.message()))?;
                 let own = ProjectDefault {

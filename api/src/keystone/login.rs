@@ -5,6 +5,7 @@ use super::password::Hash;
 use super::records::{BY_NAME, Domain, Project, Target, Token, TokenScope, User};
 use super::texts;
 use super::tokens::{self, Resolved, TokenKey};
+use crate::audit;
 use crate::catalogue::{self, Key, Query, View};
 use crate::fault::{Fault, FaultKind};
 use crate::server::Services;
@@ -82,6 +83,9 @@ fn by_password(
     let user = services
         .catalogue()
         .read(|reader| find_user(reader, reference))?;
+    if let Some(user) = &user {
+        audit::note_user(&user.id, &user.name);
+    }
     // One count for a user, however it is referred to.
     let label = match &user {
         Some(user) => user.id.clone(),
@@ -117,6 +121,7 @@ fn by_token(services: &Services, text: &str) -> Result<Proved, Fault> {
         .catalogue()
         .read(|reader| tokens::find(reader, &key, now_us))?
         .ok_or_else(Fault::unauthorized)?;
+    audit::note_user(&found.user.id, &found.user.name);
     let mut methods = vec!["token".to_owned()];
     methods.extend(
         found

@@ -13,6 +13,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use serde_json::Value;
 
 use super::shape::Shape;
+use crate::audit;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::policy::Rule;
@@ -312,9 +313,9 @@ impl Routes {
         self
     }
 
-    /// The routes alone.
+    /// The routes alone. What they are asked is noted for the audit log.
     pub(crate) fn router(self) -> Router<Services> {
-        self.router
+        self.router.route_layer(from_fn(audit::note_route))
     }
 
     /// The paths that nothing is told of.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::backup::Target;
+use crate::external::Keystone;
 use crate::policy::Rules;
 
 /// Settings. Addresses have no slash at the end.
@@ -34,6 +35,8 @@ pub struct Config {
     pub backup: Option<Target>,
     /// Who may do what in Block Storage.
     pub policy: Arc<Rules>,
+    /// Who knows callers and projects, if it is not this daemon itself.
+    pub keystone: Option<Keystone>,
 }
 
 impl Config {
@@ -53,11 +56,15 @@ impl Config {
             pool_wide_dedup: false,
             backup: None,
             policy: Arc::default(),
+            keystone: None,
         }
     }
 
     /// Base of Identity's links, without the version.
     pub fn identity_base(&self) -> String {
+        if let Some(keystone) = &self.keystone {
+            return keystone.url().to_owned();
+        }
         let default = || format!("{}/identity", self.public_url);
         self.identity_url.clone().unwrap_or_else(default)
     }

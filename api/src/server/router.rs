@@ -1,6 +1,9 @@
 //! Prefixes, layers, request ids and version documents.
 
-use axum::extract::{FromRequestParts, Request, State};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -14,7 +17,9 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::Services;
+use crate::audit::{self, Incoming, Notes};
 use crate::auth::{self, Unauthenticated};
+use crate::clock::identity_time;
 use crate::fault::{Fault, NotRouted, not_routed};
 use crate::openapi::shape::{self, list, map_of, wire, wrapped};
 use crate::openapi::{self, Operation};
@@ -99,9 +104,13 @@ pub(crate) fn volume_operations() -> Vec<Operation> {
 /// The single listener.
 pub fn router(services: &Services) -> Router {
     // Tools look for the versions of Block Storage at the root of its endpoint's host.
-    versions_root(services)
-        .route(DOCUMENT.path, get(document))
-        .nest_service("/identity", identity_root(services))
+    let router = versions_root(services).route(DOCUMENT.path, get(document));
+    let router = match services.config().keystone {
+        None => router.nest_service("/identity", identity_root(services)),
+        // Users are elsewhere, and what is here would be others.
+        Some(_) => router,
+    };
+    router
         .nest_service("/volume", volume_root(services))
         .nest_service("/image", image(services))
         .nest_service("/cinderblock/v1", native_root(services))
@@ -111,7 +120,7 @@ pub fn router(services: &Services) -> Router {
 pub fn identity_root(services: &Services) -> Router {
     let below = keystone::routes(services)
         .layer(from_fn_with_state(services.clone(), identity_headers))
-        .layer(from_fn(request_id))
+        .layer(from_fn_with_state(services.clone(), request_id))
         .with_state(services.clone());
     // Which methods a path has is known outside of its layers only.
     Router::new()
@@ -155,7 +164,7 @@ pub fn volume_root(services: &Services) -> Router {
         .nest_service("/v2", v2(services).map_request(take_v2_project))
         .method_not_allowed_fallback(not_routed)
         .layer(from_fn_with_state(services.clone(), volume_headers))
-        .layer(from_fn(request_id));
+        .layer(from_fn_with_state(services.clone(), request_id));
     versions_root(services).merge(services_below)
 }
 
@@ -169,7 +178,7 @@ fn versions_root(services: &Services) -> Router {
         ))
         .fallback(not_routed)
         .layer(from_fn_with_state(services.clone(), volume_headers))
-        .layer(from_fn(request_id))
+        .layer(from_fn_with_state(services.clone(), request_id))
         .with_state(services.clone())
 }
 
@@ -272,17 +281,17 @@ fn native_root(services: &Services) -> Router {
         .method_not_allowed_fallback(not_routed)
         .layer(require_token)
         .layer(from_fn_with_state(services.clone(), volume_headers))
-        .layer(from_fn(request_id))
+        .layer(from_fn_with_state(services.clone(), request_id))
         .with_state(services.clone())
 }
 
 /// No version of Image is served: an empty list says so, and nothing else is found.
-fn image(_services: &Services) -> Router {
+fn image(services: &Services) -> Router {
     let versions = async || (StatusCode::MULTIPLE_CHOICES, Json(json!({"versions": []})));
     Router::new()
         .route("/", any(versions))
         .fallback(not_routed)
-        .layer(from_fn(request_id))
+        .layer(from_fn_with_state(services.clone(), request_id))
 }
 
 /// Takes a project segment and a format suffix off a path below `/v3`, so that every operation has
@@ -374,16 +383,29 @@ async fn versions_v3(State(services): State<Services>) -> Json<Value> {
     Json(version_document(&services))
 }
 
-/// Layer: a request id for logs and answer.
-async fn request_id(request: Request, next: Next) -> Response {
+/// Layer: a request id for logs and answer, and the audit record.
+async fn request_id(State(services): State<Services>, request: Request, next: Next) -> Response {
     let id = format!("req-{}", Uuid::new_v4());
-    let method = request.method().clone();
-    // The path has ids, and secrets in one place only; a query may hold names of tenants.
-    let path = keystone::without_secrets(request.uri().path()).into_owned();
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let incoming = Incoming {
+        time: identity_time(services.now_us()),
+        request_id: id.clone(),
+        address: peer.map(|ConnectInfo(address)| *address),
+        method: request.method().clone(),
+        // A query may hold names of tenants.
+        path: audit::shown_path(request.uri().path()),
+    };
+    let (method, path) = (&incoming.method, &incoming.path);
     let span = tracing::info_span!("request", %id, %method, path);
-    let handled = super::request::handle(id.clone(), next.run(request));
+    let (began, notes) = (Instant::now(), Notes::default());
+    let handled = super::request::handle(id.clone(), notes.clone(), next.run(request));
     let mut response = handled.instrument(span.clone()).await;
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
+    if let Some(log) = services.audit() {
+        let took_ms = began.elapsed().as_millis() as u64;
+        let record = audit::record(incoming, &notes, response.status(), took_ms);
+        record.into_iter().for_each(|record| log.record(record));
+    }
     if let Ok(value) = HeaderValue::from_str(&id) {
         let seen = response.extensions();
         let inside = seen.get::<Inside>().is_some();

@@ -76,7 +76,7 @@ pub(super) fn name_of(kind: FaultKind) -> &'static str {
         FaultKind::NotFound => "itemNotFound",
         FaultKind::BadMethod => "badMethod",
         FaultKind::OverQuota | FaultKind::TooLarge | FaultKind::TooManyRequests => "overLimit",
-        FaultKind::Unavailable => "serviceUnavailable",
+        FaultKind::Unavailable | FaultKind::NoIdentity => "serviceUnavailable",
         FaultKind::NotAcceptable
         | FaultKind::Conflict
         | FaultKind::PreconditionFailed
