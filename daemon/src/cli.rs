@@ -5,6 +5,7 @@
 
 mod access;
 mod attachment;
+mod cert;
 mod completions;
 mod doctor;
 mod exit;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Mount(mount::Args),
     /// Check a data directory and its configuration without starting anything
     Doctor(Box<doctor::Args>),
+    /// Make a CA, and certificates for hosts
+    Cert(cert::Args),
     /// Watch the pool and its volumes in a console
     Tui(tui::Args),
     /// Print a completion script for a shell
@@ -71,6 +74,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Attachment(args) => attachment::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Reclaim(args) => status::reclaim(&args),
+        Command::Cert(args) => cert::run(&args),
         Command::Tui(args) => tui::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Openapi(args) => openapi::run(&args),

@@ -59,6 +59,26 @@ pub(crate) struct HttpConfig {
     pub(crate) classic_ports: bool,
     /// Connections at a time.
     pub(crate) max_connections: usize,
+    /// Certificate and key, if connections are encrypted.
+    pub(crate) tls: TlsConfig,
+}
+
+/// Files for encrypted connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TlsConfig {
+    /// The certificate, with what leads to its CA.
+    pub(crate) cert: Option<PathBuf>,
+    /// Its key; set exactly when the certificate is.
+    pub(crate) key: Option<PathBuf>,
+    /// The CA that clients of this machine need, for clouds.yaml.
+    pub(crate) ca: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    /// Whether connections are encrypted.
+    pub(crate) fn is_on(&self) -> bool {
+        self.cert.is_some()
+    }
 }
 
 /// Settings of the NBD service.
@@ -89,6 +109,58 @@ pub(crate) struct BackupConfig {
     pub(crate) credentials: Option<PathBuf>,
 }
 
+/// Who says who somebody is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum IdentityMode {
+    /// The daemon's own Identity.
+    #[default]
+    BuiltIn,
+    /// A Keystone elsewhere.
+    Keystone,
+}
+
+/// Settings of Identity; all but the mode are for a Keystone elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct IdentityConfig {
+    /// Which Identity.
+    pub(crate) mode: IdentityMode,
+    /// Its URL, without the version.
+    pub(crate) url: Option<String>,
+    /// File with the CA of its certificate; `None` is the system's.
+    pub(crate) ca: Option<PathBuf>,
+    /// File with name and password of our user there.
+    pub(crate) credentials: Option<PathBuf>,
+    /// Domain of that user, by name.
+    pub(crate) user_domain: String,
+    /// The project that our user has its role on, by name.
+    pub(crate) project: String,
+    /// Domain of that project, by name.
+    pub(crate) project_domain: String,
+    /// How long an answer about a token holds.
+    pub(crate) cache: Duration,
+}
+
+/// Where images are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ImageMode {
+    /// In the daemon's own Image.
+    #[default]
+    BuiltIn,
+    /// In a Glance elsewhere.
+    Glance,
+}
+
+/// Settings of Image; all but the mode are for a Glance elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ImageConfig {
+    /// Which Image.
+    pub(crate) mode: ImageMode,
+    /// Its URL, without the version.
+    pub(crate) url: Option<String>,
+    /// File with the CA of its certificate; `None` is the system's.
+    pub(crate) ca: Option<PathBuf>,
+}
+
 /// Settings of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogConfig {
@@ -115,6 +187,10 @@ pub(crate) struct Config {
     pub(crate) http: HttpConfig,
     pub(crate) nbd: NbdConfig,
     pub(crate) backup: BackupConfig,
+    pub(crate) identity: IdentityConfig,
+    pub(crate) image: ImageConfig,
+    /// File that the audit log goes to, if there is one.
+    pub(crate) audit: Option<PathBuf>,
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log: LogConfig,
     /// Never empty.
@@ -253,6 +329,7 @@ impl Config {
                 listen: nowhere,
                 classic_ports: false,
                 max_connections: 0,
+                tls: TlsConfig::default(),
             },
             nbd: NbdConfig {
                 listen: nowhere,
@@ -261,6 +338,9 @@ impl Config {
                 max_connections: 0,
             },
             backup: BackupConfig::default(),
+            identity: IdentityConfig::default(),
+            image: ImageConfig::default(),
+            audit: None,
             metrics_listen: None,
             log: LogConfig {
                 format: LogFormat::Text,

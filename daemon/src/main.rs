@@ -9,12 +9,15 @@ mod datadir;
 mod directory;
 mod doctor;
 mod exports;
+mod identity;
 mod log;
 mod metrics;
+mod private;
 mod serve;
 mod signals;
 mod snapfs;
 mod systemd;
+mod tls;
 
 use std::process::ExitCode;
 

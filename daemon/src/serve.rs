@@ -11,12 +11,14 @@
 //! first start) is in the way of the next.
 
 mod addresses;
+mod audit;
 mod backends;
 mod backups;
 mod credentials;
 mod http;
 mod image;
 mod mounter;
+mod reload;
 mod status;
 mod stop;
 
@@ -29,18 +31,20 @@ use api::catalogue::{self, Catalogue};
 use api::clock::Clock;
 use api::jobs::Runner;
 use api::server::{self, Backends, Parts, Services};
+use rustls::ServerConfig;
 use store::disk::{Io, RealIo};
 use tokio::runtime::Runtime;
 
-use crate::config::Config;
+use crate::config::{Config, IdentityMode};
 use crate::datadir::{DataDir, RunInfo};
 use crate::directory::CatalogueDirectory;
 use crate::exports::VolumeExports;
-use crate::signals::EndSignals;
-use crate::{log, systemd};
+use crate::signals::{EndSignals, OnHangup};
+use crate::{identity, log, systemd};
 use credentials::Start;
-use http::{Door, HttpServer};
+use http::{Door, HttpServer, Limits};
 use mounter::{MountPlan, Mounter};
+use reload::Reloads;
 use status::Status;
 
 /// Threads for HTTP: it only waits and shapes, the work is on the blocking pool.
@@ -69,8 +73,15 @@ struct Daemon {
 /// Sockets of HTTP, bound but not served yet.
 struct HttpSockets {
     main: std::net::TcpListener,
-    classic: Option<[std::net::TcpListener; 3]>,
+    classic: Option<Classic>,
     metrics: Option<std::net::TcpListener>,
+}
+
+/// The listeners on the classic ports.
+struct Classic {
+    identity: Option<std::net::TcpListener>,
+    volume: std::net::TcpListener,
+    image: std::net::TcpListener,
 }
 
 /// Runs the daemon until it is told to stop.
@@ -79,6 +90,7 @@ struct HttpSockets {
 /// What keeps it from starting, or from ending in order.
 pub(crate) fn run(config: &Config) -> Result<()> {
     let log = log::start(&config.log)?;
+    let reloads = Reloads::open(config)?;
     let data = DataDir::new(&config.data);
     data.create()?;
     let lock = data.lock()?;
@@ -92,17 +104,27 @@ pub(crate) fn run(config: &Config) -> Result<()> {
         .build()?;
     let signals = {
         let _inside = runtime.enter();
-        EndSignals::listen()?
+        EndSignals::listen_with(match reloads.is_empty() {
+            true => OnHangup::End,
+            false => OnHangup::Reload,
+        })?
     };
-    let daemon = Daemon::start(config, data, &runtime)?;
+    let daemon = Daemon::start(config, data, &reloads, &runtime)?;
     daemon.services.connect_logs(Arc::new(log));
     let backends = daemon.backends.clone();
     let look = move || backends.stats();
-    let signal = runtime.block_on(stop::asked(signals, systemd::alive_interval(), look));
+    let reload = || reloads.reload();
+    let signal = runtime.block_on(stop::asked(
+        signals,
+        systemd::alive_interval(),
+        look,
+        reload,
+    ));
     tracing::info!(signal, "stopping");
     systemd::stopping();
     stop::watch_over();
     let ended = daemon.stop(&runtime);
+    reloads.close();
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
     if ended.is_ok() {
@@ -112,7 +134,7 @@ pub(crate) fn run(config: &Config) -> Result<()> {
 }
 
 impl Daemon {
-    fn start(config: &Config, data: DataDir, runtime: &Runtime) -> Result<Self> {
+    fn start(config: &Config, data: DataDir, reloads: &Reloads, runtime: &Runtime) -> Result<Self> {
         let io: Arc<dyn Io> = Arc::new(RealIo::new());
         let backends = backends::open(config, &io)?;
         let clock = Clock::of(io.clone());
@@ -124,12 +146,8 @@ impl Daemon {
 
         let mut settings = addresses::api_config(config, http_address, nbd_address);
         settings.backup = Some(backups::open(&config.backup, &data)?);
-        let start = match data.catalogue().exists() {
-            true => Start::Later,
-            false => Start::First,
-        };
-        let password =
-            credentials::prepare(&data, start, &settings.identity_base(), &config.region)?;
+        settings.keystone = identity::open(&config.identity, clock.clone())?;
+        let password = first_password(config, &data, &settings)?;
         let services = Services::new(Parts {
             catalogue: open_catalogue(config, &data, &io)?,
             backends: backends.clone(),
@@ -137,8 +155,10 @@ impl Daemon {
             exports: exports.clone(),
             clock,
         });
-        let password = password.unwrap_or_else(credentials::random);
         server::bootstrap(&services, &password).map_err(|fault| anyhow!("{fault:?}"))?;
+        if let Some(audit) = reloads.audit() {
+            services.connect_audit(audit.clone());
+        }
         exports.connect(Box::new(CatalogueDirectory::new(services.clone())));
         let jobs = server::start_jobs(&services).context("starting the workers")?;
 
@@ -148,10 +168,10 @@ impl Daemon {
             started: Instant::now(),
         };
         let info = run_info(config, &services, &sockets, nbd_address)?;
-        let doors = sockets.doors(&services, &status);
+        let doors = sockets.doors(&services, &status, reloads.tls()?.as_ref());
         let http = {
             let _inside = runtime.enter();
-            HttpServer::start(doors, config.http.max_connections)?
+            HttpServer::start(doors, config.http.max_connections, Limits::default())?
         };
         data.write_run_info(&info)?;
         let mounter = start_mounter(config, &data)?;
@@ -192,6 +212,26 @@ impl Daemon {
     }
 }
 
+/// Where clients reach Block Storage, as far as it is known before anything listens.
+pub(crate) fn volume_url(config: &Config) -> String {
+    addresses::api_config(config, config.http.listen, config.nbd.listen).volume_base()
+}
+
+/// The first administrator's password. Where users are elsewhere there is none, and no clouds.yaml.
+fn first_password(config: &Config, data: &DataDir, settings: &server::Config) -> Result<String> {
+    if settings.keystone.is_some() {
+        return Ok(credentials::random());
+    }
+    let start = match data.catalogue().exists() {
+        true => Start::Later,
+        false => Start::First,
+    };
+    let ca = config.http.tls.ca.as_deref();
+    let base = settings.identity_base();
+    let password = credentials::prepare(data, start, &base, &config.region, ca)?;
+    Ok(password.unwrap_or_else(credentials::random))
+}
+
 fn open_catalogue(config: &Config, data: &DataDir, io: &Arc<dyn Io>) -> Result<Catalogue> {
     let path = data.catalogue();
     let options = catalogue::Options {
@@ -227,11 +267,15 @@ impl HttpSockets {
         };
         let classic = match config.http.classic_ports {
             false => None,
-            true => Some([
-                classic(addresses::IDENTITY_PORT)?,
-                classic(addresses::VOLUME_PORT)?,
-                classic(addresses::IMAGE_PORT)?,
-            ]),
+            true => Some(Classic {
+                // Where users are elsewhere, so is what answers on that port.
+                identity: match config.identity.mode {
+                    IdentityMode::BuiltIn => Some(classic(addresses::IDENTITY_PORT)?),
+                    IdentityMode::Keystone => None,
+                },
+                volume: classic(addresses::VOLUME_PORT)?,
+                image: classic(addresses::IMAGE_PORT)?,
+            }),
         };
         let metrics = config
             .metrics_listen
@@ -243,23 +287,30 @@ impl HttpSockets {
         })
     }
 
-    fn doors(self, services: &Services, status: &Status) -> Vec<Door> {
+    fn doors(
+        self,
+        services: &Services,
+        status: &Status,
+        tls: Option<&Arc<ServerConfig>>,
+    ) -> Vec<Door> {
+        let door = |listener, app| Door {
+            listener,
+            app,
+            tls: tls.cloned(),
+        };
         let main = server::router(services).merge(status::public(status));
-        let mut doors = vec![Door {
-            listener: self.main,
-            app: main,
-        }];
-        if let Some([identity, volume, image]) = self.classic {
-            let apps = [
-                (identity, server::identity_root(services)),
-                (volume, server::volume_root(services)),
-                (image, image::root(services)),
-            ];
-            doors.extend(apps.map(|(listener, app)| Door { listener, app }));
+        let mut doors = vec![door(self.main, main)];
+        if let Some(classic) = self.classic {
+            let identity = classic.identity;
+            doors.extend(identity.map(|own| door(own, server::identity_root(services))));
+            doors.push(door(classic.volume, server::volume_root(services)));
+            doors.push(door(classic.image, image::root(services)));
         }
+        // On a loopback address only, for collectors of this machine.
         doors.extend(self.metrics.map(|listener| Door {
             listener,
             app: status::private(status),
+            tls: None,
         }));
         doors
     }

@@ -1,7 +1,8 @@
 //! The signals that ask a process to end: SIGTERM, SIGINT, and SIGHUP unless it is ignored.
 //!
 //! `nohup` ignores SIGHUP for what it starts, so that it outlives its terminal; taking the signal
-//! over would undo that.
+//! over would undo that. A daemon with files to read again takes SIGHUP as the request to do so, under
+//! `nohup` too: then it ends nothing.
 
 use std::io;
 
@@ -12,21 +13,47 @@ pub(crate) struct EndSignals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Option<Signal>,
+    on_hangup: OnHangup,
+}
+
+/// What SIGHUP asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnHangup {
+    /// An end, unless it was ignored.
+    End,
+    /// To read files again.
+    Reload,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// An end, by the signal of this name.
+    End(&'static str),
+    /// To read files again.
+    Reload,
 }
 
 impl EndSignals {
     /// Takes the signals over, for the rest of the process. Call inside of a runtime.
     pub(crate) fn listen() -> io::Result<Self> {
-        let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup()));
+        Self::listen_with(OnHangup::End)
+    }
+
+    /// As [`Self::listen`], with a meaning of SIGHUP.
+    pub(crate) fn listen_with(on_hangup: OnHangup) -> io::Result<Self> {
+        let takes = on_hangup == OnHangup::Reload || !ignores_hangup();
+        let hangup = takes.then(|| signal(SignalKind::hangup()));
         Ok(Self {
+            on_hangup,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: hangup.transpose()?,
         })
     }
 
-    /// Waits for one, and names it.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    /// Waits for one.
+    pub(crate) async fn next(&mut self) -> Asked {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,
@@ -34,9 +61,12 @@ impl EndSignals {
             }
         };
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = hangup => "SIGHUP",
+            _ = self.terminate.recv() => Asked::End("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::End("SIGINT"),
+            _ = hangup => match self.on_hangup {
+                OnHangup::End => Asked::End("SIGHUP"),
+                OnHangup::Reload => Asked::Reload,
+            },
         }
     }
 }

@@ -3,13 +3,17 @@
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::Config;
+use super::{Config, IdentityMode, ImageMode};
 
 /// The key at fault and what is wrong.
 type Fault = (&'static str, String);
 
 /// Length of a unix socket's path in bytes, with its end mark: what the kernel's address holds.
 const SOCKET_PATH_BYTES: usize = 108;
+
+/// Of a URL that leads elsewhere.
+const EXPOSED: &str = "the connection would not be encrypted; use https, or set allow_plaintext = true \
+                       if the network is trusted";
 
 /// Checks what no single setting can know.
 pub(super) fn together(config: &Config) -> Result<(), Fault> {
@@ -18,8 +22,10 @@ pub(super) fn together(config: &Config) -> Result<(), Fault> {
         return Err(("data", message.to_owned()));
     }
     socket_path(config)?;
+    tls(config)?;
     let http = config.http.listen;
-    plaintext("http.listen", http, config.allow_plaintext)?;
+    let open = config.allow_plaintext || config.http.tls.is_on();
+    plaintext("http.listen", http, open)?;
     wildcard(
         "http.listen",
         http,
@@ -35,6 +41,7 @@ pub(super) fn together(config: &Config) -> Result<(), Fault> {
         config.nbd.advertise.is_some(),
     )?;
     backup(config)?;
+    elsewhere(config)?;
     match config.metrics_listen {
         Some(address) if !address.ip().is_loopback() => {
             let message = format!("{address} is not a loopback address, and would need no token");
@@ -42,6 +49,51 @@ pub(super) fn together(config: &Config) -> Result<(), Fault> {
         }
         _ => Ok(()),
     }
+}
+
+/// Certificate and key come together, and URLs say so.
+fn tls(config: &Config) -> Result<(), Fault> {
+    let tls = &config.http.tls;
+    let fault = |key, message: &str| Err((key, message.to_owned()));
+    match (&tls.cert, &tls.key) {
+        (Some(_), None) => return fault("http.tls_cert", "set http.tls_key too"),
+        (None, Some(_)) => return fault("http.tls_key", "set http.tls_cert too"),
+        (None, None) if tls.ca.is_some() => {
+            return fault("http.tls_ca", "set http.tls_cert and http.tls_key too");
+        }
+        _ => {}
+    }
+    let url = config.public_url.as_deref().unwrap_or_default();
+    match tls.is_on() && url.starts_with("http://") {
+        true => fault("public_url", "it is http, and http.tls_cert is set"),
+        false => Ok(()),
+    }
+}
+
+/// A Keystone and a Glance elsewhere: that they are named, and reached with encryption.
+fn elsewhere(config: &Config) -> Result<(), Fault> {
+    let services = [
+        (
+            "identity.url",
+            config.identity.mode == IdentityMode::Keystone,
+            &config.identity.url,
+        ),
+        (
+            "image.url",
+            config.image.mode == ImageMode::Glance,
+            &config.image.url,
+        ),
+    ];
+    for (key, wanted, url) in services {
+        match url {
+            None if wanted => return Err((key, "say where it is".to_owned())),
+            Some(url) if wanted && is_exposed(url) && !config.allow_plaintext => {
+                return Err((key, EXPOSED.to_owned()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn backup(config: &Config) -> Result<(), Fault> {
@@ -53,9 +105,7 @@ fn backup(config: &Config) -> Result<(), Fault> {
             Err(("backup.directory", message.to_owned()))
         }
         Some(_) if plain.is_some_and(|url| is_exposed(url)) && !config.allow_plaintext => {
-            let message = "the connection would not be encrypted; use https, or set \
-                           allow_plaintext = true if the network is trusted";
-            Err(("backup.endpoint", message.to_owned()))
+            Err(("backup.endpoint", EXPOSED.to_owned()))
         }
         None if plain.is_some() => Err(("backup.endpoint", "set backup.bucket too".to_owned())),
         _ => Ok(()),

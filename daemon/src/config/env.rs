@@ -11,13 +11,14 @@ use super::{ConfigError, Given, Source};
 /// What the names of all our variables begin with.
 pub(super) const PREFIX: &str = "CINDERBLOCK_";
 
-/// Variables that are no settings, without the prefix. The first is read where the first
-/// administrator is made; the others belong to this project's tests, which hand them on to the
-/// daemons that they start.
-const OTHERS: [&str; 6] = [
+/// Variables that are no settings, without the prefix. Secrets are read where they are needed; the
+/// others belong to this project's tests, which hand them on to the daemons that they start.
+const OTHERS: [&str; 8] = [
     "ADMIN_PASSWORD",
     "BIN",
     "CRASH_STATES",
+    "IDENTITY_PASSWORD",
+    "IDENTITY_USERNAME",
     "KILL_ROUNDS",
     "STORM_ROUNDS",
     "STORM_SEED",

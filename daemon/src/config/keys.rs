@@ -9,7 +9,7 @@ use api::policy::Rules;
 
 use super::env::PREFIX;
 use super::value::{self, Parsed};
-use super::{Config, DedupDomain, LogFormat};
+use super::{Config, DedupDomain, IdentityMode, ImageMode, LogFormat};
 
 /// One setting.
 pub(super) struct Key {
@@ -61,7 +61,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "allow_plaintext",
         default: "false",
-        doc: "Let http.listen and nbd.listen be other than loopback, without encryption.",
+        doc: "Let connections from and to other machines go without encryption.",
         set: |c, text| put(&mut c.allow_plaintext, value::switch(text)),
     },
     Key {
@@ -156,6 +156,25 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "http.tls_cert",
+        default: "",
+        doc: "PEM file with the certificate, and those between it and its CA: the API is https then.\n\
+              Read again on SIGHUP; `cinderblock cert` makes one.",
+        set: |c, text| put(&mut c.http.tls.cert, value::path(text).map(Some)),
+    },
+    Key {
+        name: "http.tls_key",
+        default: "",
+        doc: "PEM file with its key, readable by its owner only.",
+        set: |c, text| put(&mut c.http.tls.key, value::path(text).map(Some)),
+    },
+    Key {
+        name: "http.tls_ca",
+        default: "",
+        doc: "PEM file with the CA that DATA/clouds.yaml tells clients to trust. Default: the system's.",
+        set: |c, text| put(&mut c.http.tls.ca, value::path(text).map(Some)),
+    },
+    Key {
         name: "nbd.listen",
         default: "127.0.0.1:10809",
         doc: "Address for hosts to attach volumes at. Port 0 picks a free one.",
@@ -216,6 +235,100 @@ pub(super) const KEYS: &[Key] = &[
               the key in the second. Default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the\n\
               environment.",
         set: |c, text| put(&mut c.backup.credentials, value::path(text).map(Some)),
+    },
+    Key {
+        name: "identity.mode",
+        default: "builtin",
+        doc: "Who knows users and projects: the daemon itself (\"builtin\"), or a \"keystone\" elsewhere. Then\n\
+              /identity is not served, and the keys below say where it is.",
+        set: |c, text| {
+            let choices = [
+                ("builtin", IdentityMode::BuiltIn),
+                ("keystone", IdentityMode::Keystone),
+            ];
+            put(&mut c.identity.mode, value::choice(text, &choices))
+        },
+    },
+    Key {
+        name: "identity.url",
+        default: "",
+        doc: "URL of the Keystone, with or without /v3.",
+        set: |c, text| {
+            put(
+                &mut c.identity.url,
+                value::service_url(text, "/v3").map(Some),
+            )
+        },
+    },
+    Key {
+        name: "identity.ca",
+        default: "",
+        doc: "PEM file with the CA of its certificate. Default: the system's.",
+        set: |c, text| put(&mut c.identity.ca, value::path(text).map(Some)),
+    },
+    Key {
+        name: "identity.credentials",
+        default: "",
+        doc: "File, readable by its owner only, with the name of the daemon's user there in the first line\n\
+              and its password in the second. Default: CINDERBLOCK_IDENTITY_USERNAME and\n\
+              CINDERBLOCK_IDENTITY_PASSWORD in the environment.",
+        set: |c, text| put(&mut c.identity.credentials, value::path(text).map(Some)),
+    },
+    Key {
+        name: "identity.user_domain",
+        default: "Default",
+        doc: "Domain of that user, by name.",
+        set: |c, text| put(&mut c.identity.user_domain, value::name(text)),
+    },
+    Key {
+        name: "identity.project",
+        default: "service",
+        doc: "Project that the user has the role service or admin on, by name.",
+        set: |c, text| put(&mut c.identity.project, value::name(text)),
+    },
+    Key {
+        name: "identity.project_domain",
+        default: "Default",
+        doc: "Domain of that project, by name.",
+        set: |c, text| put(&mut c.identity.project_domain, value::name(text)),
+    },
+    Key {
+        name: "identity.cache_s",
+        default: "60",
+        doc: "Seconds for which an answer about a token holds: a token that is revoked may be good for as\n\
+              long. 0 asks about every request.",
+        set: |c, text| put(&mut c.identity.cache, value::seconds(text, 0, 300)),
+    },
+    Key {
+        name: "image.mode",
+        default: "builtin",
+        doc: "Where images are: in the daemon itself (\"builtin\"), or in a \"glance\" elsewhere.",
+        set: |c, text| {
+            let choices = [
+                ("builtin", ImageMode::BuiltIn),
+                ("glance", ImageMode::Glance),
+            ];
+            put(&mut c.image.mode, value::choice(text, &choices))
+        },
+    },
+    Key {
+        name: "image.url",
+        default: "",
+        doc: "URL of the Glance, with or without /v2.",
+        set: |c, text| put(&mut c.image.url, value::service_url(text, "/v2").map(Some)),
+    },
+    Key {
+        name: "image.ca",
+        default: "",
+        doc: "PEM file with the CA of its certificate. Default: the system's.",
+        set: |c, text| put(&mut c.image.ca, value::path(text).map(Some)),
+    },
+    Key {
+        name: "audit.file",
+        default: "",
+        doc: "File that gets a line of JSON for every request that changes something and for every login.\n\
+              Made for its owner only; opened again on SIGHUP. Default: none.",
+        set: |c, text| put(&mut c.audit, value::path(text).map(Some)),
     },
     Key {
         name: "metrics.listen",

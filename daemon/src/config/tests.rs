@@ -139,6 +139,50 @@ fn wildcards_and_plaintext_are_asked_for() {
 }
 
 #[test]
+fn encryption_needs_both_files_and_lets_others_in() {
+    let data = ("data", "/d");
+    let (cert, key) = (("http.tls_cert", "/c.pem"), ("http.tls_key", "/k.pem"));
+    let outside = ("http.listen", "192.0.2.1:80");
+    load(&[data, cert, key, outside]).unwrap();
+    for (pairs, what) in [
+        (vec![data, cert], "http.tls_key"),
+        (vec![data, key], "http.tls_cert"),
+        (vec![data, ("http.tls_ca", "/ca.pem")], "http.tls_cert"),
+        (vec![data, cert, key, ("public_url", "http://h")], "http"),
+        // What is encrypted is the API only.
+        (
+            vec![data, cert, key, ("nbd.listen", "192.0.2.1:80")],
+            "nbd.listen",
+        ),
+    ] {
+        let error = load(&pairs).unwrap_err();
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn services_elsewhere_are_named_and_encrypted() {
+    let data = ("data", "/d");
+    let keystone = ("identity.mode", "keystone");
+    let error = load(&[data, keystone]).unwrap_err();
+    assert!(error.contains("identity.url: say where"), "{error}");
+    let plain = ("identity.url", "http://k.example:5000/v3");
+    let error = load(&[data, keystone, plain]).unwrap_err();
+    assert!(error.contains("allow_plaintext"), "{error}");
+    let config = load(&[data, keystone, plain, ("allow_plaintext", "true")]).unwrap();
+    assert_eq!(
+        config.identity.url.as_deref(),
+        Some("http://k.example:5000")
+    );
+    assert_eq!(config.identity.project, "service");
+    load(&[data, keystone, ("identity.url", "http://127.0.0.1:5000")]).unwrap();
+    let glance = ("image.mode", "glance");
+    let error = load(&[data, glance]).unwrap_err();
+    assert!(error.contains("image.url: say where"), "{error}");
+    load(&[data, glance, ("image.url", "https://g.example:9292/v2")]).unwrap();
+}
+
+#[test]
 fn a_socket_path_must_fit_its_address() {
     let long = format!("/{}", "x".repeat(110));
     assert!(load(&[("data", &long)]).unwrap_err().contains("nbd.socket"));

@@ -105,6 +105,21 @@ pub(super) fn public_url(text: &str) -> Parsed<String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// As [`public_url`], of a service whose URL is known with and without its version.
+pub(super) fn service_url(text: &str, version: &str) -> Parsed<String> {
+    let url = public_url(text)?;
+    let bare = url.strip_suffix(version).unwrap_or(&url);
+    Ok(bare.trim_end_matches('/').to_owned())
+}
+
+/// A name as Identity has them: any text that is not empty and not too long.
+pub(super) fn name(text: &str) -> Parsed<String> {
+    match text.len() {
+        1..=255 => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` is not a name of 1 to 255 bytes")),
+    }
+}
+
 /// An absolute path; a relative one starts at the working directory.
 pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     std::path::absolute(text).map_err(|error| format!("`{text}` is not a path: {error}"))
@@ -147,7 +162,7 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
 mod tests {
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
-    use super::{advertise, listen, public_url, size};
+    use super::{advertise, listen, public_url, service_url, size};
 
     #[test]
     fn sizes_have_units() {
@@ -170,6 +185,9 @@ mod tests {
             assert!(advertise(wrong).is_err(), "{wrong}");
         }
         assert_eq!(public_url("http://h:1/").unwrap(), "http://h:1");
+        for url in ["https://k:5000/v3/", "https://k:5000/v3", "https://k:5000"] {
+            assert_eq!(service_url(url, "/v3").unwrap(), "https://k:5000");
+        }
         for wrong in [
             "h:1",
             "ftp://h",

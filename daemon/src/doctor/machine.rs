@@ -7,10 +7,14 @@ use std::process::{Command, Stdio};
 use rustix::process::{Resource, getrlimit};
 
 use super::{Daemon, Finding, Level};
-use crate::config::Config;
+use crate::config::{Config, IdentityMode};
+use crate::tls::Certificate;
 
 /// File descriptors besides connections: files of the pool, listeners, the catalogue.
 const FILES_BESIDES: u64 = 256;
+
+/// Days before its end from which on a certificate is worth a warning.
+const EXPIRY_DAYS: i64 = 14;
 
 /// What runs here, for reports of problems.
 pub(super) fn versions() -> Finding {
@@ -92,8 +96,10 @@ pub(super) fn ports(config: &Config, daemon: Daemon) -> Vec<Finding> {
     ];
     if config.http.classic_ports {
         let address = |port| SocketAddr::new(config.http.listen.ip(), port);
+        if config.identity.mode == IdentityMode::BuiltIn {
+            wanted.push(("port of Identity", address(5000)));
+        }
         wanted.extend([
-            ("port of Identity", address(5000)),
             ("port of Block Storage", address(8776)),
             ("port of Image", address(9292)),
         ]);
@@ -105,6 +111,21 @@ pub(super) fn ports(config: &Config, daemon: Daemon) -> Vec<Finding> {
     );
     let finding = |(check, address)| port(check, address, daemon);
     wanted.into_iter().map(finding).collect()
+}
+
+/// Whether the certificate of HTTPS can be used, and for how long.
+pub(super) fn certificate(config: &Config) -> Option<Finding> {
+    let tls = &config.http.tls;
+    let (cert, key) = (tls.cert.as_ref()?, tls.key.as_ref()?);
+    let finding = |level, message: String| Some(Finding::new("certificate", level, message));
+    let opened = Certificate::open(cert, key);
+    let left = opened.and_then(|certificate| certificate.left_days());
+    match left {
+        Err(error) => finding(Level::Failed, format!("{error:#}")),
+        Ok(days) if days < 0 => finding(Level::Failed, "it has expired".to_owned()),
+        Ok(days @ ..EXPIRY_DAYS) => finding(Level::Warning, format!("good for {days} days only")),
+        Ok(days) => finding(Level::Ok, format!("good for {days} days")),
+    }
 }
 
 fn port(check: &'static str, address: SocketAddr, daemon: Daemon) -> Finding {

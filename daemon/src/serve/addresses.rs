@@ -37,6 +37,7 @@ pub(super) fn api_config(
 fn public_url(config: &Config, http: SocketAddr) -> String {
     match &config.public_url {
         Some(url) => url.clone(),
+        None if config.http.tls.is_on() => format!("https://{http}"),
         None => format!("http://{http}"),
     }
 }

@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ struct Cloud {
     interface: String,
     identity_api_version: u8,
     volume_api_version: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cacert: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,6 +69,7 @@ pub(super) fn prepare(
     start: Start,
     identity_url: &str,
     region: &str,
+    ca: Option<&Path>,
 ) -> Result<Option<String>> {
     let chosen = chosen(std::env::var_os(PASSWORD_ENV))?;
     let Some(password) = password(start, chosen, stored(data)?) else {
@@ -75,7 +79,10 @@ pub(super) fn prepare(
     };
     let file = CloudsFile {
         clouds: Clouds {
-            cinderblock: cloud(identity_url, region, &password),
+            cinderblock: Cloud {
+                cacert: ca.map(Path::to_owned),
+                ..cloud(identity_url, region, &password)
+            },
         },
     };
     let text = serde_yaml_ng::to_string(&file).context("clouds.yaml")?;
@@ -116,6 +123,7 @@ fn cloud(identity_url: &str, region: &str, password: &str) -> Cloud {
         interface: text("public"),
         identity_api_version: 3,
         volume_api_version: 3,
+        cacert: None,
     }
 }
 
@@ -156,6 +164,7 @@ mod tests {
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
 
     use super::{Start, chosen, password, prepare, random};
     use crate::datadir::DataDir;
@@ -164,25 +173,31 @@ mod tests {
     fn passwords_are_made_once_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::new(dir.path());
-        let first = prepare(&data, Start::First, "http://a", "r")
+        let first = prepare(&data, Start::First, "http://a", "r", None)
             .unwrap()
             .unwrap();
         let text = || std::fs::read_to_string(data.clouds()).unwrap();
         assert!(text().contains(&first) && text().contains("http://a/v3"));
-        let later = prepare(&data, Start::Later, "http://b", "r")
+        assert!(!text().contains("cacert"));
+        let ca = Path::new("/etc/ca.pem");
+        let later = prepare(&data, Start::Later, "http://b", "r", Some(ca))
             .unwrap()
             .unwrap();
         assert_eq!(first, later);
         assert!(text().contains(&first) && text().contains("http://b/v3"));
+        assert!(text().contains("cacert: /etc/ca.pem"));
         let mode = std::fs::metadata(data.clouds())
             .unwrap()
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
         std::fs::remove_file(data.clouds()).unwrap();
-        assert_eq!(prepare(&data, Start::Later, "http://b", "r").unwrap(), None);
+        assert_eq!(
+            prepare(&data, Start::Later, "http://b", "r", None).unwrap(),
+            None
+        );
         std::fs::write(data.clouds(), "clouds: {cinderblock: s3cret}").unwrap();
-        let error = prepare(&data, Start::Later, "http://b", "r").unwrap_err();
+        let error = prepare(&data, Start::Later, "http://b", "r", None).unwrap_err();
         assert!(!format!("{error:#}").contains("s3cret"));
     }
 

@@ -1,38 +1,56 @@
 //! HTTP listeners: a router served to a bounded number of connections, with time limits.
 //!
 //! When all connections are taken, no more are accepted: the kernel's queue is the back-pressure.
-//! On stop, requests under way are answered and idle connections closed.
+//! On stop, requests under way are answered and idle connections closed. With a certificate a
+//! listener speaks TLS only, and within it HTTP/2 to those who ask for it by ALPN.
 
+mod limits;
+mod stall;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{Method, StatusCode};
-use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tower::ServiceExt;
+use tokio_rustls::TlsAcceptor;
+use tower::{Service, ServiceExt};
+
+pub(super) use limits::Limits;
 
 /// For the head of a request, and between requests of a connection.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
-/// For a request as a whole, body and work: the slowest waits for one bounded job step.
-const REQUEST_LIMIT: Duration = Duration::from_secs(60);
-/// The one request without that limit: an operator waits for all of the raw tier to be packed. Its
-/// body is never read, and others than administrators are answered at once.
-const UNLIMITED: (Method, &str) = (Method::POST, "/cinderblock/v1/reclaim");
+/// For the handshake of TLS.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head and of read-ahead; far above what any client sends.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
+/// Requests at a time on a connection of HTTP/2; clients of a service have a few.
+const STREAMS_MAX: u32 = 64;
+/// Streams that a client may open and reset before their turn, and such that it breaks the rules
+/// with, before its connection ends: the flood of resets is known from 2023.
+const RESETS_MAX: usize = 32;
+/// How often a silent HTTP/2 connection with requests under way is asked whether it is still there,
+/// and how long the answer may take.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_LIMIT: Duration = Duration::from_secs(20);
 /// After a failed accept, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,6 +60,8 @@ pub(super) struct Door {
     pub(super) listener: std::net::TcpListener,
     /// What it answers.
     pub(super) app: Router,
+    /// How it speaks TLS, if it does.
+    pub(super) tls: Option<Arc<ServerConfig>>,
 }
 
 /// Opens a listener without serving it yet.
@@ -58,16 +78,38 @@ pub(super) struct HttpServer {
     tasks: JoinSet<()>,
 }
 
+/// What all connections of a listener share.
+#[derive(Clone)]
+struct Manner {
+    app: Router,
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
+    stopped: watch::Receiver<bool>,
+}
+
 impl HttpServer {
     /// Serves `doors`, all within `connections_max`. Call inside the runtime.
-    pub(super) fn start(doors: Vec<Door>, connections_max: usize) -> io::Result<Self> {
+    pub(super) fn start(
+        doors: Vec<Door>,
+        connections_max: usize,
+        limits: Limits,
+    ) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let permits = Arc::new(Semaphore::new(connections_max));
         let mut tasks = JoinSet::new();
-        for Door { listener, app } in doors {
+        for Door { listener, app, tls } in doors {
             let listener = TcpListener::from_std(listener)?;
-            let app = app.layer(from_fn(limit_time));
-            tasks.spawn(accept(listener, app, permits.clone(), stopped.clone()));
+            let headers = from_fn_with_state(tls.is_some(), limits::secure_headers);
+            let app = app
+                .layer(from_fn_with_state(limits, limits::limit_time))
+                .layer(headers);
+            let manner = Manner {
+                app,
+                tls: tls.map(TlsAcceptor::from),
+                limits,
+                stopped: stopped.clone(),
+            };
+            tasks.spawn(accept(listener, manner, permits.clone()));
         }
         Ok(Self { stop, tasks })
     }
@@ -87,12 +129,8 @@ async fn told(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn accept(
-    listener: TcpListener,
-    app: Router,
-    permits: Arc<Semaphore>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn accept(listener: TcpListener, manner: Manner, permits: Arc<Semaphore>) {
+    let mut stopped = manner.stopped.clone();
     let mut connections = JoinSet::new();
     loop {
         let next = async {
@@ -107,8 +145,7 @@ async fn accept(
         };
         match accepted {
             Some((permit, Ok((stream, peer)))) => {
-                let connection = serve(stream, peer, app.clone(), stopped.clone(), permit);
-                connections.spawn(connection);
+                connections.spawn(manner.clone().connection(stream, peer, permit));
             }
             Some((_, Err(error))) => {
                 tracing::warn!(%error, "accepting an HTTP connection");
@@ -121,94 +158,125 @@ async fn accept(
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
+impl Manner {
+    /// Serves a connection to its end.
+    async fn connection(
+        mut self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        // Without it answers would only be later.
+        let _ = stream.set_nodelay(true);
+        let stream = stall::Stream::new(stream, self.limits.silence);
+        let Some(tls) = self.tls.take() else {
+            return self.serve_http1(stream, peer).await;
+        };
+        let handshake = tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream));
+        let stream = tokio::select! {
+            () = told(&mut self.stopped) => return,
+            accepted = handshake => match accepted {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake"),
+                Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
+            },
+        };
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => self.serve_http2(stream, peer).await,
+            _ => self.serve_http1(stream, peer).await,
+        }
+    }
+
+    async fn serve_http1<S>(mut self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let app = service(self.app, peer, Arc::default());
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_LIMIT)
+            .max_buf_size(BUFFER_BYTES)
+            .max_headers(HEADERS_MAX)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = told(&mut self.stopped) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        tell(peer, ended);
+    }
+
+    async fn serve_http2<S>(mut self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let requests = Arc::new(AtomicU64::new(0));
+        let app = service(self.app, peer, requests.clone());
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(BUFFER_BYTES as u32)
+            .max_pending_accept_reset_streams(RESETS_MAX)
+            .max_local_error_reset_streams(RESETS_MAX)
+            .max_send_buf_size(BUFFER_BYTES)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_LIMIT)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = async { tokio::select! {
+                () = told(&mut self.stopped) => {}
+                () = without_requests(&requests) => {}
+            } } => {
+                // What is under way, be it a long answer, is brought to its end.
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        tell(peer, ended);
+    }
+}
+
+/// The app for a connection; counts its requests.
+fn service(
     app: Router,
-    mut stopped: watch::Receiver<bool>,
-    _permit: OwnedSemaphorePermit,
-) {
-    // Without it answers would only be later.
-    let _ = stream.set_nodelay(true);
+    peer: SocketAddr,
+    requests: Arc<AtomicU64>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response,
+    Error = std::convert::Infallible,
+    Future: Future<Output = Result<Response, std::convert::Infallible>> + Send + 'static,
+> + Clone
++ Send
++ 'static {
     // Failed logins are counted by address.
-    let app = app.map_request(move |mut request: Request<Incoming>| {
+    app.map_request(move |mut request: Request<Incoming>| {
+        requests.fetch_add(1, Ordering::Relaxed);
         request.extensions_mut().insert(ConnectInfo(peer));
         request
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
-        .max_buf_size(BUFFER_BYTES)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = told(&mut stopped) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    })
+}
+
+/// Ends when no request came for as long as a connection may be without: pings alone hold none.
+async fn without_requests(requests: &AtomicU64) {
+    let mut seen = requests.load(Ordering::Relaxed);
+    loop {
+        tokio::time::sleep(HEAD_LIMIT).await;
+        let now = requests.load(Ordering::Relaxed);
+        if now == seen {
+            return;
         }
-    };
+        seen = now;
+    }
+}
+
+fn tell(peer: SocketAddr, ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "HTTP connection ended");
-    }
-}
-
-/// Layer: ends requests that take too long, be it for a body that does not come.
-async fn limit_time(request: Request, next: Next) -> Response {
-    if (request.method(), request.uri().path()) == (&UNLIMITED.0, UNLIMITED.1) {
-        return next.run(request).await;
-    }
-    match tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::net::{SocketAddr, TcpStream};
-    use std::time::Duration;
-
-    use axum::Router;
-    use axum::routing::get;
-
-    use super::{Door, HttpServer, bind};
-
-    fn ask(address: SocketAddr, text: &str) -> String {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
-        stream.write_all(text.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    #[test]
-    fn answers_and_stops() {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.local_addr().unwrap();
-        let app = Router::new().route("/", get(async || "hello"));
-        let door = Door { listener, app };
-        let _inside = runtime.enter();
-        let server = HttpServer::start(vec![door], 2).unwrap();
-        let idle = TcpStream::connect(address).unwrap();
-        let answer = ask(
-            address,
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        );
-        assert!(
-            answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"),
-            "{answer}"
-        );
-        let answer = ask(address, "\x16\x03\x01\x02\x00 garbage\r\n\r\n");
-        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
-        runtime.block_on(server.stop(Duration::from_secs(5)));
-        assert!(TcpStream::connect(address).is_err());
-        drop(idle);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store::PoolStats;
 
-use crate::signals::EndSignals;
+use crate::signals::{Asked, EndSignals};
 use crate::systemd;
 
 /// An orderly stop takes no longer; scripts and service managers rely on it.
@@ -12,12 +12,13 @@ pub(super) const LIMIT: Duration = Duration::from_secs(10);
 /// Kept back from the limit for the end of the process itself.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// Waits for a signal that asks for an end, and names it. Meanwhile, every `alive_interval`, the
-/// service manager is told that the pool answers.
+/// Waits for a signal that asks for an end, and names it. Meanwhile files are read again when a
+/// signal asks for it, and every `alive_interval` the service manager is told that the pool answers.
 pub(super) async fn asked(
     mut signals: EndSignals,
     alive_interval: Option<Duration>,
     look: impl Fn() -> PoolStats + Clone + Send + 'static,
+    reload: impl Fn(),
 ) -> &'static str {
     let alive = async {
         let Some(interval) = alive_interval else {
@@ -31,8 +32,16 @@ pub(super) async fn asked(
             tokio::time::sleep(interval).await;
         }
     };
+    let end = async {
+        loop {
+            match signals.next().await {
+                Asked::End(signal) => return signal,
+                Asked::Reload => reload(),
+            }
+        }
+    };
     tokio::select! {
-        signal = signals.next() => signal,
+        signal = end => signal,
         never = alive => never,
     }
 }
