@@ -1,4 +1,5 @@
-"""Runs the OpenStack clients against the built daemon: openstackclient, cinderclient, openstacksdk.
+"""Runs the OpenStack clients against the built daemon: openstackclient, cinderclient, openstacksdk, and
+keystonemiddleware as services use it.
 
 Each step is a story that a person could live through with the client; what comes back is looked at,
 not only that the client is content. Every Block Storage subcommand that the pinned clients have must
@@ -17,6 +18,7 @@ import openstackclient.shell
 
 import cinder_admin
 import cinder_volumes
+import middleware
 import osc_admin
 import osc_volumes
 import sdk_calls
@@ -110,7 +112,7 @@ def main():
         osc, cin = clients(daemon)
         steps = [*((step, osc) for step in osc_volumes.STEPS + osc_admin.STEPS),
                  *((step, cin) for step in cinder_volumes.STEPS + cinder_admin.STEPS),
-                 *((step, daemon) for step in sdk_calls.STEPS)]
+                 *((step, daemon) for step in sdk_calls.STEPS + middleware.STEPS)]
         failed = sum(not run(step, subject, given.only) for step, subject in steps)
         if not given.only:
             failed += uncovered(osc) + uncovered(cin)
