@@ -3,7 +3,6 @@
 //! Locks, in the order in which they may be taken: `maintenance`, `structure`, volume gates (by id),
 //! `cut`, `state`, a layer's overlay, the journal's. Only `maintenance` and `structure` are held over a sync.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
@@ -20,6 +19,7 @@ use crate::keys::Keys;
 use crate::maintain::{Maintenance, Threads};
 use crate::pack::files::PackSet;
 use crate::pack::reader::Reader;
+use crate::places::Places;
 use crate::pool_file::PoolFile;
 use crate::reserve::Reserve;
 use crate::room::Ranges;
@@ -60,7 +60,7 @@ pub(crate) struct Engine {
     pub(crate) structure: Mutex<()>,
     /// Shared by whoever appends and then changes an overlay; alone for the cut of a checkpoint.
     pub(crate) cut: RwLock<()>,
-    pub(crate) places: RwLock<HashMap<ContainerId, ContainerRow>>,
+    pub(crate) places: RwLock<Places>,
     pub(crate) forwards: Cache<ContainerId, Arc<ForwardRow>>,
     pub(crate) run_cache: RunCache,
     pub(crate) epochs: Epochs,
@@ -121,8 +121,8 @@ impl Engine {
         if let Some(segment) = self.journal.segment_of(container) {
             return Ok(Place::Journal(segment));
         }
-        if let Some(row) = self.places.read().expect(poisoned!()).get(&container) {
-            return Ok(Place::Packed(*row));
+        if let Some(row) = self.places.read().expect(poisoned!()).get(container) {
+            return Ok(Place::Packed(row));
         }
         match self.forward(container)? {
             Some(row) => Ok(Place::Forwarded(row)),

@@ -41,6 +41,7 @@ mod model;
 mod open;
 mod pack;
 mod packer;
+mod places;
 mod pool_file;
 #[cfg(test)]
 mod race_tests;
@@ -64,5 +65,5 @@ pub use spec::{
     Durability, Encryption, Extent, ExtentKind, OpenOptions, Packing, SnapshotInfo, VolumeInfo,
     VolumeSpec, ZeroMode,
 };
-pub use stats::{PoolStats, VolumeStats};
+pub use stats::{PoolSpace, PoolStats, VolumeStats};
 pub use store::{Store, VOLUME_BYTES_MAX};

@@ -166,7 +166,7 @@ impl Engine {
         let writer = self.index.write()?;
         let rows: Vec<(ContainerId, ContainerRow)> = {
             let places = self.places.read().expect(poisoned!());
-            places.iter().map(|(id, row)| (*id, *row)).collect()
+            places.iter().collect()
         };
         let mut dead = Vec::new();
         let mut changed = Vec::new();
@@ -210,9 +210,11 @@ impl Engine {
         self.epochs.wait();
         {
             let mut places = self.places.write().expect(poisoned!());
-            places.extend(changed.iter().copied());
+            for (id, row) in changed {
+                places.insert(*id, *row);
+            }
             for (id, _) in dead {
-                places.remove(id);
+                places.remove(*id);
                 maintenance.dedup.forget_container(*id);
             }
         }
@@ -229,17 +231,5 @@ impl Engine {
             }
         }
         freed
-    }
-
-    /// Bytes of packed chunks that the last mark did not meet, by the share of each container.
-    pub(crate) fn dead_bytes(&self) -> u64 {
-        let places = self.places.read().expect(poisoned!());
-        places
-            .values()
-            .map(|row| {
-                let (slots, live) = (u64::from(row.slots.max(1)), u64::from(row.live));
-                row.location.len() * slots.saturating_sub(live) / slots
-            })
-            .sum()
     }
 }

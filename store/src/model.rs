@@ -378,6 +378,9 @@ impl Run {
             panic!("{difference} after {names:?}");
         }
         assert!(self.engine().state.read().unwrap().uses_are_right());
+        assert!(self.engine().places.read().unwrap().held_is_right());
+        let sizes = self.store.volumes().into_iter().map(|info| info.size_bytes);
+        assert_eq!(self.store.space().logical_bytes, sizes.sum::<u64>());
         for (id, bytes) in &self.model.volumes {
             check_extents(&self.store.volume(*id).unwrap(), bytes);
         }

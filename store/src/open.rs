@@ -3,7 +3,7 @@
 //! `pool.toml` is written first and makes a folder a pool; everything else is made on demand after
 //! it, so a creation that was cut short goes on at the next opening.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -24,6 +24,7 @@ use crate::maintain::{Maintenance, Threads};
 use crate::pack::LocalPlace;
 use crate::pack::files::PackSet;
 use crate::pack::reader::Reader;
+use crate::places::Places;
 use crate::pool_file::PoolFile;
 use crate::reserve::Reserve;
 use crate::room::Ranges;
@@ -91,8 +92,11 @@ impl Engine {
         )?;
         let no_ids = || Error::new(ErrorKind::Busy, "no container ids are reserved");
         let opening = ContainerId(containers.take(1).ok_or_else(no_ids)?);
-        let places: HashMap<_, _> = index.read()?.containers()?.into_iter().collect();
-        let live: Vec<LocalPlace> = places.values().map(|row| *row.location.local()).collect();
+        let places: Places = index.read()?.containers()?.into_iter().collect();
+        let live: Vec<LocalPlace> = places
+            .iter()
+            .map(|(_, row)| *row.location.local())
+            .collect();
         packs.adopt(&live)?;
         packs.remove_orphans()?;
         let mut maintenance = Maintenance::new(
@@ -100,7 +104,7 @@ impl Engine {
             Dedup::new((options.memory_bytes / 8) as usize),
             io.now_us(),
         );
-        maintenance.unhooked = places.keys().copied().collect();
+        maintenance.unhooked = places.iter().map(|(id, _)| id).collect();
         maintenance.unhooked.sort_unstable();
         let opened_at = journal.cut();
         maintenance.merged.extend(

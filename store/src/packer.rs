@@ -137,7 +137,7 @@ impl Engine {
     /// Takes back what a round has made that will not be committed: no row may ever refer to it.
     fn abandon(&self, maintenance: &mut Maintenance, round: &Round) {
         for (id, row) in &round.rows {
-            self.places.write().expect(poisoned!()).remove(id);
+            self.places.write().expect(poisoned!()).remove(*id);
             maintenance.dedup.forget_container(*id);
             if let Err(error) = self.packs.free(row.location.local()) {
                 tracing::warn!(%error, "an unused container stays until the next opening");
@@ -317,12 +317,7 @@ impl Engine {
         &self,
         container: ContainerId,
     ) -> Result<Option<Arc<[Fingerprint]>>> {
-        let row = self
-            .places
-            .read()
-            .expect(poisoned!())
-            .get(&container)
-            .copied();
+        let row = self.places.read().expect(poisoned!()).get(container);
         let Some(row) = row else { return Ok(None) };
         let directory = self.reader.directory(container, row.location.local())?;
         Ok(Some(Arc::clone(&directory.fingerprints)))

@@ -142,6 +142,8 @@ pub(crate) struct State {
     /// Layers that may have become of no use; looked at, and forgotten if not, by the clean-up.
     pub(crate) loose: BTreeSet<LayerId>,
     last_layer: u32,
+    /// Sizes of all volumes added up.
+    logical_bytes: u64,
 }
 
 impl State {
@@ -254,6 +256,7 @@ impl State {
             }
             Record::DeleteVolume { volume } => {
                 if let Some(state) = self.volumes.remove(volume) {
+                    self.logical_bytes -= state.size_bytes();
                     state.gone.store(true, Ordering::Release);
                     self.release(state.chain().head().id, |entry| entry.is_head = false);
                 }
@@ -261,9 +264,9 @@ impl State {
                 Ok(())
             }
             Record::ResizeVolume { volume, size_bytes } => {
-                self.volume(*volume)?
-                    .size_bytes
-                    .store(*size_bytes, Ordering::Release);
+                let size = &self.volume(*volume)?.size_bytes;
+                let old = size.swap(*size_bytes, Ordering::AcqRel);
+                self.logical_bytes = self.logical_bytes - old + *size_bytes;
                 self.dirty.volumes.insert(*volume);
                 Ok(())
             }
@@ -332,10 +335,18 @@ impl State {
             gone: AtomicBool::new(false),
             counters: Counters::default(),
         };
-        self.volumes.insert(id, Arc::new(volume));
+        self.logical_bytes += size_bytes;
+        if let Some(replaced) = self.volumes.insert(id, Arc::new(volume)) {
+            self.logical_bytes -= replaced.size_bytes();
+        }
         self.dirty.volumes.insert(id);
         self.mark_head(head);
         Ok(())
+    }
+
+    /// Sizes of all volumes added up.
+    pub(crate) fn logical_bytes(&self) -> u64 {
+        self.logical_bytes
     }
 
     /// Whether the data of a domain is encrypted.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::addr::{CHUNK_BYTES, CHUNK_SHIFT};
+use crate::addr::CHUNK_SHIFT;
 use crate::engine::Engine;
 use crate::journal::poisoned;
 use crate::state::VolumeState;
@@ -54,6 +54,21 @@ pub struct PoolStats {
     pub failed: bool,
 }
 
+/// Space of a pool as far as it is counted along: what is asked before a volume is placed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolSpace {
+    /// Sizes of all volumes added up.
+    pub logical_bytes: u64,
+    /// What the pool takes: packed data, the raw tier and the metadata files.
+    pub used_bytes: u64,
+    /// Free space of the file system.
+    pub free_bytes: u64,
+    /// Capacity of the file system.
+    pub total_bytes: u64,
+    /// Whether the pool has stopped acknowledging after a failed write or sync.
+    pub failed: bool,
+}
+
 /// Space and traffic of one volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VolumeStats {
@@ -89,23 +104,15 @@ impl Engine {
     pub(crate) fn pool_stats(&self) -> PoolStats {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let space = self.io.space(&self.dir).ok();
-        let (mut unique_bytes, mut stored_bytes) = (0, 0);
-        for row in self.places.read().expect(poisoned!()).values() {
-            unique_bytes += u64::from(row.slots) * CHUNK_BYTES as u64;
-            stored_bytes += row.location.len();
-        }
+        let held = self.places.read().expect(poisoned!()).held();
         let state = self.state.read().expect(poisoned!());
         let mapped = |volume: &Arc<VolumeState>| state.mapped_chunks(&volume.chain());
         PoolStats {
-            logical_bytes: state
-                .volumes
-                .values()
-                .map(|volume| volume.size_bytes())
-                .sum(),
+            logical_bytes: state.logical_bytes(),
             referenced_bytes: state.volumes.values().map(mapped).sum::<u64>() << CHUNK_SHIFT,
-            unique_bytes,
-            stored_bytes,
-            dead_bytes: self.dead_bytes(),
+            unique_bytes: held.unique,
+            stored_bytes: held.stored,
+            dead_bytes: held.dead,
             raw_tier_bytes: self.journal.used_bytes(),
             raw_tier_quota_bytes: self.raw_quota_bytes,
             metadata_bytes: self.metadata_bytes(),
@@ -119,6 +126,18 @@ impl Engine {
             dedup_hit_bytes: load(&self.dedup_hit_bytes),
             volumes: state.volumes.len() as u64,
             snapshots: state.snapshots.len() as u64,
+            failed: self.journal.has_failed(),
+        }
+    }
+
+    pub(crate) fn pool_space(&self) -> PoolSpace {
+        let space = self.io.space(&self.dir).ok();
+        let stored = self.places.read().expect(poisoned!()).held().stored;
+        PoolSpace {
+            logical_bytes: self.state.read().expect(poisoned!()).logical_bytes(),
+            used_bytes: stored + self.journal.used_bytes() + self.metadata_bytes(),
+            free_bytes: space.map_or(0, |space| space.free_bytes),
+            total_bytes: space.map_or(0, |space| space.total_bytes),
             failed: self.journal.has_failed(),
         }
     }

@@ -10,7 +10,7 @@ use crate::journal::poisoned;
 use crate::maintain;
 use crate::state::{SnapshotState, VolumeState};
 use crate::{
-    Encryption, Error, ErrorKind, OpenOptions, PoolStats, Result, Snapshot, SnapshotId,
+    Encryption, Error, ErrorKind, OpenOptions, PoolSpace, PoolStats, Result, Snapshot, SnapshotId,
     SnapshotInfo, Volume, VolumeId, VolumeInfo, VolumeSpec, VolumeStats,
 };
 
@@ -212,7 +212,12 @@ impl Store {
         self.engine().probe_key()
     }
 
-    /// Space and traffic of the pool. Cheap: counters only.
+    /// Space of the pool. Cheap however much it holds: counters only.
+    pub fn space(&self) -> PoolSpace {
+        self.engine().pool_space()
+    }
+
+    /// Space and traffic of the pool. Looks at every volume.
     pub fn stats(&self) -> PoolStats {
         self.engine().pool_stats()
     }

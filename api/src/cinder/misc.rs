@@ -58,7 +58,7 @@ pub(super) fn parts_of(services: &Services, version: Microversion) -> Vec<Servic
         ..Service::default()
     };
     let volume = |backend: &Backend| {
-        let failed = backend.store().stats().failed;
+        let failed = backend.store().space().failed;
         let state = if failed { "down" } else { "up" };
         Service {
             binary: "cinder-volume".to_owned(),

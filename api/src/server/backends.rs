@@ -77,13 +77,13 @@ impl Backend {
 
     /// Size and free space in bytes, as the scheduler and clients see them.
     pub fn capacity(&self) -> (u64, u64) {
-        let stats = self.store.stats();
+        let space = self.store.space();
         let Some(capacity) = self.settings.capacity_bytes else {
-            return (stats.total_bytes, stats.free_bytes);
+            return (space.total_bytes, space.free_bytes);
         };
-        let used = stats.stored_bytes + stats.raw_tier_bytes + stats.metadata_bytes;
-        let total = capacity.min(stats.total_bytes);
-        (total, total.saturating_sub(used).min(stats.free_bytes))
+        let total = capacity.min(space.total_bytes);
+        let left = total.saturating_sub(space.used_bytes);
+        (total, left.min(space.free_bytes))
     }
 }
 

@@ -91,7 +91,7 @@ fn gib(bytes: u64) -> f64 {
 fn capabilities(backend: &Backend) -> Map<String, Value> {
     let settings = backend.settings();
     let (total_bytes, free_bytes) = backend.capacity();
-    let provisioned = gib(backend.store().stats().logical_bytes);
+    let promised_bytes = backend.store().space().logical_bytes;
     let mut all = Map::new();
     let own = settings.capabilities.iter();
     all.extend(own.map(|(key, value)| (key.clone(), Value::from(value.as_str()))));
@@ -103,8 +103,8 @@ fn capabilities(backend: &Backend) -> Map<String, Value> {
         "total_capacity_gb": gib(total_bytes),
         "free_capacity_gb": gib(free_bytes),
         // The real service counts what it made, in whole GiB.
-        "allocated_capacity_gb": backend.store().stats().logical_bytes.div_ceil(1 << 30),
-        "provisioned_capacity_gb": provisioned,
+        "allocated_capacity_gb": promised_bytes.div_ceil(1 << 30),
+        "provisioned_capacity_gb": gib(promised_bytes),
         "max_over_subscription_ratio": settings.max_over_subscription_ratio.unwrap_or(UNLIMITED_RATIO),
         "reserved_percentage": settings.reserved_percentage,
         "thin_provisioning_support": true,

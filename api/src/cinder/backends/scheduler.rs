@@ -42,17 +42,17 @@ fn has_room(backend: &Backend, size_gib: u64) -> bool {
         return true;
     }
     let settings = backend.settings();
-    let stats = backend.store().stats();
+    let space = backend.store().space();
     let (total, free) = backend.capacity();
     let reserved = total / 100 * u64::from(settings.reserved_percentage);
-    if stats.failed || free <= reserved {
+    if space.failed || free <= reserved {
         return false;
     }
     let Some(ratio) = settings.max_over_subscription_ratio else {
         return true;
     };
     let wanted = size_gib.saturating_mul(1 << 30) as f64;
-    let promised = stats.logical_bytes as f64 + wanted;
+    let promised = space.logical_bytes as f64 + wanted;
     promised <= (total - reserved) as f64 * ratio && wanted <= (free - reserved) as f64 * ratio
 }
 
