@@ -162,21 +162,30 @@ impl Page {
     /// # Errors
     /// 400 with the real service's text.
     pub fn parse(params: &Params, sort_keys: &[&str]) -> Result<Self, Fault> {
-        let sort = sort(params)?;
-        if sort
-            .iter()
-            .any(|(key, _)| !sort_keys.contains(&key.as_str()))
-        {
-            return Err(Fault::bad_request(
-                "Invalid input received: Invalid sort key",
-            ));
+        let page = Self::read(params)?;
+        match page.sorts_by(sort_keys) {
+            true => Ok(page),
+            false => Err(unknown_order()),
         }
+    }
+
+    /// Reads the page parameters of a list without a look at what its rows can be sorted by.
+    ///
+    /// # Errors
+    /// 400 with the real service's text.
+    pub(crate) fn read(params: &Params) -> Result<Self, Fault> {
         Ok(Self {
+            sort: sort(params)?,
             limit: limit(params)?,
             offset: offset(params)?,
             marker: params.get("marker").map(str::to_owned),
-            sort,
         })
+    }
+
+    /// Whether each key of the order is one of these.
+    pub(crate) fn sorts_by(&self, keys: &[&str]) -> bool {
+        let mut asked = self.sort.iter();
+        asked.all(|(key, _)| keys.contains(&key.as_str()))
     }
 
     /// Cuts the page out of all matches, which are in order already.
@@ -200,6 +209,22 @@ impl Page {
         Ok(kept.take(self.limit).collect())
     }
 
+    /// As [`Page::cut`], of a list that can be sorted by these keys: an order that there is not is
+    /// refused once the marker is known.
+    pub(crate) fn cut_ordered<T>(
+        &self,
+        sort_keys: &[&str],
+        items: Vec<T>,
+        id: impl Fn(&T) -> String,
+        unknown: impl FnOnce(&str) -> Fault,
+    ) -> Result<Vec<T>, Fault> {
+        let shown = self.cut(items, id, unknown)?;
+        match self.sorts_by(sort_keys) {
+            true => Ok(shown),
+            false => Err(unknown_order()),
+        }
+    }
+
     /// The value of `{key}_links`: a next link when the page is full. `href` is the list's own URL
     /// without a query.
     pub fn links(
@@ -213,6 +238,11 @@ impl Page {
         let query = params.with_marker(last_id);
         Some(json!([{"rel": "next", "href": format!("{href}?{query}")}]))
     }
+}
+
+/// What is said of an order by a key that there is not.
+pub(crate) fn unknown_order() -> Fault {
+    Fault::bad_request("Invalid input received: Invalid sort key")
 }
 
 fn limit(params: &Params) -> Result<usize, Fault> {

@@ -47,7 +47,6 @@ impl Listed for Attachment {
     const SORT_KEYS: &'static [&'static str] = &[
         "id",
         "volume_id",
-        "status",
         "created_at",
         "attach_status",
         "attach_mode",
@@ -55,6 +54,7 @@ impl Listed for Attachment {
     ];
     const FILTERS: &'static [&'static str] =
         &["volume_id", "status", "instance_id", "attach_status"];
+    const COUNTED: bool = false;
 
     fn column(&self, key: &str) -> Option<Option<String>> {
         Some(match key {

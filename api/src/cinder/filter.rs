@@ -1,6 +1,7 @@
 //! Filters, order and pages of lists, the same for all objects that have lists.
 
 mod answer;
+mod ask;
 mod column;
 mod condition;
 mod roster;
@@ -15,29 +16,16 @@ use std::ops::ControlFlow;
 use crate::auth::Caller;
 use crate::catalogue::{self, Key, Query, Record, View};
 use crate::fault::Fault;
-use crate::microversion::Microversion;
-use crate::page::{Direction, Page, Params, truth};
-use crate::server::{Config, Services};
+use crate::page::{self, Direction, Page};
+use crate::server::Services;
 
-use super::records::{BY_CREATED, BY_PROJECT, Volume};
-use super::{backends, volume_delete};
+use super::backends;
+use super::records::{BY_CREATED, BY_PROJECT};
 use condition::{Condition, Test};
 use roster::Roster;
 use select::{Selected, Wanted};
 
 pub(super) use tally::{tally, totals};
-
-/// Parameters that are not filters.
-const RESERVED: [&str; 8] = [
-    "limit",
-    "marker",
-    "offset",
-    "sort",
-    "sort_key",
-    "sort_dir",
-    "all_tenants",
-    "with_count",
-];
 
 /// A record of which lists are made.
 pub(super) trait Listed: Record {
@@ -58,6 +46,8 @@ pub(super) trait Listed: Record {
     const COUNTED: bool = true;
     /// Whether filters that not everybody may use are dropped below 3.31, not obeyed.
     const DROPS_FILTERS: bool = true;
+    /// Whether times can be compared with; else a filter by time finds nothing.
+    const COMPARES_TIMES: bool = false;
 
     /// Further columns that administrators are likely to filter by.
     const INDEXED: &'static [&'static str] = &[];
@@ -129,6 +119,8 @@ pub(super) struct Listing {
     with_count: bool,
     /// A filter that no object passes.
     nothing: bool,
+    /// A key to sort by that there is not. The marker is looked up before that is said.
+    is_odd_order: bool,
 }
 
 /// Part of a list, and how many there are in all if that was asked for.
@@ -138,91 +130,6 @@ pub(super) struct Found<R> {
 }
 
 impl Listing {
-    pub(super) fn parse<R: Listed>(
-        params: &Params,
-        caller: &Caller,
-        version: Microversion,
-        config: &Config,
-    ) -> Result<Self, Fault> {
-        // Below 3.45 a count is a filter like others, of a column that there is not. With such a
-        // filter of an admin the list is empty, whatever its order.
-        let is_counted = R::COUNTED && version.has(45);
-        let counts = params.has("with_count") && !is_counted && caller.is_admin;
-        let is_empty =
-            counts || (caller.is_admin && params.iter().any(|(key, _)| is_odd::<R>(key)));
-        let sort_keys: Vec<&str> = R::SORT_KEYS
-            .iter()
-            .filter(|key| is_empty || is_known(R::SORT_SINCE, key, version))
-            .copied()
-            .collect();
-        let page = Page::parse(params, &sort_keys)?;
-        if caller.is_admin && R::TABLE == Volume::TABLE {
-            volume_delete::strict_flag(params, "all_tenants")?;
-        }
-        let by_presence = R::ALL_BY_PRESENCE && params.has("all_tenants");
-        let all_projects = caller.is_admin && (by_presence || params.flag("all_tenants", false));
-        let with_count = is_counted && params.flag("with_count", false);
-        let is_filter = |key: &str| {
-            !RESERVED.contains(&key)
-                && !R::OPTIONS.contains(&key)
-                // Where filters are configured, the configuration alone says which there are.
-                && (version.has(31) || is_known(R::FILTERS_SINCE, key, version))
-        };
-        let given = params.iter().filter(|(key, _)| is_filter(key));
-        let mut filters: Vec<(String, String)> = given
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect();
-        let allowed = |key: &str| R::FILTERS.contains(&key);
-        if !caller.is_admin {
-            // A count that there is not is a filter like others.
-            let count = (params.has("with_count") && !is_counted).then_some("with_count");
-            let keys = filters.iter().map(|(key, _)| key.as_str());
-            let unknown: Vec<&str> = keys.filter(|key| !allowed(key)).chain(count).collect();
-            if version.has(31) && !unknown.is_empty() {
-                let names = unknown.join(",");
-                return Err(Fault::bad_request(format!(
-                    "Invalid filters {names} are found in query options."
-                )));
-            }
-            filters.retain(|(key, _)| !R::DROPS_FILTERS || allowed(key));
-        }
-        for (key, value) in &filters {
-            if version.has(31) && key == "consumes_quota" && truth(value).is_none() {
-                return Err(Fault::bad_request(format!(
-                    "Value '{value}' for 'use_quota' is not a boolean."
-                )));
-            }
-        }
-        let mut nothing = counts;
-        // All volumes are in the one zone.
-        filters.retain(|(key, value)| {
-            let is_zone = key == "availability_zone";
-            nothing |= is_zone && *value != config.availability_zone;
-            !is_zone
-        });
-        let mut conditions = Vec::new();
-        for (key, value) in &filters {
-            conditions.push(Condition::parse(key, value)?);
-            let is_flag = |word: &&str| value.eq_ignore_ascii_case(word);
-            if version.has(2)
-                && key == "bootable"
-                && R::TABLE == Volume::TABLE
-                && !["true", "false", "1", "0"].iter().any(is_flag)
-            {
-                return Err(Fault::bad_request(format!(
-                    "Invalid input received: 'bootable = {value}'"
-                )));
-            }
-        }
-        Ok(Self {
-            page,
-            conditions,
-            all_projects,
-            with_count,
-            nothing,
-        })
-    }
-
     /// Turns a filter by `host` into the names that rows have for the backend.
     pub(super) fn on_backends(mut self, services: &Services) -> Self {
         for condition in &mut self.conditions {
@@ -273,6 +180,9 @@ impl Listing {
             });
         }
         let marker = self.marker::<R>(view, caller, unknown_marker)?;
+        if self.is_odd_order {
+            return Err(page::unknown_order());
+        }
         let query = query_of(project);
         let in_list = |marker: &R| query.covers(marker);
         let in_order = self.conditions.is_empty() && self.page.sort.is_empty();
@@ -402,19 +312,6 @@ fn query_of(project: Option<&str>) -> Query {
         Some(project) => Query::by(BY_PROJECT, Key::new().text(project)),
         None => Query::by(BY_CREATED, Key::new()),
     }
-}
-
-/// Whether a parameter is a filter of a column that there is not.
-fn is_odd<R: Listed>(key: &str) -> bool {
-    let column = key.trim_end_matches('~');
-    let known = [&RESERVED[..], R::OPTIONS, R::FILTERS, R::SORT_KEYS];
-    !known.iter().any(|keys| keys.contains(&column))
-}
-
-/// Whether a name that came with a microversion is known already.
-fn is_known(since: &[(&str, u16)], key: &str, version: Microversion) -> bool {
-    let found = since.iter().find(|(name, _)| *name == key);
-    found.is_none_or(|(_, minor)| version.has(*minor))
 }
 
 fn is_number(key: &str) -> bool {

@@ -19,6 +19,8 @@ mod filter;
 mod group_types;
 mod groups;
 mod limits;
+#[cfg(test)]
+mod list_tests;
 mod managing;
 mod messages;
 mod metadata;

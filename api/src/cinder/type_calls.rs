@@ -18,6 +18,7 @@ use crate::body::JsonBody;
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::cinder::operations::types as ops;
 use crate::fault::Fault;
+use crate::microversion::Microversion;
 use crate::openapi::Routes;
 use crate::page::{Page, Params};
 use crate::policy::Rule;
@@ -105,30 +106,43 @@ fn wrapped(caller: &Caller, volume_type: &VolumeType, form: Form) -> Json<Value>
     Json(json!({"volume_type": view(caller, volume_type, form)}))
 }
 
+/// From when filters are those that the configuration names.
+const FILTERS_SINCE: u16 = 52;
+
 /// Filters of a list.
 struct Filter {
     /// `None` lists public and private types.
     is_public: Option<bool>,
     specs: Map<String, Value>,
     project: Option<String>,
+    /// Columns, of which only admins ask, and what is wanted there.
+    columns: Vec<(String, String)>,
+    /// It asks for extra specs that the caller may not see: whether they are there is not told.
+    is_blind: bool,
 }
 
 impl Filter {
-    fn parse(params: &Params, caller: &Caller) -> Result<Self, Fault> {
+    fn parse(params: &Params, caller: &Caller, version: Microversion) -> Result<Self, Fault> {
         let is_public = match params.get("is_public") {
             Some(text) if caller.is_admin => public_filter(text)?,
             Some(_) | None => Some(true),
         };
-        let specs = match params.get("extra_specs") {
+        // Those who are no admins filter by them from 3.52; before, theirs are dropped.
+        let may_ask = caller.is_admin || version.has(FILTERS_SINCE);
+        let specs = match params.get("extra_specs").filter(|_| may_ask) {
             None => Map::new(),
             // The value is a Python dictionary; of texts alone it is JSON but for the quotes.
             Some(text) => serde_json::from_str(&text.replace('\'', "\""))
                 .map_err(|_| Fault::bad_request("Invalid extra_specs filter"))?,
         };
+        let sees_all = caller.can_own(Rule::TypesExtraSpecsReadSensitive);
+        let is_hidden = |key: &String| !VISIBLE_SPECS.contains(&key.as_str());
         Ok(Self {
             is_public,
+            is_blind: !sees_all && specs.keys().any(is_hidden),
             specs,
             project: caller.project_id().map(str::to_owned),
+            columns: columns(params, caller, version)?,
         })
     }
 
@@ -146,7 +160,53 @@ impl Filter {
             let own = volume_type.extra_specs.get(key);
             own.is_some_and(|own| own.as_deref() == value.as_str())
         };
-        public && self.specs.iter().all(has)
+        let is = |(column, wanted): &(String, String)| match column.as_str() {
+            "id" => volume_type.id.to_string() == *wanted,
+            "name" => volume_type.name == *wanted,
+            "description" => volume_type.description.as_ref() == Some(wanted),
+            // There is no other column.
+            _ => false,
+        };
+        !self.is_blind && public && self.specs.iter().all(has) && self.columns.iter().all(is)
+    }
+}
+
+/// The filters of a list besides those by rights and extra specs.
+///
+/// # Errors
+/// 400 from 3.52 for those who are no admins; before, theirs are dropped.
+fn columns(
+    params: &Params,
+    caller: &Caller,
+    version: Microversion,
+) -> Result<Vec<(String, String)>, Fault> {
+    const OTHERS: [&str; 8] = [
+        "limit",
+        "marker",
+        "offset",
+        "sort",
+        "sort_key",
+        "sort_dir",
+        "is_public",
+        "extra_specs",
+    ];
+    let given = params.iter().filter(|(key, _)| !OTHERS.contains(key));
+    if caller.is_admin {
+        return Ok(given
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect());
+    }
+    // Clients ask for all projects without being asked to.
+    let unknown: Vec<&str> = given
+        .map(|(key, _)| key)
+        .filter(|key| *key != "all_tenants")
+        .collect();
+    match version.has(FILTERS_SINCE) && !unknown.is_empty() {
+        false => Ok(Vec::new()),
+        true => Err(Fault::bad_request(format!(
+            "Invalid filters {} are found in query options.",
+            unknown.join(",")
+        ))),
     }
 }
 
@@ -178,12 +238,13 @@ impl Sortable for VolumeType {
 async fn index(
     State(services): State<Services>,
     caller: Caller,
+    version: Microversion,
     url: UrlProject,
     params: Params,
 ) -> Result<Json<Value>, Fault> {
     caller.check_own(Rule::TypeGetAll)?;
     let page = Page::parse(&params, &type_order::COLUMNS)?;
-    let filter = Filter::parse(&params, &caller)?;
+    let filter = Filter::parse(&params, &caller, version)?;
     let mut found: Vec<VolumeType> = services
         .blocking(|services| {
             let all = Query::by(BY_CREATED, Key::new());
@@ -192,7 +253,7 @@ async fn index(
         .await?;
     found.retain(|volume_type| filter.keeps(volume_type));
     let found = type_order::sorted(found, &page);
-    let shown = page.cut(found, |found| found.id.to_string(), types::not_found)?;
+    let shown = type_order::cut(found, &page);
     let last = shown.last().map(|last| last.id.to_string());
     let href = format!("{}/types", url.base(&services));
     let links = page.links(&params, &href, shown.len(), last.as_deref());

@@ -65,3 +65,12 @@ pub(super) fn sorted<T: Sortable>(mut found: Vec<T>, page: &Page) -> Vec<T> {
     });
     found
 }
+
+/// The page of types that are in order. A marker that is none of them is as good as none, as the
+/// real service has it.
+pub(super) fn cut<T: Sortable>(found: Vec<T>, page: &Page) -> Vec<T> {
+    let is_marker = |one: &T| Some(one.keys().id.to_string()) == page.marker;
+    let start = found.iter().position(is_marker).map_or(0, |at| at + 1);
+    let rest = found.into_iter().skip(start).skip(page.offset);
+    rest.take(page.limit).collect()
+}

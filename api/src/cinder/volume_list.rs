@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::filter::{self, Form, Listed, Listing};
 use super::records::Volume;
+use super::volume_delete::strict_flag;
 use super::volume_view::{TypeNames, Viewer, load_with, no_volume};
 use crate::auth::Caller;
 use crate::catalogue::View;
@@ -51,7 +52,7 @@ impl Listed for Volume {
 
     const INDEXED: &'static [&'static str] = &[
         "attach_status",
-        "description",
+        "display_description",
         "multiattach",
         "snapshot_id",
         "source_volid",
@@ -64,13 +65,26 @@ impl Listed for Volume {
         ("updated_at", 60),
     ];
 
+    const COMPARES_TIMES: bool = true;
+
     fn column(&self, key: &str) -> Option<Option<String>> {
         Some(match key {
             "id" => Some(self.id.to_string()),
             "name" | "display_name" => self.name.clone(),
-            "description" | "display_description" => self.description.clone(),
+            "display_description" => self.description.clone(),
             "status" => Some(self.status.clone()),
-            "attach_status" => Some(self.attach_status.clone()),
+            "attach_status" => {
+                // The real service keeps no such status for what is reserved.
+                let is_reserved = self.attach_status == "reserved";
+                Some(
+                    if is_reserved {
+                        "detached"
+                    } else {
+                        &self.attach_status
+                    }
+                    .to_owned(),
+                )
+            }
             "size" => Some(self.size_gib.to_string()),
             "bootable" => Some(self.bootable.to_string()),
             "created_at" => Some(volume_time(self.created_us)),
@@ -171,7 +185,7 @@ pub(super) async fn totals(
 ) -> Result<Json<Value>, Fault> {
     version.require(12)?;
     caller.check_own(Rule::VolumeGetAll)?;
-    let all = caller.is_admin && params.flag("all_tenants", false);
+    let all = caller.is_admin && strict_flag(&params, "all_tenants")?;
     let project = match caller.project_id() {
         Some(project) if !all => Some(project.to_owned()),
         _ if caller.is_admin => None,

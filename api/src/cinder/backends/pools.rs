@@ -44,7 +44,11 @@ impl Filter {
         if !version.has(28) {
             return Ok(filter);
         }
-        let given = || params.iter().filter(|(key, _)| *key != "detail");
+        let given = || {
+            params
+                .iter()
+                .filter(|(key, _)| !["detail", "all_tenants"].contains(key))
+        };
         let unknown = given().map(|(key, _)| key);
         let unknown: Vec<&str> = unknown.filter(|key| !CONFIGURED.contains(key)).collect();
         if version.has(31) && !unknown.is_empty() {

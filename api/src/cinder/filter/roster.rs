@@ -41,7 +41,6 @@ pub(super) struct Roster<R> {
 pub(super) fn kept_name(key: &str) -> &str {
     match key {
         "display_name" => "name",
-        "display_description" => "description",
         _ => key,
     }
 }

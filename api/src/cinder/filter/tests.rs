@@ -108,7 +108,7 @@ fn conditions() -> impl Strategy<Value = Vec<Condition>> {
             ("name", "None"),
             ("name", "nobody"),
             ("name~", "b"),
-            ("description", "x"),
+            ("display_description", "x"),
             ("display_description", "None"),
             ("status", "available"),
             ("status~", "a"),
@@ -156,6 +156,7 @@ fn listing(
         all_projects: false,
         with_count: true,
         nothing: false,
+        is_odd_order: false,
     }
 }
 

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{GroupType, SINCE, by_name, find, not_found, specs};
+use super::{GroupType, SINCE, by_name, find, specs};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{Key, Query, View, Writer};
@@ -84,7 +84,7 @@ async fn index(
         .await?;
     found.retain(|found| is_public.is_none_or(|wanted| found.is_public == wanted));
     let found = type_order::sorted(found, &page);
-    let shown = page.cut(found, |found| found.id.to_string(), not_found)?;
+    let shown = type_order::cut(found, &page);
     let last = shown.last().map(|last| last.id.to_string());
     let href = format!("{}/group_types", url.base(&services));
     let items: Vec<Value> = shown.iter().map(|item| view(&caller, item)).collect();

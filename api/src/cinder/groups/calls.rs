@@ -39,18 +39,16 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn index(call: ListCall) -> Result<Json<Value>, Fault> {
-    list(call).await
+    call.version.require(SINCE)?;
+    call.caller.check_own(Rule::GroupGetAll)?;
+    Ok(Json(call.groups(false).await?))
 }
 
 async fn detail(call: ListCall) -> Result<Json<Value>, Fault> {
-    list(call.detailed()).await
-}
-
-async fn list(call: ListCall) -> Result<Json<Value>, Fault> {
     call.version.require(SINCE)?;
     call.caller.check_own(Rule::GroupGetAll)?;
     let with_volumes = lists_volumes(call.version, &call.params)?;
-    Ok(Json(call.groups(with_volumes).await?))
+    Ok(Json(call.detailed().groups(with_volumes).await?))
 }
 
 /// Whether the query asks for the volumes of groups.

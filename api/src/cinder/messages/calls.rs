@@ -51,6 +51,7 @@ impl Listed for Message {
         "request_id",
         "message_level",
     ];
+    const COUNTED: bool = false;
 
     fn column(&self, key: &str) -> Option<Option<String>> {
         Some(match key {

@@ -69,16 +69,20 @@ async fn index(
     params: Params,
 ) -> Result<Json<Value>, Fault> {
     caller.check_own(Rule::QosSpecsManageGetAll)?;
-    let page = Page::parse(&params, &SORT_KEYS)?;
+    let mut page = Page::read(&params)?;
     let mut found: Vec<QosSpecs> = services
         .blocking(|services| {
             let all = Query::by(BY_CREATED, Key::new());
             Ok(services.catalogue().read(|reader| reader.list(&all))?)
         })
         .await?;
-    // Of all columns only the id can be asked for; what asks for another finds nothing.
+    // Of all columns only the id can be asked for; what asks for another finds nothing, whatever
+    // the order and the marker.
     for (key, wanted) in params.iter().filter(|(key, _)| !PAGING.contains(key)) {
         found.retain(|specs| key == "id" && specs.id.to_string() == wanted);
+        if key != "id" {
+            page = Page::read(&Params::default())?;
+        }
     }
     if let Some((_, Direction::Ascending)) = page.sort.first() {
         found.reverse();
@@ -88,7 +92,7 @@ async fn index(
         let orders = by_id.map(|(_, way)| way.apply(a.id.cmp(&b.id)));
         orders.fold(Ordering::Equal, Ordering::then)
     });
-    let items = page.cut(found, |specs| specs.id.to_string(), no_specs)?;
+    let items = page.cut_ordered(&SORT_KEYS, found, |specs| specs.id.to_string(), no_specs)?;
     let last = items.last().map(|last| last.id.to_string());
     let href = format!("{}/qos-specs", url.base(&services));
     let views: Vec<Value> = items.iter().map(view).collect();

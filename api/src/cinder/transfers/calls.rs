@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::accept::{accept, key_of};
-use super::list::{Paging, list};
+use super::list::{Paging, SORT_KEYS, list};
 use super::rows::{KeyLock, Transfer, find};
 use crate::auth::Caller;
 use crate::body::JsonBody;
@@ -126,7 +126,12 @@ async fn lists(
             let catalogue = services.catalogue();
             let (page, found) = catalogue.read(|reader| list(reader, &caller, &params, paging))?;
             let unknown = |id: &str| Fault::not_found(format!("Transfer {id} could not be found."));
-            let shown = page.cut(found, |transfer| transfer.id.to_string(), unknown)?;
+            let shown = page.cut_ordered(
+                &SORT_KEYS,
+                found,
+                |transfer| transfer.id.to_string(),
+                unknown,
+            )?;
             let viewer = Viewer {
                 services,
                 url: &url,

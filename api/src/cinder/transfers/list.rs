@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::page::{Direction, Page, Params};
 
 /// Columns that lists can be sorted by.
-const SORT_KEYS: [&str; 7] = [
+pub(super) const SORT_KEYS: [&str; 7] = [
     "id",
     "created_at",
     "display_name",
@@ -20,8 +20,13 @@ const SORT_KEYS: [&str; 7] = [
     "source_project_id",
     "accepted",
 ];
+/// Further columns that there are filters of.
+const UNSORTED: [&str; 2] = ["name", "destination_project_id"];
 /// Parameters of a page.
 const PAGING: [&str; 6] = ["limit", "marker", "offset", "sort", "sort_key", "sort_dir"];
+
+/// Parameters that say whose transfers are listed: those of the caller's project, or of all.
+const SCOPING: [&str; 2] = ["all_tenants", "project_id"];
 
 /// Whether a list has pages and an order of the caller's choice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,7 +61,7 @@ pub(super) fn list(
     paging: Paging,
 ) -> Result<(Page, Vec<Transfer>), Fault> {
     let page = match paging {
-        Paging::Asked => Page::parse(params, &SORT_KEYS)?,
+        Paging::Asked => Page::read(params)?,
         Paging::None => {
             // Numbers are looked at all the same.
             Page::parse(&params.clone().only(&["limit", "offset"]), &[])?;
@@ -71,8 +76,13 @@ pub(super) fn list(
         None => return Err(Fault::malformed()),
     };
     let is_filter =
-        |key: &str| key != "all_tenants" && (paging == Paging::None || !PAGING.contains(&key));
+        |key: &str| !SCOPING.contains(&key) && (paging == Paging::None || !PAGING.contains(&key));
     let filters: Vec<(&str, &str)> = params.iter().filter(|(key, _)| is_filter(key)).collect();
+    let is_column = |key: &str| SORT_KEYS.contains(&key) || UNSORTED.contains(&key);
+    if !filters.iter().all(|(key, _)| is_column(key)) {
+        // Nothing passes, whatever the order and the marker.
+        return Ok((Page::read(&Params::default())?, Vec::new()));
+    }
     let passes = |transfer: &Transfer| {
         let as_wanted = |&(key, wanted): &(&str, &str)| {
             column(transfer, key).is_some_and(|value| value.as_deref() == Some(wanted))
