@@ -9,16 +9,16 @@ use crate::testing::{Cloud, PASSWORD};
 
 const PATH: &str = "/identity/v2.0/tokens";
 const XML: &str = "application/xml";
-const PASSWORD_JSON: &str = include_str!("samples/auth-password-request.json");
-const PASSWORD_XML: &str = include_str!("samples/auth-password-request.xml");
-const TOKEN_JSON: &str = include_str!("samples/auth-token-request.json");
-const TOKEN_XML: &str = include_str!("samples/auth-token-request.xml");
-const ANSWER_JSON: &str = include_str!("samples/auth-response.json");
-const ANSWER_XML: &str = include_str!("samples/auth-response.xml");
-/// The tenant of the samples.
-const TENANT: &str = "fc394f2ab2df4114bde39905f800dc57";
-/// The token that the samples ask with.
-const ASKED: &str = "cbc36478b0bd8e67e89469c7749d4127";
+const PASSWORD_JSON: &str = include_str!("bodies/password.json");
+const PASSWORD_XML: &str = include_str!("bodies/password.xml");
+const TOKEN_JSON: &str = include_str!("bodies/token.json");
+const TOKEN_XML: &str = include_str!("bodies/token.xml");
+const ANSWER_JSON: &str = include_str!("bodies/access.json");
+const ANSWER_XML: &str = include_str!("bodies/access.xml");
+/// The tenant of the bodies.
+const TENANT: &str = "5f0c3b1e6d2a4c4f9b7e8d1a2c3b4e5f";
+/// The token that the bodies ask with.
+const ASKED: &str = "9d8c7b6a5f4e4d3c2b1a0f9e8d7c6b5a";
 
 /// An answer: status, content type and text.
 struct Told {
@@ -79,8 +79,8 @@ async fn all(cloud: &Cloud, admin: &str, plural: &str) -> Vec<Value> {
     listed.body[plural].as_array().unwrap().clone()
 }
 
-/// The cloud of the samples: their services, tenant, user and roles.
-async fn cloud_of_the_samples() -> Cloud {
+/// The cloud of the bodies: their services, tenant, user and roles.
+async fn cloud_of_the_bodies() -> Cloud {
     let cloud = Cloud::new();
     let admin = cloud.admin().await;
     for service in all(&cloud, &admin, "services").await {
@@ -100,16 +100,10 @@ async fn cloud_of_the_samples() -> Cloud {
             make(&cloud, &admin, "endpoint", wanted).await;
         }
     }
-    for project in all(&cloud, &admin, "projects").await {
-        if project["name"] == "demo" {
-            let path = format!("/identity/v3/projects/{}", project["id"].as_str().unwrap());
-            cloud.call(&admin, "DELETE", &path, Value::Null).await;
-        }
-    }
-    let project = make(&cloud, &admin, "project", json!({"name": "demo"})).await;
-    let wanted = json!({"name": "demo", "password": "secretsecret"});
+    let project = make(&cloud, &admin, "project", json!({"name": "acme"})).await;
+    let wanted = json!({"name": "sam", "password": "correct horse battery"});
     let user = make(&cloud, &admin, "user", wanted).await;
-    for name in ["Member", "anotherrole"] {
+    for name in ["auditor", "builder"] {
         let role = make(&cloud, &admin, "role", json!({ "name": name })).await;
         let grant = format!("/identity/v3/projects/{project}/users/{user}/roles/{role}");
         let granted = cloud.call(&admin, "PUT", &grant, Value::Null).await;
@@ -186,7 +180,7 @@ fn same_xml(answer: &Told) {
 
 #[tokio::test]
 async fn the_bodies_are_those_of_the_document() {
-    let cloud = cloud_of_the_samples().await;
+    let cloud = cloud_of_the_bodies().await;
     let sample = normal_json(serde_json::from_str(ANSWER_JSON).unwrap());
     let json = post(&cloud, "application/json", PASSWORD_JSON).await;
     assert_eq!(json.status, StatusCode::OK, "{}", json.text);
