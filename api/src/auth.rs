@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName};
 use crate::audit;
 use crate::catalogue::View;
 use crate::fault::Fault;
-use crate::keystone;
+use crate::keystone::{self, Called};
 use crate::policy::{Credentials, Rule, Rules, Target};
 use crate::server::{Services, UrlProject};
 
@@ -70,6 +70,8 @@ pub struct Caller {
     pub is_admin: bool,
     /// The token's key in the catalogue.
     pub(crate) token: keystone::TokenKey,
+    /// What the token may not do although its roles permit it.
+    pub(crate) bounds: keystone::Bounds,
     rules: Arc<Rules>,
 }
 
@@ -81,6 +83,7 @@ pub(crate) struct CallerParts {
     pub(crate) scope: Scope,
     pub(crate) roles: Vec<String>,
     pub(crate) token: keystone::TokenKey,
+    pub(crate) bounds: keystone::Bounds,
 }
 
 impl Caller {
@@ -94,6 +97,7 @@ impl Caller {
             roles: parts.roles,
             is_admin: false,
             token: parts.token,
+            bounds: parts.bounds,
             rules,
         };
         caller.is_admin = caller.is_cloud_scoped() && caller.can_own(Rule::ContextIsAdmin);
@@ -242,9 +246,48 @@ pub(crate) async fn require_token(
     match authenticate(&services, request.headers()).await {
         Err(fault) => fault.into_response(),
         Ok(caller) => {
+            if caller.bounds.has_rules() {
+                let method = request.method().to_string();
+                let called = request.extensions().get::<Called>().cloned();
+                let called = called.map(|called| (method, called));
+                let service = service_of(&request);
+                if let Err(fault) = check_bounds(&services, &caller, called, service).await {
+                    return fault.into_response();
+                }
+            }
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
+    }
+}
+
+/// The key of the token of the service that asks, if one does.
+fn service_of(request: &Request) -> Option<keystone::TokenKey> {
+    token_of(request.headers(), &SERVICE_TOKEN).and_then(keystone::TokenKey::of)
+}
+
+/// 401 of a call that the access rules of the token's application credential do not permit. What a
+/// service asks for on behalf of the user is no call of the user's.
+async fn check_bounds(
+    services: &Services,
+    caller: &Caller,
+    called: Option<(String, Called)>,
+    service: Option<keystone::TokenKey>,
+) -> Result<(), Fault> {
+    let verdict = match &called {
+        Some((method, called)) => caller.bounds.check_call(method, called),
+        // What was not noted at the door no rule can name.
+        None => Err(Fault::unauthorized()),
+    };
+    let Some(key) = service.filter(|_| verdict.is_err()) else {
+        return verdict;
+    };
+    let service = services
+        .blocking(move |services| keystone::caller_of(services, key))
+        .await?;
+    match service.is_some_and(|service| service.has_role("service")) {
+        true => Ok(()),
+        false => verdict,
     }
 }
 

@@ -32,7 +32,7 @@ use crate::native::TreeVersion;
 use crate::{cinder, keystone, native};
 
 pub use backends::{Backend, BackendSettings, Backends};
-pub use config::Config;
+pub use config::{Config, StaticService};
 pub(crate) use router::{HTML, NOT_IN_V2, root_operations, volume_operations};
 pub use router::{UrlProject, identity_root, router, volume_root};
 

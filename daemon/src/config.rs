@@ -6,6 +6,7 @@
 //! nothing but the files of settings.
 
 mod backend;
+mod catalog;
 mod check;
 mod env;
 mod file;
@@ -193,6 +194,8 @@ pub(crate) struct Config {
     pub(crate) audit: Option<PathBuf>,
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log: LogConfig,
+    /// Services of others in the service catalogue.
+    pub(crate) catalog: Vec<api::server::StaticService>,
     /// Never empty.
     pub(crate) backends: Vec<BackendConfig>,
 }
@@ -254,6 +257,7 @@ impl Config {
         let file::Settings {
             mut given,
             backends,
+            catalog,
         } = match file {
             Some(path) => file::read(path)?,
             None => file::Settings::default(),
@@ -268,7 +272,9 @@ impl Config {
             let text = text.clone();
             given.push(Given { key, text, source });
         }
-        Self::from_given(&given, backends)
+        let mut config = Self::from_given(&given, backends)?;
+        config.catalog = catalog;
+        Ok(config)
     }
 
     fn from_given(given: &[Given], backends: Vec<BackendConfig>) -> Result<Self, ConfigError> {
@@ -346,6 +352,7 @@ impl Config {
                 format: LogFormat::Text,
                 level: String::new(),
             },
+            catalog: Vec::new(),
             backends: Vec::new(),
         };
         for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
@@ -374,6 +381,7 @@ pub(crate) fn documentation() -> String {
         ));
     }
     text.push_str(backend::DOCUMENTATION);
+    text.push_str(catalog::DOCUMENTATION);
     text
 }
 

@@ -23,7 +23,7 @@ pub(super) const FALSE_WORDS: [&str; 13] = [
 ];
 
 /// A value as Python writes it inside a text.
-pub(super) fn repr(value: &Value) -> String {
+pub(crate) fn repr(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),

@@ -29,6 +29,30 @@ pub(super) enum DomainReference {
 pub(super) enum Method {
     Password { user: Reference, password: String },
     Token(String),
+    AppCredential { which: Credential, secret: String },
+}
+
+impl Method {
+    /// As bodies and tokens call it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Password { .. } => "password",
+            Self::Token(_) => "token",
+            Self::AppCredential { .. } => "application_credential",
+        }
+    }
+
+    /// Whether proving it takes a hash.
+    pub(super) fn hashes(&self) -> bool {
+        !matches!(self, Self::Token(_))
+    }
+}
+
+/// An application credential by id, or by name among a user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Credential {
+    Id(String),
+    Name { name: String, user: Reference },
 }
 
 /// What the token shall be good for.
@@ -40,6 +64,8 @@ pub(super) enum ScopeRequest {
     Project(Reference),
     Domain(DomainReference),
     System,
+    /// A trust, by id.
+    Trust(String),
 }
 
 /// A request for a token.
@@ -58,21 +84,36 @@ impl AuthRequest {
         if names.is_empty() || names.len() > 4 {
             return Err(Fault::unauthorized());
         }
-        let methods = names
+        let mut methods: Vec<Method> = Vec::new();
+        for name in names {
+            let method = method(identity, name.as_str().unwrap_or_default())?;
+            if !methods.iter().any(|known| known.name() == method.name()) {
+                methods.push(method);
+            }
+        }
+        let is_bound = methods
             .iter()
-            .map(|name| match name.as_str() {
-                Some("password") => password(part(identity, "password", "identity")?),
-                Some("token") => {
-                    let id = text(part(identity, "token", "identity")?, "id");
-                    Ok(Method::Token(
-                        id.ok_or_else(|| texts::expecting("id", "token"))?,
-                    ))
-                }
-                Some(_) | None => Err(Fault::unauthorized()),
-            })
-            .collect::<Result<_, Fault>>()?;
-        let scope = auth.get("scope").map_or(Ok(ScopeRequest::Default), scope)?;
+            .any(|method| matches!(method, Method::AppCredential { .. }));
+        let scope = match auth.get("scope") {
+            // The credential says what the token is for.
+            Some(_) if is_bound => return Err(Fault::unauthorized()),
+            Some(scope) => scope_of(scope)?,
+            None => ScopeRequest::Default,
+        };
         Ok(Self { methods, scope })
+    }
+}
+
+fn method(identity: &Value, name: &str) -> Result<Method, Fault> {
+    match name {
+        "password" => password(part(identity, name, "identity")?),
+        "token" => {
+            let id = text(part(identity, name, "identity")?, "id");
+            let id = id.ok_or_else(|| texts::expecting("id", "token"))?;
+            Ok(Method::Token(id))
+        }
+        "application_credential" => app_credential(part(identity, name, "identity")?),
+        _ => Err(Fault::unauthorized()),
     }
 }
 
@@ -88,7 +129,7 @@ fn text(object: &Value, name: &str) -> Option<String> {
 fn password(method: &Value) -> Result<Method, Fault> {
     let user = part(method, "user", "password")?;
     let password = text(user, "password");
-    let password = password.ok_or_else(|| texts::expecting("password", "user"))?;
+    let password = password.ok_or_else(Fault::unauthorized)?;
     if password.len() > PASSWORD_BYTES_MAX {
         return Err(Fault::unauthorized());
     }
@@ -96,6 +137,23 @@ fn password(method: &Value) -> Result<Method, Fault> {
         user: reference(user, "user")?,
         password,
     })
+}
+
+fn app_credential(method: &Value) -> Result<Method, Fault> {
+    const PLACE: &str = "application credential";
+    let which = match (text(method, "id"), text(method, "name")) {
+        (Some(id), _) => Credential::Id(id),
+        (None, Some(name)) => Credential::Name {
+            name,
+            user: reference(part(method, "user", PLACE)?, "user")?,
+        },
+        (None, None) => return Err(texts::expecting("name or ID", PLACE)),
+    };
+    let secret = text(method, "secret").ok_or_else(Fault::unauthorized)?;
+    if secret.len() > PASSWORD_BYTES_MAX {
+        return Err(Fault::unauthorized());
+    }
+    Ok(Method::AppCredential { which, secret })
 }
 
 fn reference(object: &Value, place: &str) -> Result<Reference, Fault> {
@@ -115,21 +173,39 @@ fn domain(object: &Value) -> Result<DomainReference, Fault> {
     Ok(DomainReference::Name(name))
 }
 
-fn scope(scope: &Value) -> Result<ScopeRequest, Fault> {
-    if scope.as_str() == Some("unscoped") || scope.get("unscoped").is_some() {
+fn scope_of(scope: &Value) -> Result<ScopeRequest, Fault> {
+    const SCOPES: &str = "system, project, domain, OS-TRUST:trust or unscoped";
+    if scope.as_str() == Some("unscoped") {
+        return Ok(ScopeRequest::Unscoped);
+    }
+    let kinds = ["system", "project", "domain", "OS-TRUST:trust", "unscoped"];
+    if kinds
+        .iter()
+        .filter(|kind| scope.get(kind).is_some())
+        .count()
+        != 1
+    {
+        return Err(texts::expecting(SCOPES, "scope"));
+    }
+    if scope.get("unscoped").is_some() {
         return Ok(ScopeRequest::Unscoped);
     }
     if let Some(project) = scope.get("project") {
+        if ["id", "name"].iter().all(|key| project.get(key).is_none()) {
+            return Err(Fault::bad_request(
+                "Invalid input for field scope/project: id or name must be present.",
+            ));
+        }
         return Ok(ScopeRequest::Project(reference(project, "project")?));
     }
     if let Some(object) = scope.get("domain") {
         return Ok(ScopeRequest::Domain(domain(object)?));
     }
-    let all = scope.get("system").and_then(|system| system.get("all"));
-    if all == Some(&Value::Bool(true)) {
-        return Ok(ScopeRequest::System);
+    if let Some(trust) = scope.get("OS-TRUST:trust") {
+        let id = text(trust, "id").ok_or_else(|| texts::expecting("trust_id", "trust"))?;
+        return Ok(ScopeRequest::Trust(id));
     }
-    Err(texts::expecting("project, domain or system", "scope"))
+    Ok(ScopeRequest::System)
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! What Identity holds from the first start.
 
+use serde_json::Map;
 use uuid::Uuid;
 
+use super::catalog::INTERFACES;
 use super::password;
 use super::records::{
-    BY_NAME, Base, Domain, Endpoint, Grant, Project, Region, Role, Service, Target, User,
+    Actor, BY_NAME, Base, Domain, Endpoint, Grant, Project, Region, Role, Service, Target, User,
 };
 use crate::catalogue::{self, Key, Query, View, Writer};
 use crate::fault::Fault;
@@ -75,6 +77,10 @@ fn domain(writer: &Writer) -> catalogue::Result<()> {
         name: "Default".to_owned(),
         description: "The default domain".to_owned(),
         enabled: true,
+        tags: Vec::new(),
+        immutable: None,
+        extra: Map::new(),
+        epoch: 0,
     })
 }
 
@@ -90,6 +96,9 @@ fn project(writer: &Writer, name: &str, description: &str) -> catalogue::Result<
         description: description.to_owned(),
         enabled: true,
         tags: Vec::new(),
+        immutable: None,
+        extra: Map::new(),
+        epoch: 0,
     };
     writer.put(&project)?;
     Ok(project.id)
@@ -107,15 +116,19 @@ fn roles(writer: &Writer) -> catalogue::Result<String> {
 
 fn role(writer: &Writer, name: &str, implies: Vec<String>) -> catalogue::Result<String> {
     let by_name = Query::by(BY_NAME, Key::new().text(name));
-    if let Some(role) = writer.first::<Role>(&by_name)? {
+    let known = writer.list::<Role>(&by_name)?;
+    // Domains may have roles of the same names.
+    if let Some(role) = known.into_iter().find(|role| role.domain_id.is_none()) {
         return Ok(role.id);
     }
     let role = Role {
         id: new_id(),
         name: name.to_owned(),
         description: None,
+        domain_id: None,
         implies,
-        immutable: true,
+        immutable: Some(true),
+        extra: Map::new(),
     };
     writer.put(&role)?;
     Ok(role.id)
@@ -133,14 +146,18 @@ fn admin(
         domain_id: DEFAULT_DOMAIN.to_owned(),
         enabled: true,
         default_project_id: None,
-        extra: serde_json::Map::new(),
+        extra: Map::new(),
+        options: Map::new(),
         password: Some(password),
         epoch: 0,
     };
     writer.put(&user)?;
     let on_project = Target::Project(project_id.to_owned());
-    writer.put(&Grant::new(on_project, &user.id, role_id))?;
-    writer.put(&Grant::new(Target::System, &user.id, role_id))
+    for target in [on_project, Target::System] {
+        let actor = Actor::User(user.id.clone());
+        writer.put(&Grant::new(target, actor, role_id, false))?;
+    }
+    Ok(())
 }
 
 fn endpoints(writer: &Writer, region: &str) -> catalogue::Result<()> {
@@ -149,6 +166,7 @@ fn endpoints(writer: &Writer, region: &str) -> catalogue::Result<()> {
             id: region.to_owned(),
             description: String::new(),
             parent_region_id: None,
+            extra: Map::new(),
         })?;
     }
     for (kind, name, base, path) in SERVICES {
@@ -162,9 +180,10 @@ fn endpoints(writer: &Writer, region: &str) -> catalogue::Result<()> {
             name: Some(name.to_owned()),
             description: Some(String::new()),
             enabled: true,
+            extra: Map::new(),
         };
         writer.put(&service)?;
-        for interface in ["public", "internal", "admin"] {
+        for interface in INTERFACES {
             writer.put(&Endpoint {
                 id: new_id(),
                 service_id: service.id.clone(),
@@ -172,7 +191,10 @@ fn endpoints(writer: &Writer, region: &str) -> catalogue::Result<()> {
                 region_id: Some(region.to_owned()),
                 url: path.to_owned(),
                 base,
+                makes_region: false,
                 enabled: true,
+                name: None,
+                extra: Map::new(),
             })?;
         }
     }

@@ -2,14 +2,15 @@
 
 use axum::extract::{Path, State};
 use http::Uri;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::records::BY_NAME;
 use super::resource::{
-    Attributes, Reply, created, list, no_content, ok, require_admin, require_reader,
+    Attributes, Reply, check_size, created, list, no_content, ok, require_manager,
+    require_reader_in,
 };
 use super::texts;
-use crate::auth::Caller;
+use crate::auth::{Caller, Scope};
 use crate::body::IdentityBody;
 use crate::catalogue::{self, Key, Query, Record, View, Writer};
 use crate::fault::Fault;
@@ -31,8 +32,8 @@ pub(super) trait Resource: Record<Id = str> + Send + 'static {
     const TITLE: &'static str;
     /// What listing, creating, showing, changing and deleting do, as the document says it.
     const SUMMARIES: [&'static str; 5];
-    /// Whether attributes that mean nothing here are kept and shown.
-    const KEEPS_OTHERS: bool = false;
+    /// The attributes that mean something; others are kept and shown as they came.
+    const KNOWN: &'static [&'static str];
 
     /// What [`Resource::view`] shows besides id and links.
     fn fields() -> Vec<Field>;
@@ -40,14 +41,27 @@ pub(super) trait Resource: Record<Id = str> + Send + 'static {
     /// What [`Resource::make`] reads of a new object, or [`Resource::changes`] of a change.
     fn attributes(new: bool) -> Vec<Field>;
 
-    /// The object as answers show it.
+    /// What was given besides what means something.
+    fn others(&mut self) -> &mut Map<String, Value>;
+
+    /// The domain whose readers may see the object.
+    fn read_in(&self) -> Option<&str> {
+        self.managed_in()
+    }
+
+    /// The domain whose managers may make, change and delete the object.
+    fn managed_in(&self) -> Option<&str> {
+        None
+    }
+
+    /// The object as answers show it, without what means nothing here.
     fn view(&self, services: &Services) -> Value;
 
     /// Whether a list with these parameters has it.
     fn is_listed(&self, params: &Params) -> bool;
 
     /// Whether the caller may see the object without reading the whole system.
-    fn is_own(_caller: &Caller, _id: &str) -> bool {
+    fn is_own(&self, _caller: &Caller) -> bool {
         false
     }
 
@@ -57,10 +71,8 @@ pub(super) trait Resource: Record<Id = str> + Send + 'static {
     /// What a body asks to be changed.
     fn changes(attributes: &Attributes) -> Result<Changes<Self>, Fault>;
 
-    /// What answers to changes show besides, under `extra`.
-    fn extra(&self) -> Option<Value> {
-        None
-    }
+    /// Whether answers to changes show what was given besides once more, under `extra`.
+    const REPEATS_OTHERS: bool = false;
 
     /// Refuses a new object that lacks what it is to be part of.
     fn check_new(&self, _view: &Writer) -> Result<(), Fault> {
@@ -92,9 +104,47 @@ pub(super) fn namesake<R: Resource>(
     Ok(found.filter(|other| other.id() != own_id))
 }
 
-/// Whether a parameter is absent or has the value.
+/// Whether a parameter is absent or has the value, and its forms for parts of a value are too.
 pub(super) fn is_same(params: &Params, key: &str, value: &str) -> bool {
-    params.get(key).is_none_or(|wanted| wanted == value)
+    params
+        .iter()
+        .all(|(name, wanted)| match name.strip_prefix(key) {
+            Some("") => wanted == value,
+            Some(form) => fits(form, value, wanted),
+            None => true,
+        })
+}
+
+/// Whether a value fits by the form that follows a parameter's name, such as `__icontains`; other
+/// names say nothing about it.
+fn fits(form: &str, value: &str, wanted: &str) -> bool {
+    let folded = || (value.to_lowercase(), wanted.to_lowercase());
+    match form {
+        "__contains" => value.contains(wanted),
+        "__startswith" => value.starts_with(wanted),
+        "__endswith" => value.ends_with(wanted),
+        "__icontains" => {
+            let (value, wanted) = folded();
+            value.contains(&wanted)
+        }
+        "__istartswith" => {
+            let (value, wanted) = folded();
+            value.starts_with(&wanted)
+        }
+        "__iendswith" => {
+            let (value, wanted) = folded();
+            value.ends_with(&wanted)
+        }
+        _ => true,
+    }
+}
+
+/// As [`is_same`] of what may not be there.
+pub(super) fn is_same_if_any(params: &Params, key: &str, value: Option<&str>) -> bool {
+    match value {
+        Some(value) => is_same(params, key, value),
+        None => !params.has(key),
+    }
 }
 
 /// Whether the parameter `enabled` is absent or says the same.
@@ -109,28 +159,57 @@ pub(super) fn change<T>(field: &mut T, given: Option<T>) {
     }
 }
 
+/// The object with all there is to show.
+pub(super) fn shown<R: Resource>(services: &Services, mut object: R) -> Value {
+    let mut body = Value::Object(std::mem::take(object.others()));
+    if let (Value::Object(body), Value::Object(own)) = (&mut body, object.view(services)) {
+        body.extend(own);
+    }
+    body
+}
+
 /// `{"{kind}": {...}}`.
-pub(super) fn wrapped<R: Resource>(services: &Services, object: &R) -> Value {
-    json!({ R::KIND: object.view(services) })
+pub(super) fn wrapped<R: Resource>(services: &Services, object: R) -> Value {
+    json!({ R::KIND: shown(services, object) })
 }
 
 /// A list of objects.
-pub(super) fn list_of<'a, R: Resource>(
+pub(super) fn list_of<R: Resource>(
     services: &Services,
     uri: &Uri,
-    objects: impl IntoIterator<Item = &'a R>,
+    objects: impl IntoIterator<Item = R>,
 ) -> Reply {
-    let items = objects.into_iter().map(|object| object.view(services));
+    let items = objects.into_iter().map(|object| shown(services, object));
     list(services, R::PLURAL, uri, items.collect())
 }
 
+/// The objects that a list with these parameters has, if those of a domain only its own.
+pub(super) fn listed<R: Resource>(
+    view: &impl View,
+    params: &Params,
+    domain: Option<&str>,
+) -> catalogue::Result<Vec<R>> {
+    let mut found = view.list::<R>(&Query::all())?;
+    found.retain(|object| {
+        object.is_listed(params) && domain.is_none_or(|own| object.read_in() == Some(own))
+    });
+    Ok(found)
+}
+
 /// `GET` of all, for any caller.
-pub(super) async fn list_all<R: Resource>(services: Services, uri: Uri, params: Params) -> Reply {
+pub(super) async fn list_all<R: Resource>(
+    services: Services,
+    uri: Uri,
+    params: Params,
+    domain: Option<String>,
+) -> Reply {
     let found = services
-        .blocking(|services| Ok(services.catalogue().read(|r| r.list::<R>(&Query::all()))?))
+        .blocking(move |services| {
+            let catalogue = services.catalogue();
+            Ok(catalogue.read(|reader| listed::<R>(reader, &params, domain.as_deref()))?)
+        })
         .await?;
-    let listed = found.iter().filter(|object| object.is_listed(&params));
-    list_of(&services, &uri, listed)
+    list_of(&services, &uri, found)
 }
 
 /// `GET` of one, for any caller.
@@ -138,7 +217,15 @@ pub(super) async fn show_one<R: Resource>(services: Services, id: String) -> Rep
     let object = services
         .blocking(move |services| services.catalogue().read(|reader| find::<R>(reader, &id)))
         .await?;
-    ok(wrapped(&services, &object))
+    ok(wrapped(&services, object))
+}
+
+/// The domain that a caller with a token for it is shown the objects of.
+pub(super) fn domain_of(caller: &Caller) -> Option<String> {
+    match &caller.scope {
+        Scope::Domain { id } => Some(id.clone()),
+        Scope::Unscoped | Scope::Project { .. } | Scope::System => None,
+    }
 }
 
 pub(super) async fn index<R: Resource>(
@@ -147,8 +234,10 @@ pub(super) async fn index<R: Resource>(
     uri: Uri,
     params: Params,
 ) -> Reply {
-    require_reader(&caller, &format!("identity:list_{}", R::PLURAL))?;
-    list_all::<R>(services, uri, params).await
+    let domain = domain_of(&caller);
+    let rule = format!("identity:list_{}", R::PLURAL);
+    require_reader_in(&caller, domain.as_deref(), &rule)?;
+    list_all::<R>(services, uri, params, domain).await
 }
 
 pub(super) async fn show<R: Resource>(
@@ -156,10 +245,42 @@ pub(super) async fn show<R: Resource>(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Reply {
-    if !R::is_own(&caller, &id) {
-        require_reader(&caller, &format!("identity:get_{}", R::KIND))?;
+    let object = services
+        .blocking(move |services| {
+            let catalogue = services.catalogue();
+            catalogue.read(|reader| find_readable::<R>(reader, &caller, &id))
+        })
+        .await?;
+    ok(wrapped(&services, object))
+}
+
+/// The object if the caller may see it. To those who may not see all, what is not there is
+/// forbidden: they learn nothing of it.
+pub(super) fn find_readable<R: Resource>(
+    view: &impl View,
+    caller: &Caller,
+    id: &str,
+) -> Result<R, Fault> {
+    let object = view.get::<R>(id)?;
+    let is_own = object.as_ref().is_some_and(|object| object.is_own(caller));
+    if !is_own {
+        let domain = object.as_ref().and_then(R::read_in);
+        require_reader_in(caller, domain, &format!("identity:get_{}", R::KIND))?;
     }
-    show_one::<R>(services, id).await
+    object.ok_or_else(|| texts::not_found(R::KIND, id))
+}
+
+/// As [`find_readable`], of what the caller may change or delete.
+pub(super) fn find_managed<R: Resource>(
+    view: &impl View,
+    caller: &Caller,
+    id: &str,
+    verb: &str,
+) -> Result<R, Fault> {
+    let object = view.get::<R>(id)?;
+    let domain = object.as_ref().and_then(R::managed_in);
+    require_manager(caller, domain, &format!("identity:{verb}_{}", R::KIND))?;
+    object.ok_or_else(|| texts::not_found(R::KIND, id))
 }
 
 pub(super) async fn delete<R: Resource>(
@@ -167,15 +288,23 @@ pub(super) async fn delete<R: Resource>(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Reply {
-    require_admin(&caller, &format!("identity:delete_{}", R::KIND))?;
     services
         .blocking(move |services| {
             services
                 .catalogue()
-                .write(|writer| find::<R>(writer, &id)?.remove(writer))
+                .write(|writer| find_managed::<R>(writer, &caller, &id, "delete")?.remove(writer))
         })
         .await?;
     no_content()
+}
+
+/// A new object as a body asks for it, which the caller may make.
+pub(super) fn made<R: Resource>(attributes: &Attributes, caller: &Caller) -> Result<R, Fault> {
+    let mut object = R::make(attributes, caller)?;
+    *object.others() = attributes.others(R::KNOWN)?;
+    let rule = format!("identity:create_{}", R::KIND);
+    require_manager(caller, object.managed_in(), &rule)?;
+    Ok(object)
 }
 
 pub(super) async fn create<R: Resource>(
@@ -183,12 +312,35 @@ pub(super) async fn create<R: Resource>(
     caller: Caller,
     IdentityBody(body): IdentityBody,
 ) -> Reply {
-    require_admin(&caller, &format!("identity:create_{}", R::KIND))?;
-    let object = R::make(&Attributes::of(body, R::KIND)?, &caller)?;
+    let attributes = asked::<R>(body, &caller, "create")?;
+    let object = made::<R>(&attributes, &caller)?;
     let object = services
         .blocking(move |services| insert(services, object))
         .await?;
-    created(wrapped(&services, &object))
+    created(wrapped(&services, object))
+}
+
+/// The attributes in a body. Those who may do nothing of the kind anywhere are not told what is
+/// wrong with it.
+pub(super) fn asked<R: Resource>(
+    body: Value,
+    caller: &Caller,
+    verb: &str,
+) -> Result<Attributes, Fault> {
+    let rule = format!("identity:{verb}_{}", R::KIND);
+    require_manager(caller, domain_of(caller).as_deref(), &rule)?;
+    Attributes::of(body, R::KIND)
+}
+
+/// What a body asks to be changed, what means nothing here too.
+pub(super) fn changes_of<R: Resource>(attributes: &Attributes) -> Result<Changes<R>, Fault> {
+    let changes = R::changes(attributes)?;
+    let others = attributes.others(R::KNOWN)?;
+    Ok(Box::new(move |object| {
+        changes(object)?;
+        object.others().extend(others);
+        check_size(object.others())
+    }))
 }
 
 pub(super) async fn update<R: Resource>(
@@ -197,12 +349,12 @@ pub(super) async fn update<R: Resource>(
     Path(id): Path<String>,
     IdentityBody(body): IdentityBody,
 ) -> Reply {
-    require_admin(&caller, &format!("identity:update_{}", R::KIND))?;
-    let changes = R::changes(&Attributes::of(body, R::KIND)?)?;
+    let attributes = asked::<R>(body, &caller, "update")?;
+    let changes = changes_of::<R>(&attributes)?;
     let object = services
-        .blocking(move |services| alter(services, &id, changes))
+        .blocking(move |services| alter(services, &caller, &id, changes))
         .await?;
-    ok(changed(&services, &object))
+    ok(changed(&services, object))
 }
 
 /// Adds an object that nothing stands against. Blocks.
@@ -215,14 +367,15 @@ pub(super) fn insert<R: Resource>(services: &Services, object: R) -> Result<R, F
     })
 }
 
-/// Changes an object. Blocks.
+/// Changes an object that the caller manages. Blocks.
 pub(super) fn alter<R: Resource>(
     services: &Services,
+    caller: &Caller,
     id: &str,
     change: impl FnOnce(&mut R) -> Result<(), Fault>,
 ) -> Result<R, Fault> {
     services.catalogue().write(|writer| {
-        let mut object = find::<R>(writer, id)?;
+        let mut object = find_managed::<R>(writer, caller, id, "update")?;
         change(&mut object)?;
         object.check(writer)?;
         writer.put(&object)?;
@@ -231,10 +384,11 @@ pub(super) fn alter<R: Resource>(
 }
 
 /// The answer to a change.
-pub(super) fn changed<R: Resource>(services: &Services, object: &R) -> Value {
+pub(super) fn changed<R: Resource>(services: &Services, mut object: R) -> Value {
+    let extra = object.others().clone();
     let mut body = wrapped(services, object);
-    if let Some(extra) = object.extra() {
-        body[R::KIND]["extra"] = extra;
+    if R::REPEATS_OTHERS {
+        body[R::KIND]["extra"] = Value::Object(extra);
     }
     body
 }

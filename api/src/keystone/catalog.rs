@@ -1,10 +1,14 @@
-//! The service catalogue as it stands in tokens.
+//! The service catalogue as it stands in tokens: the services that Identity knows, and those that the
+//! settings list beside them.
 
 use serde_json::{Value, json};
 
 use super::records::{BY_SERVICE, Base, Endpoint, Service};
 use crate::catalogue::{self, Key, Query, View};
-use crate::server::Services;
+use crate::server::{Services, StaticService};
+
+/// Who an endpoint is for, in the order of answers.
+pub(super) const INTERFACES: [&str; 3] = ["public", "internal", "admin"];
 
 /// An endpoint's URL with its base.
 pub(super) fn whole_url(services: &Services, endpoint: &Endpoint) -> String {
@@ -19,9 +23,8 @@ pub(super) fn whole_url(services: &Services, endpoint: &Endpoint) -> String {
     format!("{base}{}", endpoint.url)
 }
 
-/// An endpoint's URL for a project; `None` when it needs one and there is none.
-fn filled_url(services: &Services, endpoint: &Endpoint, project: Option<&str>) -> Option<String> {
-    let mut url = whole_url(services, endpoint);
+/// A URL for a project; `None` when it needs one and there is none.
+fn filled(mut url: String, project: Option<&str>) -> Option<String> {
     for name in ["project_id", "tenant_id"] {
         for template in [format!("$({name})s"), format!("%({name})s")] {
             if url.contains(&template) {
@@ -46,7 +49,7 @@ pub(super) fn catalog(
         let by_service = Query::by(BY_SERVICE, Key::new().text(&service.id));
         let mut endpoints = Vec::new();
         for endpoint in view.list::<Endpoint>(&by_service)? {
-            let url = filled_url(services, &endpoint, project);
+            let url = filled(whole_url(services, &endpoint), project);
             if let Some(url) = url.filter(|_| endpoint.enabled) {
                 endpoints.push(json!({
                     "id": endpoint.id,
@@ -64,5 +67,35 @@ pub(super) fn catalog(
             "endpoints": endpoints,
         }));
     }
+    let listed = services.config().catalog.iter();
+    entries.extend(listed.map(|service| listed_entry(services, service, project)));
     Ok(entries)
+}
+
+/// An entry of the settings. Its ids are made of what it says, so that they stay as they are.
+fn listed_entry(services: &Services, service: &StaticService, project: Option<&str>) -> Value {
+    let region = &services.config().region;
+    let endpoint = |interface: &&str| {
+        let url = filled(service.url.clone(), project)?;
+        Some(json!({
+            "id": id_of(service, interface),
+            "interface": interface,
+            "region": region,
+            "region_id": region,
+            "url": url,
+        }))
+    };
+    json!({
+        "id": id_of(service, ""),
+        "type": service.kind,
+        "name": service.name,
+        "endpoints": INTERFACES.iter().filter_map(endpoint).collect::<Vec<Value>>(),
+    })
+}
+
+fn id_of(service: &StaticService, interface: &str) -> String {
+    let told = format!("{}\n{}\n{interface}", service.kind, service.name);
+    let mut id = blake3::hash(told.as_bytes()).to_hex().to_string();
+    id.truncate(32);
+    id
 }

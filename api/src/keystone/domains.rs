@@ -1,15 +1,20 @@
 //! `/v3/domains`.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::bootstrap::new_id;
 use super::calls::{Changes, Resource, change, is_enabled, is_same, namesake};
-use super::records::{BY_TARGET, Domain, Grant, Project, Target, User};
+use super::grants::revoke;
+use super::options::{self, Staying, check_mutable};
+use super::projects::remove_project;
+use super::records::{Domain, Group, Project, Role, Target, User};
 use super::resource::{Attributes, link};
+use super::rights::grants_on;
+use super::tags;
 use super::texts;
-use crate::auth::Caller;
+use crate::auth::{Caller, Scope};
 use crate::catalogue::{Key, Query, View, Writer};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
 use crate::openapi::shape::{Field, any, field, flag, list, map_of, maybe, text, text_of};
 use crate::page::Params;
 use crate::server::Services;
@@ -31,6 +36,20 @@ impl Resource for Domain {
         "Delete a domain.",
     ];
 
+    const KNOWN: &'static [&'static str] = &[
+        "id",
+        "name",
+        "description",
+        "enabled",
+        "tags",
+        "options",
+        "links",
+        // What domains have as projects only.
+        "domain_id",
+        "parent_id",
+        "is_domain",
+    ];
+
     fn fields() -> Vec<Field> {
         vec![
             field("name", text()),
@@ -50,7 +69,17 @@ impl Resource for Domain {
             },
             maybe("description", text_of(0, DESCRIPTION_MAX).or_null()),
             maybe("enabled", flag().or_null()),
+            maybe("tags", list(text_of(1, tags::TAG_MAX))),
+            maybe("options", map_of(any())),
         ]
+    }
+
+    fn others(&mut self) -> &mut Map<String, Value> {
+        &mut self.extra
+    }
+
+    fn read_in(&self) -> Option<&str> {
+        Some(&self.id)
     }
 
     fn view(&self, services: &Services) -> Value {
@@ -59,18 +88,25 @@ impl Resource for Domain {
             "name": self.name,
             "description": self.description,
             "enabled": self.enabled,
-            "tags": [],
-            "options": {},
+            "tags": self.tags,
+            "options": options::shown(self.immutable),
             "links": link(services, "domains", &self.id),
         })
     }
 
     fn is_listed(&self, params: &Params) -> bool {
-        is_same(params, "name", &self.name) && is_enabled(params, self.enabled)
+        is_same(params, "name", &self.name)
+            && is_enabled(params, self.enabled)
+            && tags::are_listed(params, &self.tags)
     }
 
-    fn is_own(caller: &Caller, id: &str) -> bool {
-        caller.user_domain_id == id
+    fn is_own(&self, caller: &Caller) -> bool {
+        let scope = match &caller.scope {
+            Scope::Project { domain_id, .. } => Some(domain_id),
+            Scope::Domain { id } => Some(id),
+            Scope::Unscoped | Scope::System => None,
+        };
+        caller.user_domain_id == self.id || scope == Some(&self.id)
     }
 
     fn make(attributes: &Attributes, _caller: &Caller) -> Result<Self, Fault> {
@@ -81,6 +117,10 @@ impl Resource for Domain {
                 .text("description", DESCRIPTION_MAX)?
                 .unwrap_or_default(),
             enabled: attributes.flag("enabled")?.unwrap_or(true),
+            tags: tags::of(attributes)?.unwrap_or_default(),
+            immutable: Staying::of(attributes)?.at_first(),
+            extra: Map::new(),
+            epoch: 0,
         })
     }
 
@@ -88,7 +128,13 @@ impl Resource for Domain {
         let name = attributes.new_name("name", NAME_MAX)?;
         let description = attributes.text("description", DESCRIPTION_MAX)?;
         let enabled = attributes.flag("enabled")?;
+        let tags = tags::of(attributes)?;
+        let staying = Staying::of(attributes)?;
         Ok(Box::new(move |domain| {
+            staying.change(&mut domain.immutable, "domain", &domain.id)?;
+            // What ended with it must not come back with its being enabled again.
+            domain.epoch += u64::from(enabled == Some(false));
+            change(&mut domain.tags, tags);
             change(&mut domain.name, name);
             change(&mut domain.description, description);
             change(&mut domain.enabled, enabled);
@@ -99,8 +145,12 @@ impl Resource for Domain {
     fn check(&self, writer: &Writer) -> Result<(), Fault> {
         match namesake::<Self>(writer, Key::new().text(&self.name), &self.id)? {
             Some(_) => {
-                let detail = format!("Duplicate entry found with name {}", self.name);
-                Err(texts::conflict("domain", &detail))
+                let detail = format!(
+                    "it is not permitted to have two projects acting as domains with the same \
+                     name: {}",
+                    self.name
+                );
+                Err(texts::conflict("project", &detail))
             }
             None => Ok(()),
         }
@@ -110,7 +160,18 @@ impl Resource for Domain {
     fn remove(self, writer: &Writer) -> Result<(), Fault> {
         if self.enabled {
             let message = "Cannot delete a domain that is enabled, please disable it first.";
-            return Err(Fault::new(FaultKind::Forbidden, message));
+            return Err(texts::forbidden_as_such(message));
+        }
+        check_mutable(self.immutable, "domain", &self.id)?;
+        for group in writer.list::<Group>(&Query::all())? {
+            if group.domain_id == self.id {
+                group.remove(writer)?;
+            }
+        }
+        for role in writer.list::<Role>(&Query::all())? {
+            if role.domain_id.as_ref() == Some(&self.id) {
+                role.remove(writer)?;
+            }
         }
         for user in writer.list::<User>(&Query::all())? {
             if user.domain_id == self.id {
@@ -119,7 +180,7 @@ impl Resource for Domain {
         }
         for project in writer.list::<Project>(&Query::all())? {
             if project.domain_id == self.id {
-                project.remove(writer)?;
+                remove_project(writer, project)?;
             }
         }
         writer.delete::<Self>(&self.id)?;
@@ -129,8 +190,8 @@ impl Resource for Domain {
 
 /// Removes all grants on a target that goes.
 pub(super) fn remove_grants_on(writer: &Writer, target: &Target) -> Result<(), Fault> {
-    for grant in writer.list::<Grant>(&Query::by(BY_TARGET, target.key(Key::new())))? {
-        writer.delete::<Grant>(&grant.id)?;
+    for grant in grants_on(writer, target)? {
+        revoke(writer, &grant)?;
     }
     Ok(())
 }

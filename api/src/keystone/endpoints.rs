@@ -1,15 +1,15 @@
 //! `/v3/endpoints`: addresses of services.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::bootstrap::new_id;
-use super::calls::{Changes, Resource, change, find, is_same};
+use super::calls::{Changes, Resource, change, is_same, is_same_if_any};
 use super::catalog::whole_url;
 use super::records::{Base, Endpoint, Region, Service};
 use super::resource::{Attributes, link};
 use super::texts;
 use crate::auth::Caller;
-use crate::catalogue::Writer;
+use crate::catalogue::{View, Writer};
 use crate::fault::Fault;
 use crate::openapi::shape::{Field, field, flag, maybe, text, text_of, words};
 use crate::page::Params;
@@ -33,6 +33,18 @@ impl Resource for Endpoint {
         "Delete an endpoint.",
     ];
 
+    const KNOWN: &'static [&'static str] = &[
+        "id",
+        "name",
+        "service_id",
+        "interface",
+        "region",
+        "region_id",
+        "url",
+        "enabled",
+        "links",
+    ];
+
     fn fields() -> Vec<Field> {
         vec![
             field("service_id", text()),
@@ -41,6 +53,7 @@ impl Resource for Endpoint {
             field("region_id", text().or_null()),
             field("url", text()),
             field("enabled", flag()),
+            maybe("name", text()),
         ]
     }
 
@@ -62,13 +75,18 @@ impl Resource for Endpoint {
                 maybe("interface", interface.or_null()),
                 maybe("url", word().or_null()),
                 maybe("region_id", reference()),
+                maybe("region", reference()),
                 maybe("enabled", flag().or_null()),
             ],
         }
     }
 
+    fn others(&mut self) -> &mut Map<String, Value> {
+        &mut self.extra
+    }
+
     fn view(&self, services: &Services) -> Value {
-        json!({
+        let mut body = json!({
             "id": self.id,
             "service_id": self.service_id,
             "interface": self.interface,
@@ -77,16 +95,17 @@ impl Resource for Endpoint {
             "url": whole_url(services, self),
             "enabled": self.enabled,
             "links": link(services, "endpoints", &self.id),
-        })
+        });
+        if let Some(name) = &self.name {
+            body["name"] = json!(name);
+        }
+        body
     }
 
     fn is_listed(&self, params: &Params) -> bool {
-        let region = self.region_id.as_deref();
         is_same(params, "service_id", &self.service_id)
             && is_same(params, "interface", &self.interface)
-            && params
-                .get("region_id")
-                .is_none_or(|wanted| region == Some(wanted))
+            && is_same_if_any(params, "region_id", self.region_id.as_deref())
     }
 
     fn make(attributes: &Attributes, _caller: &Caller) -> Result<Self, Fault> {
@@ -95,11 +114,13 @@ impl Resource for Endpoint {
         Ok(Self {
             id: new_id(),
             service_id: attributes.name("service_id", URL_MAX)?,
-            interface: interface
-                .ok_or_else(|| Fault::bad_request("'interface' is a required property"))?,
+            interface: interface.ok_or_else(|| attributes.missing("interface"))?,
+            makes_region: region.is_none(),
             region_id: region.or(attributes.text("region", URL_MAX)?),
-            url: attributes.name("url", URL_MAX)?,
+            url: address(attributes.name("url", URL_MAX)?)?,
             base: Base::Absolute,
+            name: attributes.text("name", URL_MAX)?,
+            extra: Map::new(),
             enabled: attributes.flag("enabled")?.unwrap_or(true),
         })
     }
@@ -107,13 +128,19 @@ impl Resource for Endpoint {
     fn changes(attributes: &Attributes) -> Result<Changes<Self>, Fault> {
         let interface = interface(attributes)?;
         let service_id = attributes.new_name("service_id", URL_MAX)?;
-        let region_id = attributes.text("region_id", URL_MAX)?;
+        let region_id = match attributes.text_or_null("region_id", URL_MAX)? {
+            None => attributes.text_or_null("region", URL_MAX)?,
+            given => given,
+        };
+        let name = attributes.text_or_null("name", URL_MAX)?;
         let url = attributes.new_name("url", URL_MAX)?;
+        let url = url.map(address).transpose()?;
         let enabled = attributes.flag("enabled")?;
         Ok(Box::new(move |endpoint| {
             change(&mut endpoint.interface, interface);
             change(&mut endpoint.service_id, service_id);
-            endpoint.region_id = region_id.or(endpoint.region_id.take());
+            change(&mut endpoint.region_id, region_id);
+            change(&mut endpoint.name, name);
             change(&mut endpoint.enabled, enabled);
             if let Some(url) = url {
                 (endpoint.url, endpoint.base) = (url, Base::Absolute);
@@ -122,17 +149,52 @@ impl Resource for Endpoint {
         }))
     }
 
-    fn check(&self, writer: &Writer) -> Result<(), Fault> {
-        find::<Service>(writer, &self.service_id)?;
-        if let Some(id) = &self.region_id {
-            find::<Region>(writer, id)?;
+    /// A region by its older name comes with its endpoint.
+    fn check_new(&self, writer: &Writer) -> Result<(), Fault> {
+        let Some(id) = self.region_id.as_ref().filter(|_| self.makes_region) else {
+            return Ok(());
+        };
+        if writer.get::<Region>(id)?.is_none() {
+            writer.insert(&Region {
+                id: id.clone(),
+                description: String::new(),
+                parent_region_id: None,
+                extra: Map::new(),
+            })?;
         }
         Ok(())
+    }
+
+    fn check(&self, writer: &Writer) -> Result<(), Fault> {
+        if writer.get::<Service>(&self.service_id)?.is_none() {
+            return Err(texts::expecting("endpoint service_id", "service table"));
+        }
+        match &self.region_id {
+            Some(id) if writer.get::<Region>(id)?.is_none() => {
+                Err(texts::expecting("endpoint region_id", "region table"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn remove(self, writer: &Writer) -> Result<(), Fault> {
         writer.delete::<Self>(&self.id)?;
         Ok(())
+    }
+}
+
+/// A URL with a scheme.
+fn address(url: String) -> Result<String, Fault> {
+    let letter = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);
+    let parts = url.split_once(':');
+    match parts.is_some_and(|(scheme, rest)| {
+        !scheme.is_empty() && scheme.chars().all(letter) && !rest.is_empty()
+    }) {
+        true => Ok(url),
+        false => {
+            let reason = format!("'{url}' does not match '^[a-zA-Z0-9+.-]+:.+'");
+            Err(texts::invalid("url", &url, &reason))
+        }
     }
 }
 

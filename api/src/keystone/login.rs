@@ -1,23 +1,23 @@
 //! From a request for a token to a token.
 
-use super::auth_request::{AuthRequest, DomainReference, Method, Reference, ScopeRequest};
-use super::password::Hash;
-use super::records::{BY_NAME, Domain, Project, Target, Token, TokenScope, User};
+use super::auth_request::{AuthRequest, DomainReference, Reference, ScopeRequest};
+use super::delegations::Trust;
+use super::proofs::{Proved, earlier, prove};
+use super::records::{BY_NAME, Delegation, Domain, Project, Target, Token, TokenScope, User};
+use super::rights::roles_of;
 use super::texts;
 use super::tokens::{self, Resolved, TokenKey};
-use crate::audit;
+use super::trusts;
 use crate::catalogue::{self, Key, Query, View};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
 use crate::server::Services;
 
-/// A user whom all methods of a request have proved.
-struct Proved {
-    user: User,
-    methods: Vec<String>,
-    audit_ids: Vec<String>,
-    /// The end of an earlier token's life, which a new one inherits.
-    expires_us: Option<u64>,
-    from_system: bool,
+/// What a token is to be for.
+pub(super) struct Wanted {
+    pub(super) scope: TokenScope,
+    pub(super) delegation: Option<Delegation>,
+    /// The end of what lends it.
+    pub(super) expires_us: Option<u64>,
 }
 
 /// Issues a token; returns its text and what it stands for. Blocks, and is slow for passwords.
@@ -26,26 +26,32 @@ pub(super) fn issue(
     request: &AuthRequest,
     address: &str,
 ) -> Result<(String, Resolved), Fault> {
-    let mut proved: Option<Proved> = None;
-    for method in &request.methods {
-        let next = match method {
-            Method::Password { user, password } => by_password(services, user, password, address)?,
-            Method::Token(text) => by_token(services, text)?,
-        };
-        proved = Some(match proved {
-            None => next,
-            Some(first) => merge(first, next)?,
-        });
-    }
-    let proved = proved.ok_or_else(Fault::unauthorized)?;
-    let scope = find_scope(services, &proved, &request.scope)?;
+    let proved = prove(services, request, address)?;
+    let wanted = find_wanted(services, &proved, &request.scope)?;
+    issue_to(services, proved, wanted)
+}
+
+/// Issues a token to a user who has been proved. Blocks.
+pub(super) fn issue_to(
+    services: &Services,
+    proved: Proved,
+    wanted: Wanted,
+) -> Result<(String, Resolved), Fault> {
     let text = tokens::random_text(32)?;
     let key = TokenKey::of(&text).ok_or_else(Fault::unauthorized)?;
-    let token = new_token(services, proved, scope, &key)?;
+    let lender = match &wanted.delegation {
+        Some(Delegation::Trust(id)) => Some(id.clone()),
+        Some(Delegation::AppCredential(_)) | None => None,
+    };
+    let token = new_token(services, proved, wanted, &key)?;
     let resolved = services
         .catalogue()
         .read(|reader| tokens::resolve(reader, token))?
-        .ok_or_else(Fault::unauthorized)?;
+        .ok_or_else(Fault::unauthorized)?
+        .stamped();
+    if let Some(id) = lender {
+        trusts::use_once(services, &id)?;
+    }
     tokens::store(services, &resolved.token)?;
     Ok((text, resolved))
 }
@@ -53,105 +59,68 @@ pub(super) fn issue(
 fn new_token(
     services: &Services,
     proved: Proved,
-    scope: TokenScope,
+    wanted: Wanted,
     key: &TokenKey,
 ) -> Result<Token, Fault> {
     let now_us = services.now_us();
     let lifetime_us = services.config().token_lifetime_s * 1_000_000;
     let mut audit_ids = vec![tokens::random_text(16)?];
     audit_ids.extend(proved.audit_ids);
+    let end = earlier(proved.expires_us, wanted.expires_us).unwrap_or(u64::MAX);
     Ok(Token {
         id: key.as_str().to_owned(),
         user_id: proved.user.id,
-        epoch: proved.user.epoch,
-        scope,
+        // Stamped once it is known what the token stands for.
+        epoch: 0,
+        scope: wanted.scope,
+        delegation: wanted.delegation,
         methods: proved.methods,
         audit_ids,
         issued_us: now_us,
-        expires_us: proved.expires_us.unwrap_or(now_us + lifetime_us),
+        expires_us: end.min(now_us + lifetime_us),
     })
 }
 
-/// The same answer and about the same time for an unknown user, a wrong password and a disabled
-/// account.
-fn by_password(
+fn find_wanted(
     services: &Services,
-    reference: &Reference,
-    password: &str,
-    address: &str,
-) -> Result<Proved, Fault> {
-    let user = services
-        .catalogue()
-        .read(|reader| find_user(reader, reference))?;
-    if let Some(user) = &user {
-        audit::note_user(&user.id, &user.name);
-    }
-    // One count for a user, however it is referred to.
-    let label = match &user {
-        Some(user) => user.id.clone(),
-        None => format!("{reference:?}"),
-    };
-    let now_us = services.now_us();
-    if !services.logins().permits(&label, address, now_us) {
-        let message = "Too many failed attempts; try again later.";
-        return Err(Fault::new(FaultKind::TooManyRequests, message));
-    }
-    let hash = user.as_ref().and_then(|user| user.password.clone());
-    let right = hash.unwrap_or_else(Hash::of_nobody).verify(password)?;
-    match user.filter(|user| right && user.enabled && user.password.is_some()) {
-        Some(user) => Ok(Proved {
-            user,
-            methods: vec!["password".to_owned()],
-            audit_ids: Vec::new(),
+    proved: &Proved,
+    request: &ScopeRequest,
+) -> Result<Wanted, Fault> {
+    if let Some((delegation, scope)) = &proved.bound {
+        return Ok(Wanted {
+            scope: scope.clone(),
+            delegation: Some(delegation.clone()),
             expires_us: None,
-            from_system: false,
-        }),
-        None => {
-            services.logins().failed(&label, address, now_us);
-            tracing::info!(address, "login refused");
-            Err(Fault::unauthorized())
-        }
+        });
     }
-}
-
-fn by_token(services: &Services, text: &str) -> Result<Proved, Fault> {
-    let key = TokenKey::of(text).ok_or_else(Fault::unauthorized)?;
-    let now_us = services.now_us();
-    let found = services
-        .catalogue()
-        .read(|reader| tokens::find(reader, &key, now_us))?
-        .ok_or_else(Fault::unauthorized)?;
-    audit::note_user(&found.user.id, &found.user.name);
-    let mut methods = vec!["token".to_owned()];
-    methods.extend(
-        found
-            .token
-            .methods
-            .into_iter()
-            .filter(|method| method != "token"),
-    );
-    Ok(Proved {
-        from_system: found.token.scope == TokenScope::On(Target::System),
-        user: found.user,
-        methods,
-        // The first token's id, however often it was exchanged.
-        audit_ids: found.token.audit_ids.last().cloned().into_iter().collect(),
-        expires_us: Some(found.token.expires_us),
+    if let ScopeRequest::Trust(id) = request {
+        return by_trust(services, proved, id);
+    }
+    Ok(Wanted {
+        scope: find_scope(services, proved, request)?,
+        delegation: None,
+        expires_us: None,
     })
 }
 
-fn merge(mut first: Proved, second: Proved) -> Result<Proved, Fault> {
-    if first.user.id != second.user.id {
-        return Err(Fault::unauthorized());
+fn by_trust(services: &Services, proved: &Proved, id: &str) -> Result<Wanted, Fault> {
+    let now_us = services.now_us();
+    let trust = services
+        .catalogue()
+        .read(|reader| reader.get::<Trust>(id))?;
+    let trust = trust.filter(|trust| trusts::is_live(trust, now_us));
+    let trust = trust.ok_or_else(Fault::unauthorized)?;
+    if trust.trustee_id != proved.user.id {
+        // The real service's text, with the reason left out.
+        let message = "You are not authorized to perform the requested action.";
+        return Err(texts::forbidden_as_such(message));
     }
-    first.methods.extend(second.methods);
-    first.methods.sort();
-    first.methods.dedup();
-    first.audit_ids.extend(second.audit_ids);
-    first.audit_ids.truncate(1);
-    first.expires_us = first.expires_us.or(second.expires_us);
-    first.from_system |= second.from_system;
-    Ok(first)
+    let target = trust.project_id.map(Target::Project);
+    Ok(Wanted {
+        scope: target.map_or(TokenScope::Unscoped, TokenScope::On),
+        delegation: Some(Delegation::Trust(trust.id)),
+        expires_us: trust.expires_us,
+    })
 }
 
 fn find_scope(
@@ -161,10 +130,14 @@ fn find_scope(
 ) -> Result<TokenScope, Fault> {
     let narrower = matches!(request, ScopeRequest::Project(_) | ScopeRequest::Domain(_));
     if proved.from_system && narrower {
-        return Err(texts::forbidden("identity:rescope_system_token"));
+        return Err(texts::forbidden(
+            "Using a system-scoped token to create a project-scoped or domain-scoped token is not \
+             allowed.",
+        ));
     }
     services.catalogue().read(|reader| match request {
-        ScopeRequest::Unscoped => Ok(TokenScope::Unscoped),
+        // A trust is looked for before.
+        ScopeRequest::Unscoped | ScopeRequest::Trust(_) => Ok(TokenScope::Unscoped),
         ScopeRequest::System => Ok(TokenScope::On(Target::System)),
         ScopeRequest::Default => Ok(default_scope(reader, &proved.user)?),
         ScopeRequest::Project(reference) => {
@@ -185,11 +158,15 @@ fn default_scope(view: &impl View, user: &User) -> catalogue::Result<TokenScope>
     let Some(id) = &user.default_project_id else {
         return Ok(TokenScope::Unscoped);
     };
-    let usable = view
-        .get::<Project>(id)?
-        .is_some_and(|project| project.enabled);
+    let project = view.get::<Project>(id)?.filter(|project| project.enabled);
+    let usable = match &project {
+        Some(project) => view
+            .get::<Domain>(&project.domain_id)?
+            .is_some_and(|domain| domain.enabled),
+        None => false,
+    };
     let target = Target::Project(id.clone());
-    if usable && !tokens::roles_of(view, &user.id, &target)?.is_empty() {
+    if usable && !roles_of(view, &user.id, &target)?.is_empty() {
         return Ok(TokenScope::On(target));
     }
     Ok(TokenScope::Unscoped)
@@ -212,7 +189,21 @@ fn name_key(
     Ok(domain.map(|domain| Key::new().text(name).text(&domain.id)))
 }
 
-fn find_user(view: &impl View, reference: &Reference) -> catalogue::Result<Option<User>> {
+/// The id of the user that a reference names, which need not be there when it is an id.
+pub(super) fn user_of(
+    view: &impl View,
+    reference: &Reference,
+) -> catalogue::Result<Option<String>> {
+    match reference {
+        Reference::Id(id) => Ok(Some(id.clone())),
+        Reference::Name { .. } => Ok(find_user(view, reference)?.map(|user| user.id)),
+    }
+}
+
+pub(super) fn find_user(
+    view: &impl View,
+    reference: &Reference,
+) -> catalogue::Result<Option<User>> {
     match reference {
         Reference::Id(id) => view.get::<User>(id),
         Reference::Name { name, domain } => match name_key(view, name, domain)? {

@@ -5,38 +5,52 @@
 //! and grants at every use, so that disabling, deleting, revoking or changing a password takes effect
 //! at once.
 
+mod access_rules;
+mod app_credentials;
 mod assignments;
 mod auth_request;
 mod bootstrap;
+mod bounds;
 mod callers;
 mod calls;
 mod catalog;
+mod delegations;
 mod domains;
 mod endpoints;
 mod grants;
+mod groups;
+mod inference;
 mod limiter;
 mod login;
 mod operations;
+mod options;
 mod password;
+mod project_calls;
 mod projects;
+mod proofs;
 mod records;
 mod regions;
 mod resource;
+mod rights;
 mod roles;
 mod routes;
 mod service_entries;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod texts;
 mod token_calls;
 mod tokens;
+mod trust_calls;
+mod trusts;
 mod users;
 mod v2;
 
 pub use bootstrap::bootstrap;
+pub(crate) use bounds::{Bounds, Called};
 pub(crate) use callers::Callers;
 pub(crate) use limiter::LoginLimiter;
-pub use records::{Domain, Project, Role, User};
+pub use records::{Domain, Group, Project, Role, User};
 #[cfg(test)]
 pub(crate) use routes::untold_paths;
 pub(crate) use routes::{operations, routes};

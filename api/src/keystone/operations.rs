@@ -5,6 +5,7 @@
 //! [`super::calls::Resource`].
 
 use super::calls::Resource;
+use super::records::Region;
 use super::v2::version_shape as version;
 use crate::openapi::shape::{
     Shape, any, any_of, field, flag, list, map_of, maybe, null, object, text, text_of, time, words,
@@ -91,12 +92,12 @@ pub(super) const CHANGE_PASSWORD: Operation = Operation::post(
 .body(password)
 .empty(204)
 .faults(&[401]);
-pub(super) const GROUPS: Operation =
-    Operation::get("/v3/groups", "List groups, of which there are none.")
-        .answers(200, || collection("groups", any()));
-pub(super) const USER_GROUPS: Operation =
-    Operation::get("/v3/users/{user_id}/groups", "List the groups of a user.")
-        .answers(200, || collection("groups", any()));
+pub(super) const END_TOKENS: Operation =
+    Operation::delete("/v3/users/{user_id}/tokens", "End all tokens of a user.").empty(204);
+pub(super) const PUT_REGION: Operation =
+    Operation::put("/v3/regions/{region_id}", "Create the region of this id.")
+        .body(new::<Region>)
+        .answers(201, shown::<Region>);
 pub(super) const ASSIGNMENTS: Operation =
     Operation::get("/v3/role_assignments", "List who has which role on what.")
         .query(&[ASSIGNMENT_FILTERS])
@@ -107,11 +108,26 @@ const SUBJECT: &[Parameter] =
     &[parameter("X-Subject-Token", text, "The token asked about.").required()];
 const ASSIGNMENT_FILTERS: &[Parameter] = &[
     parameter("user.id", text, "Those of this user."),
+    parameter("group.id", text, "Those of this group."),
     parameter("role.id", text, "Those of this role."),
     parameter("scope.project.id", text, "Those on this project."),
     parameter("scope.domain.id", text, "Those on this domain."),
     parameter("scope.system", text, "Those on the system."),
-    parameter("effective", truth, "With implied roles."),
+    parameter(
+        "scope.OS-INHERIT:inherited_to",
+        text,
+        "Those that hold on the projects below: `projects`.",
+    ),
+    parameter(
+        "include_subtree",
+        truth,
+        "Those on the projects below the project as well.",
+    ),
+    parameter(
+        "effective",
+        truth,
+        "As they come out: for each user of a group, on each project, with implied roles.",
+    ),
     parameter("include_names", truth, "With names."),
 ];
 
@@ -132,11 +148,11 @@ pub(super) struct Grants {
 /// Those on a kind of target, given the path of all and the path of one.
 pub(super) const fn grants<R: Resource>(all: &'static str, one: &'static str) -> Grants {
     Grants {
-        index: Operation::get(all, "List the roles of a user there.").answers(200, page::<R>),
+        index: Operation::get(all, "List the roles there.").answers(200, page::<R>),
         head: Operation::head(one, "Ask whether a user has a role there.").empty(204),
         check: Operation::get(one, "Ask whether a user has a role there.").empty(204),
-        put: Operation::put(one, "Give a user a role there.").empty(204),
-        delete: Operation::delete(one, "Take a role of a user there.").empty(204),
+        put: Operation::put(one, "Give a role there.").empty(204),
+        delete: Operation::delete(one, "Take a role there.").empty(204),
     }
 }
 
@@ -160,16 +176,14 @@ fn view<R: Resource>() -> Shape {
     let fields = R::fields()
         .into_iter()
         .chain([field("id", text()), field("links", links())]);
-    let view = object(fields);
-    let view = if R::KEEPS_OTHERS { view.open() } else { view };
-    view.named(R::TITLE)
+    object(fields).open().named(R::TITLE)
 }
 
-fn page<R: Resource>() -> Shape {
+pub(super) fn page<R: Resource>() -> Shape {
     collection(R::PLURAL, view::<R>())
 }
 
-fn shown<R: Resource>() -> Shape {
+pub(super) fn shown<R: Resource>() -> Shape {
     wrapped(R::KIND, view::<R>())
 }
 
@@ -177,12 +191,7 @@ fn changed<R: Resource>() -> Shape {
     let extra = maybe("extra", map_of(any()));
     let fields = R::fields().into_iter();
     let changed = object(fields.chain([field("id", text()), field("links", links()), extra]));
-    let changed = if R::KEEPS_OTHERS {
-        changed.open()
-    } else {
-        changed
-    };
-    wrapped(R::KIND, changed)
+    wrapped(R::KIND, changed.open())
 }
 
 fn new<R: Resource>() -> Shape {
@@ -214,8 +223,17 @@ fn auth() -> Shape {
         field("password", text()),
     ])
     .open();
+    let credential = object([
+        maybe("id", text()),
+        maybe("name", text()),
+        maybe("user", reference()),
+        field("secret", text()),
+    ])
+    .open();
+    let methods = words(&["password", "token", "application_credential"]);
     let identity = object([
-        field("methods", list(words(&["password", "token"]))),
+        field("methods", list(methods)),
+        maybe("application_credential", credential),
         maybe("password", wrapped("user", user).open()),
         maybe("token", wrapped("id", text()).open()),
     ])
@@ -225,6 +243,7 @@ fn auth() -> Shape {
         maybe("domain", domain()),
         maybe("system", wrapped("all", flag())),
         maybe("unscoped", map_of(any())),
+        maybe("OS-TRUST:trust", wrapped("id", text()).open()),
     ])
     .open();
     let auth = object([
@@ -254,8 +273,28 @@ fn token() -> Shape {
         maybe("system", wrapped("all", flag())),
         maybe("roles", list(object(named()))),
         maybe("catalog", catalog()),
+        maybe("application_credential", app_credential()),
+        maybe("OS-TRUST:trust", trust()),
     ]);
     wrapped("token", token).named("Token")
+}
+
+fn app_credential() -> Shape {
+    object([
+        field("id", text()),
+        field("name", text()),
+        field("restricted", flag()),
+        maybe("access_rules", list(super::access_rules::shape(false))),
+    ])
+}
+
+fn trust() -> Shape {
+    object([
+        field("id", text()),
+        field("impersonation", flag()),
+        field("trustor_user", wrapped("id", text())),
+        field("trustee_user", wrapped("id", text())),
+    ])
 }
 
 fn catalog() -> Shape {
@@ -293,13 +332,19 @@ fn assignment() -> Shape {
         maybe("project", in_domain()),
         maybe("domain", domain()),
         maybe("system", wrapped("all", flag())),
+        maybe("OS-INHERIT:inherited_to", words(&["projects"])),
     ]);
-    let links = object([field("assignment", text()), maybe("prior_role", text())]);
+    let links = object([
+        field("assignment", text()),
+        maybe("prior_role", text()),
+        maybe("membership", text()),
+    ]);
     object([
         field("links", links),
-        field("role", domain()),
+        field("role", in_domain()),
         field("scope", scope),
-        field("user", in_domain()),
+        maybe("user", in_domain()),
+        maybe("group", in_domain()),
     ])
     .named("RoleAssignment")
 }

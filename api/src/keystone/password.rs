@@ -49,6 +49,8 @@ impl Hash {
     }
 
     fn compute(&self, password: &str) -> Result<[u8; 32], Fault> {
+        #[cfg(test)]
+        COMPUTED.set(COMPUTED.get() + 1);
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32));
         let params = params.map_err(Fault::internal)?;
         let mut out = [0; 32];
@@ -57,6 +59,17 @@ impl Hash {
             .map_err(Fault::internal)?;
         Ok(out)
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static COMPUTED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How many hashes this thread has computed.
+#[cfg(test)]
+pub(super) fn computed() -> usize {
+    COMPUTED.get()
 }
 
 #[cfg(test)]

@@ -5,15 +5,17 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::{StatusCode, Uri, header};
+use http::{StatusCode, header};
 use serde_json::{Value, json};
 
 use super::calls::{self, Resource};
 use super::operations::{self as ops, Calls, calls};
-use super::records::{Domain, Endpoint, Project, Region, Role, Service, User};
-use super::resource::{Reply, list};
-use super::{assignments, grants, regions, token_calls, users, v2};
-use crate::auth::{self, Caller};
+use super::records::{Domain, Endpoint, Group, Project, Region, Role, Service, User};
+use super::{
+    access_rules, app_credentials, assignments, grants, groups, inference, project_calls, regions,
+    tags, token_calls, trust_calls, users, v2,
+};
+use crate::auth;
 use crate::openapi::{Operation, Routes};
 use crate::server::Services;
 
@@ -40,6 +42,7 @@ pub(crate) fn untold_paths() -> Vec<String> {
 
 const DOMAINS: Calls = calls::<Domain>("/v3/domains", "/v3/domains/{domain_id}");
 const PROJECTS: Calls = calls::<Project>("/v3/projects", "/v3/projects/{project_id}");
+const GROUPS: Calls = calls::<Group>("/v3/groups", "/v3/groups/{group_id}");
 const USERS: Calls = calls::<User>("/v3/users", "/v3/users/{user_id}");
 const ROLES: Calls = calls::<Role>("/v3/roles", "/v3/roles/{role_id}");
 const SERVICES: Calls = calls::<Service>("/v3/services", "/v3/services/{service_id}");
@@ -59,17 +62,23 @@ fn open_routes() -> Routes {
 
 fn guarded_routes() -> Routes {
     let accounts = of_kind::<Domain>(&DOMAINS)
-        .merge(of_kind::<Project>(&PROJECTS))
-        .merge(of_kind::<Role>(&ROLES));
+        .merge(project_routes())
+        .merge(of_kind::<Group>(&GROUPS))
+        .merge(groups::routes())
+        .merge(of_kind::<Role>(&ROLES))
+        .merge(inference::routes());
     let catalogue = of_kind::<Service>(&SERVICES).merge(of_kind::<Endpoint>(&ENDPOINTS));
     accounts
         .merge(user_routes())
         .merge(catalogue)
-        .merge(grant_routes())
+        .merge(grants::routes())
+        .merge(app_credentials::routes())
+        .merge(access_rules::routes())
+        .merge(trust_calls::routes())
         .merge(own_routes())
-        .on(ops::GROUPS, groups)
         .on(ops::ASSIGNMENTS, assignments::index)
         .on(REGIONS.create, calls::create::<Region>)
+        .on(ops::PUT_REGION, regions::put)
         .on(REGIONS.update, calls::update::<Region>)
         .on(REGIONS.delete, calls::delete::<Region>)
 }
@@ -84,6 +93,16 @@ fn of_kind<R: Resource>(operations: &Calls) -> Routes {
         .on(operations.delete, calls::delete::<R>)
 }
 
+fn project_routes() -> Routes {
+    Routes::new()
+        .on(PROJECTS.index, project_calls::index)
+        .on(PROJECTS.create, project_calls::create)
+        .on(PROJECTS.show, project_calls::show)
+        .on(PROJECTS.update, project_calls::update)
+        .on(PROJECTS.delete, project_calls::delete)
+        .merge(tags::routes())
+}
+
 fn user_routes() -> Routes {
     let projects = ops::own::<Project>("/v3/users/{user_id}/projects", "List a user's projects.");
     Routes::new()
@@ -93,7 +112,7 @@ fn user_routes() -> Routes {
         .on(USERS.update, users::update)
         .on(USERS.delete, calls::delete::<User>)
         .on(projects, users::projects)
-        .on(ops::USER_GROUPS, users::groups)
+        .on(ops::END_TOKENS, users::end_tokens)
 }
 
 fn own_routes() -> Routes {
@@ -107,40 +126,6 @@ fn own_routes() -> Routes {
         .on(projects, token_calls::own_projects)
         .on(domains, token_calls::own_domains)
         .on(ops::SYSTEM, token_calls::own_system)
-}
-
-fn grant_routes() -> Routes {
-    let targets = [
-        ops::grants::<Role>(
-            "/v3/projects/{project_id}/users/{user_id}/roles",
-            "/v3/projects/{project_id}/users/{user_id}/roles/{role_id}",
-        ),
-        ops::grants::<Role>(
-            "/v3/domains/{domain_id}/users/{user_id}/roles",
-            "/v3/domains/{domain_id}/users/{user_id}/roles/{role_id}",
-        ),
-        ops::grants::<Role>(
-            "/v3/system/users/{user_id}/roles",
-            "/v3/system/users/{user_id}/roles/{role_id}",
-        ),
-    ];
-    let routes = |on: &ops::Grants| {
-        Routes::new()
-            .on(on.index, grants::index)
-            .on(on.head, grants::check)
-            .on(on.check, grants::check)
-            .on(on.put, grants::put)
-            .on(on.delete, grants::delete)
-    };
-    targets
-        .iter()
-        .map(routes)
-        .fold(Routes::new(), Routes::merge)
-}
-
-/// There are no groups, and clients ask.
-async fn groups(State(services): State<Services>, _caller: Caller, uri: Uri) -> Reply {
-    list(&services, "groups", &uri, Vec::new())
 }
 
 async fn not_found() -> Response {

@@ -1,9 +1,9 @@
 //! `/v3/services`: entries of the service catalogue.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::bootstrap::new_id;
-use super::calls::{Changes, Resource, change, is_same};
+use super::calls::{Changes, Resource, change, is_same, is_same_if_any};
 use super::domains::DESCRIPTION_MAX;
 use super::records::{BY_SERVICE, Endpoint, Service};
 use super::resource::{Attributes, link};
@@ -29,11 +29,14 @@ impl Resource for Service {
         "Delete a service.",
     ];
 
+    const KNOWN: &'static [&'static str] =
+        &["id", "type", "name", "description", "enabled", "links"];
+
     fn fields() -> Vec<Field> {
         vec![
             field("type", text()),
             maybe("name", text()),
-            field("description", text()),
+            maybe("description", text().or_null()),
             field("enabled", flag()),
         ]
     }
@@ -51,24 +54,27 @@ impl Resource for Service {
         ]
     }
 
+    fn others(&mut self) -> &mut Map<String, Value> {
+        &mut self.extra
+    }
+
     fn view(&self, services: &Services) -> Value {
         let mut body = json!({
             "id": self.id,
             "type": self.kind,
             "enabled": self.enabled,
-            "description": self.description.clone().unwrap_or_default(),
             "links": link(services, "services", &self.id),
         });
-        if let Some(name) = &self.name {
-            body["name"] = json!(name);
+        for (key, text) in [("name", &self.name), ("description", &self.description)] {
+            if let Some(text) = text {
+                body[key] = json!(text);
+            }
         }
         body
     }
 
     fn is_listed(&self, params: &Params) -> bool {
-        let name = self.name.as_deref();
-        params.get("name").is_none_or(|wanted| name == Some(wanted))
-            && is_same(params, "type", &self.kind)
+        is_same_if_any(params, "name", self.name.as_deref()) && is_same(params, "type", &self.kind)
     }
 
     fn make(attributes: &Attributes, _caller: &Caller) -> Result<Self, Fault> {
@@ -78,18 +84,19 @@ impl Resource for Service {
             name: attributes.text("name", NAME_MAX)?,
             description: attributes.text("description", DESCRIPTION_MAX)?,
             enabled: attributes.flag("enabled")?.unwrap_or(true),
+            extra: Map::new(),
         })
     }
 
     fn changes(attributes: &Attributes) -> Result<Changes<Self>, Fault> {
         let kind = attributes.new_name("type", NAME_MAX)?;
-        let name = attributes.text("name", NAME_MAX)?;
-        let description = attributes.text("description", DESCRIPTION_MAX)?;
+        let name = attributes.text_or_null("name", NAME_MAX)?;
+        let description = attributes.text_or_null("description", DESCRIPTION_MAX)?;
         let enabled = attributes.flag("enabled")?;
         Ok(Box::new(move |service| {
             change(&mut service.kind, kind);
-            service.name = name.or(service.name.take());
-            service.description = description.or(service.description.take());
+            change(&mut service.name, name);
+            change(&mut service.description, description);
             change(&mut service.enabled, enabled);
             Ok(())
         }))

@@ -8,6 +8,11 @@ pub(super) fn forbidden(rule: &str) -> Fault {
     Fault::new(FaultKind::Forbidden, message)
 }
 
+/// 403 with a text of its own.
+pub(super) fn forbidden_as_such(message: impl Into<String>) -> Fault {
+    Fault::new(FaultKind::Forbidden, message)
+}
+
 /// 404 for an object.
 pub(super) fn not_found(kind: &str, id: &str) -> Fault {
     Fault::not_found(format!("Could not find {kind}: {id}."))
@@ -15,8 +20,13 @@ pub(super) fn not_found(kind: &str, id: &str) -> Fault {
 
 /// 400 for a missing part of the body.
 pub(crate) fn expecting(what: &str, place: &str) -> Fault {
+    assumed(&format!("Expecting to find {what} in {place}."))
+}
+
+/// 400 with a reason and what is said of all such.
+pub(super) fn assumed(reason: &str) -> Fault {
     Fault::bad_request(format!(
-        "Expecting to find {what} in {place}. {MALFORMED} The client is assumed to be in error."
+        "{reason} {MALFORMED} The client is assumed to be in error."
     ))
 }
 
@@ -34,10 +44,26 @@ pub(super) fn conflict(kind: &str, detail: &str) -> Fault {
     ))
 }
 
-/// 403 for a role that must stay.
+/// 403 for changing something that must stay as it is.
 pub(super) fn immutable(kind: &str, id: &str) -> Fault {
-    let message = format!(
-        "Cannot modify or delete immutable resource: {kind} {id}. Unset the immutable option first."
-    );
-    Fault::new(FaultKind::Forbidden, message)
+    forbidden_as_such(format!(
+        "Unable to update immutable {kind} resource: `{id}. Set resource option \"immutable\" to \
+         false first."
+    ))
+}
+
+/// 403 for deleting something that must stay.
+pub(super) fn undeletable(kind: &str, id: &str) -> Fault {
+    forbidden_as_such(format!(
+        "Unable to delete immutable {kind} resource: `{id}. Set resource option \"immutable\" to \
+         false first."
+    ))
+}
+
+/// The same fault, a 403 with another rule's name.
+pub(super) fn under(fault: Fault, rule: &str) -> Fault {
+    match fault.kind() {
+        FaultKind::Forbidden => forbidden(rule),
+        _ => fault,
+    }
 }

@@ -5,25 +5,30 @@ use std::net::SocketAddr;
 use axum::Json;
 use axum::extract::{ConnectInfo, Extension, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 
-use super::auth_request::{AuthRequest, Method};
+use super::access_rules;
+use super::auth_request::AuthRequest;
 use super::calls::list_of;
 use super::catalog::catalog;
-use super::records::{BY_USER, Domain, Grant, Project, Target};
+use super::records::{Domain, Project, Target};
 use super::resource::{Reply, no_content, ok};
-use super::tokens::{self, Resolved, ResolvedScope, TokenKey};
+use super::rights::targets_of;
+use super::tokens::{self, Delegated, Resolved, ResolvedScope, TokenKey};
+use super::users::peer_of;
 use super::{login, texts};
 use crate::auth::{Caller, Scope, token_of};
 use crate::body::IdentityBody;
-use crate::catalogue::{self, Key, Query, View};
+use crate::catalogue::{self, View};
 use crate::clock::identity_time;
 use crate::fault::{Fault, IdentityFault};
 use crate::page::Params;
 use crate::server::Services;
 
 const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
+/// The version of access rules that a service knows.
+const ACCESS_RULES: HeaderName = HeaderName::from_static("openstack-identity-access-rules");
 
 /// `POST /v3/auth/tokens`.
 pub(super) async fn issue(
@@ -33,14 +38,9 @@ pub(super) async fn issue(
     IdentityBody(body): IdentityBody,
 ) -> Reply {
     let request = AuthRequest::parse(&body)?;
-    let address = peer.map_or(String::new(), |Extension(ConnectInfo(peer))| {
-        peer.ip().to_string()
-    });
+    let address = peer_of(peer);
     let with_catalog = !params.has("nocatalog");
-    let hashes = request
-        .methods
-        .iter()
-        .any(|method| matches!(method, Method::Password { .. }));
+    let hashes = request.methods.iter().any(|method| method.hashes());
     let work = move |services: &Services| {
         let (text, resolved) = login::issue(services, &request, &address)?;
         Ok((text, token_body(services, &resolved, with_catalog)?))
@@ -64,12 +64,19 @@ fn answer(status: StatusCode, text: &str, body: Value) -> Reply {
 /// `GET` and `HEAD /v3/auth/tokens`.
 pub(super) async fn validate(
     State(services): State<Services>,
+    method: Method,
     caller: Caller,
     headers: HeaderMap,
     params: Params,
 ) -> Reply {
     let text = subject(&headers)?.to_owned();
-    let key = subject_key(&caller, &text, "identity:validate_token")?;
+    let rule = match method {
+        Method::HEAD => "identity:check_token",
+        _ => "identity:validate_token",
+    };
+    let key = TokenKey::of(&text).ok_or_else(no_token)?;
+    let is_trusted = is_trusted(&caller) || caller.has_role("service");
+    let knows_rules = knows_access_rules(&headers);
     let with_catalog = !params.has("nocatalog");
     // Long work of a user goes on when the token that began it has expired; only services know.
     let grace_us = if caller.has_role("service") && params.flag("allow_expired", false) {
@@ -83,7 +90,13 @@ pub(super) async fn validate(
             let found = services
                 .catalogue()
                 .read(|reader| tokens::find_within(reader, &key, now_us, grace_us))?;
-            token_body(services, &found.ok_or_else(no_token)?, with_catalog)
+            let found = checked(found, &caller, is_trusted, rule)?;
+            // A service that does not know them would not hold anybody to the rules.
+            let has_rules = matches!(&found.delegated, Some(Delegated::AppCredential(_, Some(_))));
+            if has_rules && !knows_rules {
+                return Err(no_token());
+            }
+            token_body(services, &found, with_catalog)
         })
         .await?;
     answer(StatusCode::OK, &text, body)
@@ -95,13 +108,14 @@ pub(super) async fn revoke(
     caller: Caller,
     headers: HeaderMap,
 ) -> Reply {
-    let key = subject_key(&caller, subject(&headers)?, "identity:revoke_token")?;
+    let key = TokenKey::of(subject(&headers)?).ok_or_else(no_token)?;
     services
         .blocking(move |services| {
             let now_us = services.now_us();
             let catalogue = services.catalogue();
             let found = catalogue.read(|reader| tokens::find(reader, &key, now_us))?;
-            found.ok_or_else(no_token)?;
+            let is_trusted = caller.is_identity_admin();
+            checked(found, &caller, is_trusted, "identity:revoke_token")?;
             tokens::revoke(services, &key)
         })
         .await?;
@@ -117,17 +131,33 @@ fn subject(headers: &HeaderMap) -> Result<&str, IdentityFault> {
     Ok(token_of(headers, &SUBJECT_TOKEN).ok_or_else(missing)?)
 }
 
-/// The subject's key, if the caller may ask about it: its owner, admin, a service or a reader of the
-/// system.
-fn subject_key(caller: &Caller, text: &str, rule: &str) -> Result<TokenKey, Fault> {
-    let key = TokenKey::of(text).ok_or_else(no_token)?;
+/// Whether the caller may ask about anybody's token.
+fn is_trusted(caller: &Caller) -> bool {
     let reads_system = caller.scope == Scope::System && caller.has_role("reader");
-    let trusted = caller.is_identity_admin() || caller.has_role("service") || reads_system;
-    if trusted || caller.token == key {
-        Ok(key)
-    } else {
-        Err(texts::forbidden(rule))
+    caller.is_identity_admin() || reads_system
+}
+
+/// The token if the caller may ask about it: that of the same user, or anybody's for those who are
+/// trusted. Others learn nothing of what is not theirs.
+fn checked(
+    found: Option<Resolved>,
+    caller: &Caller,
+    is_trusted: bool,
+    rule: &str,
+) -> Result<Resolved, Fault> {
+    let is_own = found.as_ref().is_some_and(|found| {
+        found.token.id == caller.token.as_str() || found.user.id == caller.user_id
+    });
+    match is_own || is_trusted {
+        true => found.ok_or_else(no_token),
+        false => Err(texts::forbidden(rule)),
     }
+}
+
+/// Whether the service that asks says that it holds callers to access rules.
+fn knows_access_rules(headers: &HeaderMap) -> bool {
+    let version = token_of(headers, &ACCESS_RULES).and_then(|text| text.parse::<f64>().ok());
+    version.is_some_and(|version| version >= 1.0)
 }
 
 fn in_domain(id: &str, name: &str, domain: &Domain) -> Value {
@@ -154,12 +184,18 @@ fn token_body(
         "issued_at": identity_time(token.issued_us),
         "expires_at": identity_time(token.expires_us),
     });
+    if let Some(delegated) = &resolved.delegated {
+        add_delegation(&mut body, delegated);
+    }
     let mut project_id = None;
     match &resolved.scope {
         ResolvedScope::Unscoped => return Ok(json!({"token": body})),
         ResolvedScope::Project(project, domain) => {
             body["project"] = in_domain(&project.id, &project.name, domain);
-            body["is_domain"] = json!(false);
+            // As the real service has it, which says this of no trust's project.
+            if !matches!(resolved.delegated, Some(Delegated::Trust(_))) {
+                body["is_domain"] = json!(false);
+            }
             project_id = Some(project.id.as_str());
         }
         ResolvedScope::Domain(domain) => {
@@ -180,6 +216,30 @@ fn token_body(
     Ok(json!({"token": body}))
 }
 
+fn add_delegation(body: &mut Value, delegated: &Delegated) {
+    match delegated {
+        Delegated::AppCredential(credential, rules) => {
+            body["application_credential"] = json!({
+                "id": credential.id,
+                "name": credential.name,
+                "restricted": credential.unrestricted != Some(true),
+            });
+            if let Some(rules) = rules {
+                body["application_credential"]["access_rules"] =
+                    rules.iter().map(access_rules::shown).collect();
+            }
+        }
+        Delegated::Trust(trust) => {
+            body["OS-TRUST:trust"] = json!({
+                "id": trust.id,
+                "impersonation": trust.impersonation,
+                "trustor_user": {"id": trust.trustor_id},
+                "trustee_user": {"id": trust.trustee_id},
+            });
+        }
+    }
+}
+
 /// `GET /v3/auth/catalog`.
 pub(super) async fn own_catalog(State(services): State<Services>, caller: Caller) -> Reply {
     if caller.scope == Scope::Unscoped {
@@ -196,20 +256,15 @@ pub(super) async fn own_catalog(State(services): State<Services>, caller: Caller
     ok(json!({"catalog": entries, "links": {"self": own}}))
 }
 
-/// The targets a user has roles on, each once.
-pub(super) fn targets_of(view: &impl View, user_id: &str) -> catalogue::Result<Vec<Target>> {
-    let grants = view.list::<Grant>(&Query::by(BY_USER, Key::new().text(user_id)))?;
-    let mut targets: Vec<Target> = grants.into_iter().map(|grant| grant.target).collect();
-    targets.dedup();
-    Ok(targets)
-}
-
 /// The enabled projects a user has a role on.
 pub(super) fn projects_of(view: &impl View, user_id: &str) -> catalogue::Result<Vec<Project>> {
     let mut found = Vec::new();
     for target in targets_of(view, user_id)? {
         if let Target::Project(id) = target {
-            found.extend(view.get::<Project>(&id)?.filter(|project| project.enabled));
+            let project = view.get::<Project>(&id)?.filter(|project| project.enabled);
+            let Some(project) = project else { continue };
+            let domain = view.get::<Domain>(&project.domain_id)?;
+            found.extend(domain.filter(|domain| domain.enabled).map(|_| project));
         }
     }
     Ok(found)
@@ -229,7 +284,7 @@ pub(super) async fn own_projects(
                 .read(|reader| projects_of(reader, &user_id))?)
         })
         .await?;
-    list_of(&services, &uri, &found)
+    list_of(&services, &uri, found)
 }
 
 /// `GET /v3/auth/domains`.
@@ -252,7 +307,7 @@ pub(super) async fn own_domains(
             })
         })
         .await?;
-    list_of(&services, &uri, &found)
+    list_of(&services, &uri, found)
 }
 
 /// `GET /v3/auth/system`.

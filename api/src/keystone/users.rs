@@ -1,23 +1,31 @@
 //! `/v3/users`.
 
-use axum::extract::{Path, State};
-use http::Uri;
-use serde_json::{Value, json};
+use std::net::SocketAddr;
 
+use axum::extract::{ConnectInfo, Extension, Path, State};
+use http::Uri;
+use serde_json::{Map, Value, json};
+
+use super::auth_request::Reference;
 use super::bootstrap::new_id;
 use super::calls::{
-    self, Changes, Resource, change, find, is_enabled, is_same, list_of, namesake, wrapped,
+    self, Changes, Resource, change, find, find_readable, is_enabled, is_same, list_of, namesake,
+    wrapped,
 };
+use super::delegations::{AccessRule, AppCredential};
+use super::groups::check_domain;
+use super::limiter::counted;
+use super::options;
 use super::password::Hash;
-use super::records::{BY_USER, Domain, Grant, User};
-use super::resource::{
-    Attributes, Reply, created, link, list, no_content, ok, require_admin, require_reader,
-};
-use super::{texts, token_calls};
+use super::projects::default_domain;
+use super::proofs::prove_password;
+use super::records::{BY_USER, Domain, Grant, Membership, User};
+use super::resource::{Attributes, Reply, created, link, no_content, ok, require_admin};
+use super::{texts, token_calls, trusts};
 use crate::auth::Caller;
 use crate::body::IdentityBody;
 use crate::catalogue::{Key, Query, View, Writer};
-use crate::fault::{Fault, IdentityFault};
+use crate::fault::Fault;
 use crate::openapi::shape::{Field, any, field, flag, map_of, maybe, null, text, text_of};
 use crate::page::Params;
 use crate::server::Services;
@@ -26,20 +34,6 @@ use crate::server::Services;
 const NAME_MAX: usize = 255;
 /// Longest password; hashing more would only burn time.
 const PASSWORD_MAX: usize = 1024;
-/// Attributes with a meaning here; all others are kept as they came.
-const KNOWN: [&str; 9] = [
-    "id",
-    "name",
-    "domain_id",
-    "enabled",
-    "default_project_id",
-    "password",
-    "original_password",
-    "options",
-    "links",
-];
-/// Most other attributes of a user, and the most text in them.
-const EXTRA_BYTES_MAX: usize = 16 << 10;
 
 impl Resource for User {
     const KIND: &'static str = "user";
@@ -52,7 +46,19 @@ impl Resource for User {
         "Change a user.",
         "Delete a user.",
     ];
-    const KEEPS_OTHERS: bool = true;
+    const REPEATS_OTHERS: bool = true;
+    const KNOWN: &'static [&'static str] = &[
+        "id",
+        "name",
+        "domain_id",
+        "enabled",
+        "default_project_id",
+        "password",
+        "original_password",
+        "password_expires_at",
+        "options",
+        "links",
+    ];
 
     fn fields() -> Vec<Field> {
         vec![
@@ -67,7 +73,7 @@ impl Resource for User {
 
     fn attributes(new: bool) -> Vec<Field> {
         let name = text_of(1, NAME_MAX).like(r"\S");
-        let mut attributes = vec![
+        vec![
             match new {
                 true => field("name", name),
                 false => maybe("name", name.or_null()),
@@ -75,23 +81,30 @@ impl Resource for User {
             maybe("enabled", flag().or_null()),
             maybe("default_project_id", text_of(0, NAME_MAX).or_null()),
             maybe("password", text_of(0, PASSWORD_MAX).or_null()),
-        ];
-        if new {
-            attributes.push(maybe("domain_id", text_of(0, NAME_MAX).or_null()));
-        }
-        attributes
+            maybe("domain_id", text_of(0, NAME_MAX).or_null()),
+            maybe("options", map_of(any())),
+        ]
+    }
+
+    fn others(&mut self) -> &mut Map<String, Value> {
+        &mut self.extra
+    }
+
+    fn managed_in(&self) -> Option<&str> {
+        Some(&self.domain_id)
     }
 
     /// The object as answers show it; never with its password.
     fn view(&self, services: &Services) -> Value {
-        let mut body = json!(self.extra);
-        body["id"] = json!(self.id);
-        body["name"] = json!(self.name);
-        body["domain_id"] = json!(self.domain_id);
-        body["enabled"] = json!(self.enabled);
-        body["password_expires_at"] = Value::Null;
-        body["options"] = json!({});
-        body["links"] = link(services, "users", &self.id);
+        let mut body = json!({
+            "id": self.id,
+            "name": self.name,
+            "domain_id": self.domain_id,
+            "enabled": self.enabled,
+            "password_expires_at": null,
+            "options": self.options,
+            "links": link(services, "users", &self.id),
+        });
         if let Some(project) = &self.default_project_id {
             body["default_project_id"] = json!(project);
         }
@@ -104,8 +117,8 @@ impl Resource for User {
             && is_enabled(params, self.enabled)
     }
 
-    fn is_own(caller: &Caller, id: &str) -> bool {
-        caller.user_id == id
+    fn is_own(&self, caller: &Caller) -> bool {
+        caller.user_id == self.id
     }
 
     /// Without the password, which takes long to hash.
@@ -114,10 +127,11 @@ impl Resource for User {
         Ok(Self {
             id: new_id(),
             name: attributes.name("name", NAME_MAX)?,
-            domain_id: domain_id.unwrap_or_else(|| caller.user_domain_id.clone()),
+            domain_id: domain_id.unwrap_or_else(|| default_domain(caller)),
             enabled: attributes.flag("enabled")?.unwrap_or(true),
             default_project_id: attributes.text("default_project_id", NAME_MAX)?,
-            extra: extra(attributes)?,
+            extra: Map::new(),
+            options: given_options(attributes)?,
             password: None,
             epoch: 0,
         })
@@ -126,21 +140,19 @@ impl Resource for User {
     fn changes(attributes: &Attributes) -> Result<Changes<Self>, Fault> {
         let name = attributes.new_name("name", NAME_MAX)?;
         let enabled = attributes.flag("enabled")?;
-        let project = attributes.text("default_project_id", NAME_MAX)?;
-        let extra = extra(attributes)?;
+        let project = attributes.text_or_null("default_project_id", NAME_MAX)?;
+        let domain_id = attributes.text("domain_id", NAME_MAX)?;
+        let options = options::of_user(attributes)?;
         Ok(Box::new(move |user| {
+            check_domain(domain_id.as_deref(), &user.domain_id)?;
             change(&mut user.name, name);
-            user.default_project_id = project.or(user.default_project_id.take());
-            user.extra.extend(extra);
+            change(&mut user.default_project_id, project);
+            options::merge(&mut user.options, options);
             // What ended before must not come back with being enabled again.
             user.epoch += u64::from(enabled == Some(false));
             change(&mut user.enabled, enabled);
             Ok(())
         }))
-    }
-
-    fn extra(&self) -> Option<Value> {
-        Some(json!(self.extra))
     }
 
     fn check_new(&self, writer: &Writer) -> Result<(), Fault> {
@@ -160,27 +172,29 @@ impl Resource for User {
     }
 
     fn remove(self, writer: &Writer) -> Result<(), Fault> {
-        for grant in writer.list::<Grant>(&Query::by(BY_USER, Key::new().text(&self.id)))? {
+        let own = || Query::by(BY_USER, Key::new().text(&self.id));
+        for grant in writer.list::<Grant>(&own())? {
             writer.delete::<Grant>(&grant.id)?;
         }
+        for member in writer.list::<Membership>(&own())? {
+            writer.delete::<Membership>(&Membership::id_of(&member.group_id, &member.user_id))?;
+        }
+        for credential in writer.list::<AppCredential>(&own())? {
+            writer.delete::<AppCredential>(&credential.id)?;
+        }
+        for rule in writer.list::<AccessRule>(&own())? {
+            writer.delete::<AccessRule>(&rule.id)?;
+        }
+        trusts::remove_of_user(writer, &self.id)?;
         writer.delete::<Self>(&self.id)?;
         Ok(())
     }
 }
 
-fn require_self(caller: &Caller, id: &str, rule: &str) -> Result<(), IdentityFault> {
-    if caller.user_id == id {
-        return Ok(());
-    }
-    Ok(require_reader(caller, rule)?)
-}
-
-fn extra(attributes: &Attributes) -> Result<serde_json::Map<String, Value>, Fault> {
-    let extra = attributes.others(&KNOWN);
-    if json!(extra).to_string().len() > EXTRA_BYTES_MAX {
-        return Err(Fault::malformed());
-    }
-    Ok(extra)
+fn given_options(attributes: &Attributes) -> Result<Map<String, Value>, Fault> {
+    let mut given = Map::new();
+    options::merge(&mut given, options::of_user(attributes)?);
+    Ok(given)
 }
 
 /// As the common call, with a password to be hashed.
@@ -189,17 +203,16 @@ pub(super) async fn create(
     caller: Caller,
     IdentityBody(body): IdentityBody,
 ) -> Reply {
-    require_admin(&caller, "identity:create_user")?;
-    let attributes = Attributes::of(body, "user")?;
+    let attributes = calls::asked::<User>(body, &caller, "create")?;
     let password = attributes.text("password", PASSWORD_MAX)?;
-    let mut user = User::make(&attributes, &caller)?;
+    let mut user = calls::made::<User>(&attributes, &caller)?;
     let user = services
         .hashing(move |services| {
             user.password = password.as_deref().map(Hash::new).transpose()?;
             calls::insert(services, user)
         })
         .await?;
-    created(wrapped(&services, &user))
+    created(wrapped(&services, user))
 }
 
 /// As the common call, with a password to be hashed.
@@ -209,14 +222,13 @@ pub(super) async fn update(
     Path(id): Path<String>,
     IdentityBody(body): IdentityBody,
 ) -> Reply {
-    require_admin(&caller, "identity:update_user")?;
-    let attributes = Attributes::of(body, "user")?;
+    let attributes = calls::asked::<User>(body, &caller, "update")?;
     let password = attributes.text("password", PASSWORD_MAX)?;
-    let changes = User::changes(&attributes)?;
+    let changes = calls::changes_of::<User>(&attributes)?;
     let user = services
         .hashing(move |services| {
             let hash = password.as_deref().map(Hash::new).transpose()?;
-            calls::alter(services, &id, |user: &mut User| {
+            calls::alter(services, &caller, &id, |user: &mut User| {
                 changes(user)?;
                 if hash.is_some() {
                     user.password = hash;
@@ -226,35 +238,45 @@ pub(super) async fn update(
             })
         })
         .await?;
-    ok(calls::changed(&services, &user))
+    ok(calls::changed(&services, user))
 }
 
 /// `POST /v3/users/{id}/password`: needs the old password, not a token.
 pub(super) async fn change_password(
     State(services): State<Services>,
     Path(id): Path<String>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     IdentityBody(body): IdentityBody,
 ) -> Reply {
     let attributes = Attributes::of(body, "user")?;
     let old = attributes.name("original_password", PASSWORD_MAX)?;
     let new = attributes.name("password", PASSWORD_MAX)?;
+    let address = peer_of(peer);
     services
-        .hashing(move |services| replace_password(services, &id, &old, &new))
+        .hashing(move |services| replace_password(services, &id, [&old, &new], &address))
         .await?;
     no_content()
 }
 
-fn replace_password(services: &Services, id: &str, old: &str, new: &str) -> Result<(), Fault> {
-    let now_us = services.now_us();
-    if !services.logins().permits(id, "", now_us) {
-        return Err(Fault::unauthorized());
-    }
-    let user = services.catalogue().read(|reader| reader.get::<User>(id))?;
-    let known = user.as_ref().filter(|user| user.enabled);
-    let hash = known.and_then(|user| user.password.clone());
-    if !hash.unwrap_or_else(Hash::of_nobody).verify(old)? {
-        services.logins().failed(id, "", now_us);
-        return Err(Fault::unauthorized());
+/// Where a request comes from, as the limiter counts it.
+pub(super) fn peer_of(peer: Option<Extension<ConnectInfo<SocketAddr>>>) -> String {
+    peer.map_or(String::new(), |Extension(ConnectInfo(peer))| {
+        counted(peer.ip())
+    })
+}
+
+fn replace_password(
+    services: &Services,
+    id: &str,
+    [old, new]: [&str; 2],
+    address: &str,
+) -> Result<(), Fault> {
+    let proved = prove_password(services, &Reference::Id(id.to_owned()), old, address)?;
+    if proved.options.get("lock_password") == Some(&Value::Bool(true)) {
+        return Err(Fault::bad_request(
+            "You cannot change your password at this time due to password policy disallowing \
+             password changes. Please contact your administrator to reset your password.",
+        ));
     }
     let hash = Hash::new(new)?;
     services.catalogue().write(|writer| {
@@ -266,32 +288,46 @@ fn replace_password(services: &Services, id: &str, old: &str, new: &str) -> Resu
     Ok(())
 }
 
+/// `DELETE /v3/users/{id}/tokens`: ends all tokens of a user.
+pub(super) async fn end_tokens(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Reply {
+    if caller.user_id != id {
+        require_admin(&caller, "identity:revoke_tokens_for_user")?;
+    }
+    services
+        .blocking(move |services| {
+            services.catalogue().write(|writer| {
+                let mut user = find::<User>(writer, &id)?;
+                user.epoch += 1;
+                Ok(writer.put(&user)?)
+            })
+        })
+        .await?;
+    no_content()
+}
+
 /// `GET /v3/users/{id}/projects`.
 pub(super) async fn projects(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
     uri: Uri,
+    params: Params,
 ) -> Reply {
-    require_self(&caller, &id, "identity:list_user_projects")?;
     let found = services
         .blocking(move |services| {
             services.catalogue().read(|reader| {
-                find::<User>(reader, &id)?;
-                Ok(token_calls::projects_of(reader, &id)?)
+                let rule = "identity:list_user_projects";
+                let user = find_readable::<User>(reader, &caller, &id);
+                user.map_err(|fault| texts::under(fault, rule))?;
+                let mut found = token_calls::projects_of(reader, &id)?;
+                found.retain(|project| project.is_listed(&params));
+                Ok(found)
             })
         })
         .await?;
-    list_of(&services, &uri, &found)
-}
-
-/// `GET /v3/users/{id}/groups`: there are no groups.
-pub(super) async fn groups(
-    State(services): State<Services>,
-    caller: Caller,
-    Path(id): Path<String>,
-    uri: Uri,
-) -> Reply {
-    require_self(&caller, &id, "identity:list_groups_for_user")?;
-    list(&services, "groups", &uri, Vec::new())
+    list_of(&services, &uri, found)
 }

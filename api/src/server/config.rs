@@ -6,6 +6,17 @@ use crate::backup::Target;
 use crate::external::Keystone;
 use crate::policy::Rules;
 
+/// A service of others in the service catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticService {
+    /// Its type, such as `object-store`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Where it is; may hold `$(project_id)s`.
+    pub url: String,
+}
+
 /// Settings. Addresses have no slash at the end.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -23,6 +34,8 @@ pub struct Config {
     pub nbd_port: u16,
     /// The region all endpoints are in.
     pub region: String,
+    /// Services of others that the catalogue lists beside our own.
+    pub catalog: Vec<StaticService>,
     /// How long a token is good for.
     pub token_lifetime_s: u64,
     /// The first part of the `host@backend#pool` that volumes are shown on.
@@ -50,6 +63,7 @@ impl Config {
             nbd_host: nbd_host.to_owned(),
             nbd_port,
             region: "RegionOne".to_owned(),
+            catalog: Vec::new(),
             token_lifetime_s: 3600,
             host: "cinderblock".to_owned(),
             availability_zone: "nova".to_owned(),

@@ -121,11 +121,35 @@ pub fn identity_root(services: &Services) -> Router {
     let below = keystone::routes(services)
         .layer(from_fn_with_state(services.clone(), identity_headers))
         .layer(from_fn_with_state(services.clone(), request_id))
+        .layer(from_fn(|request: Request, next: Next| {
+            note_call(&IDENTITY, request, next)
+        }))
         .with_state(services.clone());
     // Which methods a path has is known outside of its layers only.
     Router::new()
         .fallback_service(below)
         .layer(from_fn(tell_methods))
+}
+
+/// A service's types in the catalogue, and where the single listener has it.
+pub(crate) struct Door(&'static [&'static str], &'static str);
+
+const IDENTITY: Door = Door(&["identity"], "/identity");
+const VOLUME: Door = Door(
+    &["block-storage", "volumev3", "volumev2", "volume"],
+    "/volume",
+);
+const NATIVE: Door = Door(&["cinderblock"], "/cinderblock/v1");
+
+/// Layer: notes what is called before paths are taken apart, for access rules.
+pub(crate) async fn note_call(door: &'static Door, mut request: Request, next: Next) -> Response {
+    let called = keystone::Called {
+        types: door.0,
+        prefix: door.1,
+        path: request.uri().path().to_owned(),
+    };
+    request.extensions_mut().insert(called);
+    next.run(request).await
 }
 
 /// Layer: who asks what a path of Identity can be asked needs no token.
@@ -164,7 +188,10 @@ pub fn volume_root(services: &Services) -> Router {
         .nest_service("/v2", v2(services).map_request(take_v2_project))
         .method_not_allowed_fallback(not_routed)
         .layer(from_fn_with_state(services.clone(), volume_headers))
-        .layer(from_fn_with_state(services.clone(), request_id));
+        .layer(from_fn_with_state(services.clone(), request_id))
+        .layer(from_fn(|request: Request, next: Next| {
+            note_call(&VOLUME, request, next)
+        }));
     versions_root(services).merge(services_below)
 }
 
@@ -282,6 +309,9 @@ fn native_root(services: &Services) -> Router {
         .layer(require_token)
         .layer(from_fn_with_state(services.clone(), volume_headers))
         .layer(from_fn_with_state(services.clone(), request_id))
+        .layer(from_fn(|request: Request, next: Next| {
+            note_call(&NATIVE, request, next)
+        }))
         .with_state(services.clone())
 }
 

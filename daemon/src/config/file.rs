@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use api::server::StaticService;
+
 use super::backend::{self, BackendConfig};
-use super::{ConfigError, Given, Source, keys};
+use super::{ConfigError, Given, Source, catalog, keys};
 
 /// A file's text and name while it is being read.
 pub(super) struct Text<'a> {
@@ -21,6 +23,8 @@ pub(super) struct Settings {
     pub(super) given: Vec<Given>,
     /// Its `[[backend]]` tables.
     pub(super) backends: Vec<BackendConfig>,
+    /// Its `[[catalog]]` tables.
+    pub(super) catalog: Vec<StaticService>,
 }
 
 /// Largest configuration file read, in bytes: far more than all keys with long comments.
@@ -47,18 +51,25 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, ConfigError> {
         let offset = error.span().map_or(0, |span| span.start);
         place.error(offset, error.message())
     })?;
-    let (mut given, mut backends) = (Vec::new(), Vec::new());
+    let (mut given, mut backends, mut listed) = (Vec::new(), Vec::new(), Vec::new());
     for (key, entry) in document.get_ref() {
         let name = key.get_ref().as_ref();
         match entry.get_ref() {
             DeValue::Array(tables) if name == "backend" => {
                 backends = backend::read(&place, key.span().start, tables)?;
             }
+            DeValue::Array(tables) if name == "catalog" => {
+                listed = catalog::read(&place, key.span().start, tables)?;
+            }
             DeValue::Table(table) => place.table(name, table, &mut given)?,
             _ => given.push(place.setting(name, key.span().start, entry)?),
         }
     }
-    Ok(Settings { given, backends })
+    Ok(Settings {
+        given,
+        backends,
+        catalog: listed,
+    })
 }
 
 impl Text<'_> {

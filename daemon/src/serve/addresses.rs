@@ -25,6 +25,7 @@ pub(super) fn api_config(
     services.pool_wide_dedup = config.dedup_domain == DedupDomain::Pool;
     services.policy.clone_from(&config.policy);
     services.region.clone_from(&config.region);
+    services.catalog.clone_from(&config.catalog);
     services.token_lifetime_s = config.token_lifetime.as_secs();
     if config.http.classic_ports {
         services.identity_url = on_port(&public_url, IDENTITY_PORT);

@@ -72,7 +72,7 @@ impl Access {
         let tenant = match resolved.scope {
             ResolvedScope::Unscoped => None,
             ResolvedScope::Project(project, domain) if domain.id == DEFAULT_DOMAIN => {
-                Some(Tenant::of(project))
+                Some(Tenant::of(*project))
             }
             ResolvedScope::Project(..) | ResolvedScope::Domain(_) | ResolvedScope::System => {
                 return None;

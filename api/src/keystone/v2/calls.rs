@@ -23,6 +23,7 @@ use crate::keystone::catalog::catalog;
 use crate::keystone::password::Hash;
 use crate::keystone::records::{BY_NAME, User};
 use crate::keystone::tokens::{self, Resolved, ResolvedScope, TokenKey};
+use crate::keystone::users::peer_of;
 use crate::keystone::{login, texts, token_calls};
 use crate::page::Params;
 use crate::server::Services;
@@ -86,9 +87,7 @@ pub(super) async fn issue(
     body: Body,
 ) -> Reply {
     let request = Request::read(formats.request, &body.0)?;
-    let address = peer.map_or(String::new(), |Extension(ConnectInfo(peer))| {
-        peer.ip().to_string()
-    });
+    let address = peer_of(peer);
     let hashes = matches!(request.proof, Proof::Password { .. });
     let work = move |services: &Services| Ok(begin(services, &request, &address));
     let access = if hashes {
