@@ -7,17 +7,24 @@ mod access;
 mod attachment;
 mod cert;
 mod completions;
+mod credentials;
 mod doctor;
 mod exit;
 mod interrupt;
 mod mount;
 mod openapi;
 mod output;
+mod password;
+mod project;
+mod prompt;
+mod role;
 mod serve;
 mod snapshot;
 mod status;
 mod table;
+mod token;
 mod tui;
+mod user;
 mod volume;
 mod wait;
 
@@ -47,6 +54,18 @@ pub(crate) enum Command {
     Snapshot(Box<snapshot::Args>),
     /// Open volumes to hosts
     Attachment(Box<attachment::Args>),
+    /// Create, list, change and delete users
+    User(Box<user::Args>),
+    /// Create, list, change and delete projects
+    Project(Box<project::Args>),
+    /// List roles, and give them to users
+    Role(Box<role::Args>),
+    /// Issue and revoke tokens
+    Token(Box<token::Args>),
+    /// Set a user's password on a data directory whose daemon is stopped
+    Password(password::Args),
+    /// Write a clouds.yaml or an openrc for other clients
+    Credentials(Box<credentials::Args>),
     /// Show health, space and what the pool holds
     Status(status::Args),
     /// Pack all data and give unused space back
@@ -72,6 +91,12 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Volume(args) => volume::run(&args),
         Command::Snapshot(args) => snapshot::run(&args),
         Command::Attachment(args) => attachment::run(&args),
+        Command::User(args) => user::run(&args),
+        Command::Project(args) => project::run(&args),
+        Command::Role(args) => role::run(&args),
+        Command::Token(args) => token::run(&args),
+        Command::Password(args) => password::run(&args),
+        Command::Credentials(args) => credentials::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Reclaim(args) => status::reclaim(&args),
         Command::Cert(args) => cert::run(&args),

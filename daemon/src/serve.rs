@@ -42,6 +42,7 @@ use crate::exports::VolumeExports;
 use crate::signals::{EndSignals, OnHangup};
 use crate::{identity, log, systemd};
 use credentials::Start;
+pub(crate) use credentials::password_was_reset;
 use http::{Door, HttpServer, Limits};
 use mounter::{MountPlan, Mounter};
 use reload::Reloads;

@@ -1,5 +1,6 @@
 //! The console on a real pseudo-terminal: it ends with its terminal and with signals, whatever the
-//! terminal does, and gives a terminal that is there back as it was.
+//! terminal does, and gives a terminal that is there back as it was. So do commands that ask for a
+//! password, which is not shown.
 //!
 //! The terminal is not the console's controlling one, so no SIGHUP tells of its end: the harder case.
 
@@ -42,11 +43,15 @@ struct Console(Child);
 
 impl Console {
     fn start(terminal: &Terminal) -> Self {
+        Self::run(terminal, &["tui", "--interval-ms", "100"])
+    }
+
+    fn run(terminal: &Terminal, arguments: &[&str]) -> Self {
         let end = || Stdio::from(terminal.end());
         // The tests may run under nohup, whose choice about SIGHUP the console would keep to.
         let child = Command::new("env")
             .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_cinderblock")])
-            .args(["tui", "--interval-ms", "100"])
+            .args(arguments)
             // Nobody listens on this port; the console says so and goes on.
             .env("OS_AUTH_URL", "http://127.0.0.1:1/identity/v3")
             .envs([("OS_USERNAME", "u"), ("OS_PASSWORD", "p")])
@@ -204,4 +209,41 @@ fn a_terminal_that_nobody_reads_does_not_keep_it() {
     let status = console.ended();
     assert!(status.success(), "{status}");
     assert!(!terminal.is_raw());
+}
+
+/// Asks for a password on a terminal, gives it these keys, and returns the end and what was shown.
+fn asked(file: &str, keys: &str) -> (ExitStatus, String) {
+    let terminal = Terminal::open();
+    let open = terminal.end();
+    let before = tcgetattr(&open).unwrap().local_modes;
+    let shown = terminal.show();
+    let mut program = Console::run(&terminal, &["credentials", "openrc", file, "--user", "ann"]);
+    until("a silent terminal", PATIENCE, || terminal.is_raw());
+    let mut master = File::from(terminal.0.try_clone().unwrap());
+    master.write_all(keys.as_bytes()).unwrap();
+    let status = program.ended();
+    assert_eq!(tcgetattr(&open).unwrap().local_modes, before);
+    until("the question", PATIENCE, || {
+        shown.lock().unwrap().contains("Password: ")
+    });
+    let shown = shown.lock().unwrap().clone();
+    (status, shown)
+}
+
+#[test]
+fn a_password_is_typed_unseen() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("openrc");
+    let file = path.to_str().unwrap();
+    let (status, shown) = asked(file, "top\u{3}");
+    assert_eq!(status.code(), Some(1), "{shown}");
+    assert!(!path.exists());
+    let (status, shown) = asked(file, "topsekret\u{7f}\u{7f}\u{7f}\u{7f}cret\n");
+    assert!(status.success(), "{shown}");
+    assert!(!shown.contains("tops"), "{shown}");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        text.contains("export OS_PASSWORD='topsecret'") && text.contains("'ann'"),
+        "{text}"
+    );
 }

@@ -21,6 +21,8 @@ pub(super) struct Call<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) token: Option<&'a Secret>,
+    /// A token that the call is about.
+    pub(super) subject: Option<&'a Secret>,
     pub(super) microversion: Option<&'static str>,
     pub(super) body: Option<Vec<u8>>,
 }
@@ -102,6 +104,9 @@ fn request(call: &Call<'_>) -> Result<Request<Vec<u8>>> {
         .header("accept", "application/json");
     if let Some(token) = call.token {
         request = request.header("x-auth-token", token.reveal());
+    }
+    if let Some(subject) = call.subject {
+        request = request.header("x-subject-token", subject.reveal());
     }
     if let Some(version) = call.microversion {
         request = request.header("openstack-api-version", version);

@@ -9,17 +9,21 @@ mod agent;
 mod attachments;
 mod cloud;
 mod error;
+mod identity;
 mod native;
 mod secret;
 mod session;
 mod settings;
 mod snapshots;
 mod volumes;
+mod written;
 
 pub use cloud::{Cloud, Scope, Source};
 pub use error::{Error, ErrorKind, Result};
+pub use identity::{OwnToken, ProjectSpec, Target, UserSpec};
 pub use session::{Client, Service};
 pub use volumes::{Reach, is_passing};
+pub use written::Secrets;
 
 #[cfg(test)]
 mod tests;

@@ -27,6 +27,8 @@ pub enum Service {
     BlockStorage,
     /// `/cinderblock/v1`.
     Native,
+    /// Identity v3, where the client logs in.
+    Identity,
 }
 
 impl Service {
@@ -34,15 +36,18 @@ impl Service {
         match self {
             Self::BlockStorage => &["block-storage", "volumev3"],
             Self::Native => &["cinderblock"],
+            Self::Identity => &["identity"],
         }
     }
 }
 
 /// What a login gave.
 #[derive(Clone)]
-struct Session {
-    token: Secret,
-    project: Option<String>,
+pub(super) struct Session {
+    pub(super) token: Secret,
+    pub(super) expires_at: String,
+    pub(super) user: String,
+    pub(super) project: Option<String>,
     catalogue: Vec<CatalogService>,
 }
 
@@ -101,6 +106,32 @@ impl Client {
         read(&self.send(service, &Method::PUT, path, Some(encode(body)?))?)
     }
 
+    pub(super) fn patch<T: DeserializeOwned>(
+        &self,
+        service: Service,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
+        read(&self.send(service, &Method::PATCH, path, Some(encode(body)?))?)
+    }
+
+    /// A PUT without a body and an answer without one.
+    pub(super) fn put_empty(&self, service: Service, path: &str) -> Result<()> {
+        self.send(service, &Method::PUT, path, None)?;
+        Ok(())
+    }
+
+    /// A DELETE of what a token of its own names.
+    pub(super) fn delete_subject(&self, path: &str, subject: &Secret) -> Result<()> {
+        let session = self.session()?;
+        let call = Call {
+            subject: Some(subject),
+            ..self.call(&session, Service::Identity, Method::DELETE, path)?
+        };
+        check(agent::exchange(&self.agent, &call)?)?;
+        Ok(())
+    }
+
     /// A POST whose answer has no body worth reading.
     pub(super) fn act(&self, service: Service, path: &str, body: &impl Serialize) -> Result<()> {
         self.send(service, &Method::POST, path, Some(encode(body)?))?;
@@ -137,20 +168,34 @@ impl Client {
         body: Option<Vec<u8>>,
     ) -> Result<Answer> {
         let call = Call {
-            method: method.clone(),
-            url: join(&self.endpoint(session, service)?, path)?,
-            token: Some(&session.token),
-            microversion: (service == Service::BlockStorage).then_some(MICROVERSION),
             body,
+            ..self.call(session, service, method.clone(), path)?
         };
         agent::exchange(&self.agent, &call)
+    }
+
+    fn call<'a>(
+        &self,
+        session: &'a Session,
+        service: Service,
+        method: Method,
+        path: &str,
+    ) -> Result<Call<'a>> {
+        Ok(Call {
+            method,
+            url: join(&self.endpoint(session, service)?, path)?,
+            token: Some(&session.token),
+            subject: None,
+            microversion: (service == Service::BlockStorage).then_some(MICROVERSION),
+            body: None,
+        })
     }
 
     fn can_log_in_again(&self) -> bool {
         matches!(self.cloud.credentials, Credentials::Password { .. })
     }
 
-    fn session(&self) -> Result<Arc<Session>> {
+    pub(super) fn session(&self) -> Result<Arc<Session>> {
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = &*slot {
             return Ok(Arc::clone(session));
@@ -169,16 +214,11 @@ impl Client {
     }
 
     fn log_in(&self) -> Result<Session> {
-        let base = self.cloud.auth_url.path().trim_end_matches('/');
-        let path = if base.ends_with("/v3") {
-            "auth/tokens"
-        } else {
-            "v3/auth/tokens"
-        };
         let call = Call {
             method: Method::POST,
-            url: join(&self.cloud.auth_url, path)?,
+            url: join(&self.identity()?, "auth/tokens")?,
             token: None,
+            subject: None,
             microversion: None,
             body: Some(encode(&auth_body(&self.cloud))?),
         };
@@ -190,12 +230,26 @@ impl Client {
             token: token.ok_or_else(|| {
                 Error::new(ErrorKind::Protocol, "the Identity service gave no token")
             })?,
+            expires_at: body.token.expires_at,
+            user: body.token.user.id,
             project: body.token.project.map(|project| project.id),
             catalogue: body.token.catalog.unwrap_or_default(),
         })
     }
 
+    /// Version 3 of Identity, whether or not the cloud's address says the version.
+    fn identity(&self) -> Result<Url> {
+        let url = &self.cloud.auth_url;
+        match url.path().trim_end_matches('/').ends_with("/v3") {
+            true => Ok(url.clone()),
+            false => join(url, "v3"),
+        }
+    }
+
     fn endpoint(&self, session: &Session, service: Service) -> Result<Url> {
+        if service == Service::Identity {
+            return self.identity();
+        }
         if let (Service::BlockStorage, Some(url)) = (service, &self.cloud.volume_endpoint) {
             return Ok(url.clone());
         }

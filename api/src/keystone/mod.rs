@@ -30,6 +30,7 @@ mod projects;
 mod proofs;
 mod records;
 mod regions;
+mod reset;
 mod resource;
 mod rights;
 mod roles;
@@ -51,6 +52,7 @@ pub(crate) use bounds::{Bounds, Called};
 pub(crate) use callers::Callers;
 pub(crate) use limiter::LoginLimiter;
 pub use records::{Domain, Group, Project, Role, User};
+pub use reset::{Reset, WasReset, reset_password};
 #[cfg(test)]
 pub(crate) use routes::untold_paths;
 pub(crate) use routes::{operations, routes};

@@ -33,7 +33,7 @@ use crate::server::Services;
 /// Longest name.
 const NAME_MAX: usize = 255;
 /// Longest password; hashing more would only burn time.
-const PASSWORD_MAX: usize = 1024;
+pub(super) const PASSWORD_MAX: usize = 1024;
 
 impl Resource for User {
     const KIND: &'static str = "user";

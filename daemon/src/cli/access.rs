@@ -36,12 +36,16 @@ impl Access {
 
     /// As [`Self::client`], with another limit for each request.
     pub(crate) fn client_within(&self, timeout: Duration) -> Result<Client> {
+        Client::new(self.cloud()?, timeout).map_err(failed)
+    }
+
+    /// The cloud's settings.
+    pub(crate) fn cloud(&self) -> Result<Cloud> {
         let source = Source {
             cloud: self.os_cloud.clone(),
             data_dir: self.data.clone(),
         };
-        let cloud = Cloud::load(&source).map_err(failed)?;
-        Client::new(cloud, timeout).map_err(failed)
+        Cloud::load(&source).map_err(failed)
     }
 
     /// Prints `value` as JSON, or what `text` makes of it.

@@ -20,3 +20,9 @@ pub(crate) fn say(text: &str) -> Result<()> {
 pub(crate) fn complain(message: impl Display) {
     let _ = writeln!(io::stderr(), "cinderblock: {message}");
 }
+
+/// Asks on standard error, where it is seen though standard output goes elsewhere.
+pub(super) fn prompt(text: impl Display) {
+    let mut out = io::stderr().lock();
+    let _ = write!(out, "{text}").and_then(|()| out.flush());
+}

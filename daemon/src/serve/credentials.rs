@@ -127,8 +127,28 @@ fn cloud(identity_url: &str, region: &str, password: &str) -> Cloud {
     }
 }
 
+/// Brings clouds.yaml up to date with a new password of the user it is for. False when it is for
+/// another user, or not there.
+pub(crate) fn password_was_reset(data: &DataDir, user: &str, password: &str) -> Result<bool> {
+    let Some(mut file) = read(data)? else {
+        return Ok(false);
+    };
+    let auth = &mut file.clouds.cinderblock.auth;
+    if auth.username != user {
+        return Ok(false);
+    }
+    password.clone_into(&mut auth.password);
+    let text = serde_yaml_ng::to_string(&file).context("clouds.yaml")?;
+    datadir::replace(&data.clouds(), text.as_bytes())?;
+    Ok(true)
+}
+
 /// The password of the clouds.yaml that is there.
 fn stored(data: &DataDir) -> Result<Option<String>> {
+    Ok(read(data)?.map(|file| file.clouds.cinderblock.auth.password))
+}
+
+fn read(data: &DataDir) -> Result<Option<CloudsFile>> {
     let path = data.clouds();
     match fs::metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -140,14 +160,13 @@ fn stored(data: &DataDir) -> Result<Option<String>> {
     }
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     // The parser's message may quote the file, which holds a password.
-    let file: CloudsFile = serde_yaml_ng::from_str(&text).map_err(|error| {
+    serde_yaml_ng::from_str(&text).map_err(|error| {
         let line = error.location().map_or(0, |place| place.line());
         anyhow::anyhow!(
             "{}:{line}: not a clouds.yaml of cinderblock",
             path.display()
         )
-    })?;
-    Ok(Some(file.clouds.cinderblock.auth.password))
+    })
 }
 
 /// A password that nobody knows yet.
@@ -166,7 +185,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
-    use super::{Start, chosen, password, prepare, random};
+    use super::{Start, chosen, password, password_was_reset, prepare, random};
     use crate::datadir::DataDir;
 
     #[test]
@@ -191,7 +210,12 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+        assert!(!password_was_reset(&data, "demo", "n3w").unwrap());
+        assert!(!text().contains("n3w"));
+        assert!(password_was_reset(&data, "admin", "n3w").unwrap());
+        assert!(text().contains("n3w") && text().contains("http://b/v3"));
         std::fs::remove_file(data.clouds()).unwrap();
+        assert!(!password_was_reset(&data, "admin", "n3w").unwrap());
         assert_eq!(
             prepare(&data, Start::Later, "http://b", "r", None).unwrap(),
             None

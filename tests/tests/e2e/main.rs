@@ -1,6 +1,7 @@
 //! The real daemon with real clients, from the outside: command line, REST, NBD, mount, crashes and
 //! malice. One program, a module a subject; every test owns its directory and its ports.
 
+mod accounts;
 mod api;
 mod backups;
 mod conformance;
