@@ -21,6 +21,11 @@ PASSWORD = 'bench'
 # other work (load about 4); lists among 10,000 volumes. Medians in ms, requests a second, MiB of Cinder's and
 # Keystone's processes, database and queue (sum of proportional set sizes).
 REAL = {'create': '412.7 ms', 'detail 1000': '678.5 ms', 'page': '78.7 ms', 'types': '80 /s', 'rss': '1306 MiB'}
+DOMAIN = {'id': 'default'}
+TOKENS = '/identity/v3/auth/tokens'
+LOGIN = {'auth': {'identity': {'methods': ['password'],
+                               'password': {'user': {'name': 'admin', 'domain': DOMAIN, 'password': PASSWORD}}},
+                  'scope': {'project': {'name': 'admin', 'domain': DOMAIN}}}}
 TARGETS = {'create': '< 10 ms', 'detail 1000': '< 15 ms', 'page': '< 5 ms', 'types': '>= 3000 /s',
            'show': '>= 3000 /s', 'rss': '< 100 MiB'}
 SORTS = ['created_at', 'updated_at', 'id', 'name', 'size', 'status', 'bootable', 'availability_zone', 'host', 'user_id',
@@ -82,11 +87,7 @@ class Daemon:
             time.sleep(0.05)
         with open(info) as file:
             self.address = json.load(file)['http']
-        domain = {'id': 'default'}
-        user = {'name': 'admin', 'domain': domain, 'password': PASSWORD}
-        body = {'auth': {'identity': {'methods': ['password'], 'password': {'user': user}},
-                         'scope': {'project': {'name': 'admin', 'domain': domain}}}}
-        status, head, body, _ = Client(self.address).ask('POST', '/identity/v3/auth/tokens', body)
+        status, head, body, _ = Client(self.address).ask('POST', TOKENS, LOGIN)
         assert status == 201, body
         self.token = re.search(r'(?i)x-subject-token: *(\S+)', head)[1]
         self.project = json.loads(body)['token']['project']['id']
@@ -180,18 +181,19 @@ def get(daemon, path, count):
     return statistics.median(times), (daemon.cpu_ms() - cpu) / count
 
 
-def hammer(address, token, path, seconds, results):
+def hammer(address, token, request, headers, seconds, results):
     client, count, end = Client(address, token), 0, time.perf_counter() + seconds
+    client.head += headers
     while time.perf_counter() < end:
-        assert client.ask('GET', path)[0] == 200
+        assert client.ask(*request)[0] in (200, 201)
         count += 1
     results.put(count)
 
 
-def rate(daemon, path, seconds, connections=4):
-    """GETs a second over some connections, and processor time of one."""
+def rate(daemon, path, seconds, connections=4, method='GET', body=None, headers=''):
+    """Requests a second over some connections, and processor time of one."""
     results, cpu = multiprocessing.Queue(), daemon.cpu_ms()
-    arguments = (daemon.address, daemon.token, path, seconds, results)
+    arguments = (daemon.address, daemon.token, (method, path, body), headers, seconds, results)
     clients = [multiprocessing.Process(target=hammer, args=arguments) for _ in range(connections)]
     for client in clients:
         client.start()
@@ -241,9 +243,8 @@ def measure(options):
     return lines
 
 
-def write(table):
+def write(table, heading='## Control plane\n'):
     """Puts the table into BENCHMARKS.md in the place of the one before."""
-    heading = '## Control plane\n'
     with open('BENCHMARKS.md') as file:
         text = file.read()
     begin = text.find(heading)
@@ -276,4 +277,5 @@ def main():
         write(text + '\n'.join(head + lines) + '\n')
 
 
-main()
+if __name__ == '__main__':
+    main()
