@@ -1,33 +1,24 @@
 //! Prefixes, layers, request ids and version documents.
 
-use std::net::SocketAddr;
-use std::time::Instant;
-
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use tracing::Instrument;
-use uuid::Uuid;
 
 use super::Services;
-use crate::audit::{self, Incoming, Notes};
+use super::trace::{Inside, OPENSTACK_REQUEST_ID, request_id};
 use crate::auth::{self, Unauthenticated};
-use crate::clock::identity_time;
 use crate::fault::{Fault, NotRouted, not_routed};
 use crate::openapi::shape::{self, list, map_of, wire, wrapped};
 use crate::openapi::{self, Operation};
 use crate::types::cinder::Versions;
 use crate::{cinder, keystone, microversion, native};
-
-const OPENSTACK_REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
-const COMPUTE_REQUEST_ID: HeaderName = HeaderName::from_static("x-compute-request-id");
 
 /// The project segment of a Block Storage URL, if it had one, and whether it was one of version 2.
 /// An extractor: links in answers hold the project exactly when the request did.
@@ -412,45 +403,6 @@ async fn versions_v2(State(services): State<Services>) -> Json<Value> {
 async fn versions_v3(State(services): State<Services>) -> Json<Value> {
     Json(version_document(&services))
 }
-
-/// Layer: a request id for logs and answer, and the audit record.
-async fn request_id(State(services): State<Services>, request: Request, next: Next) -> Response {
-    let id = format!("req-{}", Uuid::new_v4());
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let incoming = Incoming {
-        time: identity_time(services.now_us()),
-        request_id: id.clone(),
-        address: peer.map(|ConnectInfo(address)| *address),
-        method: request.method().clone(),
-        // A query may hold names of tenants.
-        path: audit::shown_path(request.uri().path()),
-    };
-    let (method, path) = (&incoming.method, &incoming.path);
-    let span = tracing::info_span!("request", %id, %method, path);
-    let (began, notes) = (Instant::now(), Notes::default());
-    let handled = super::request::handle(id.clone(), notes.clone(), next.run(request));
-    let mut response = handled.instrument(span.clone()).await;
-    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
-    if let Some(log) = services.audit() {
-        let took_ms = began.elapsed().as_millis() as u64;
-        let record = audit::record(incoming, &notes, response.status(), took_ms);
-        record.into_iter().for_each(|record| log.record(record));
-    }
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        let seen = response.extensions();
-        let inside = seen.get::<Inside>().is_some();
-        let headers = response.headers_mut();
-        if inside {
-            headers.insert(COMPUTE_REQUEST_ID, value.clone());
-        }
-        headers.insert(OPENSTACK_REQUEST_ID, value);
-    }
-    response
-}
-
-/// Marks an answer of the Block Storage API proper, which repeats the request id.
-#[derive(Clone, Copy)]
-struct Inside;
 
 /// Layer: what every Block Storage answer carries.
 async fn volume_headers(
