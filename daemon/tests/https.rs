@@ -63,6 +63,11 @@ impl Drop for Daemon {
 
 impl Daemon {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With more settings.
+    fn start_with(more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let certs = dir.path().join("certs");
         let shown = certs.to_str().unwrap();
@@ -73,7 +78,7 @@ impl Daemon {
         let text = format!(
             "data = '{}'\n[http]\nlisten = '127.0.0.1:0'\ntls_cert = '{shown}/server-cert.pem'\n\
              tls_key = '{shown}/server-key.pem'\ntls_ca = '{shown}/ca-cert.pem'\n\
-             [nbd]\nlisten = '127.0.0.1:0'\n[audit]\nfile = '{}'\n[log]\nlevel = 'debug'\n",
+             [nbd]\nlisten = '127.0.0.1:0'\n[audit]\nfile = '{}'\n[log]\nlevel = 'debug'\n{more}",
             dir.path().join("d").display(),
             audit.display()
         );
@@ -106,6 +111,14 @@ impl Daemon {
 
     fn text(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// The first administrator's.
+    fn password(&self) -> String {
+        let clouds = self.text("d/clouds.yaml");
+        let mut lines = clouds.lines();
+        let password = lines.find_map(|line| line.trim().strip_prefix("password: "));
+        password.unwrap().trim_matches('\'').to_owned()
     }
 
     fn hang_up(&self) {
@@ -246,6 +259,98 @@ fn a_renewed_certificate_is_shown_and_connections_stay() {
     early.ask();
 }
 
+/// Sends a request by curl, trusting a daemon's CA: status, headers and body.
+fn send(daemon: &Daemon, path: &str, headers: &[String], body: Option<&str>) -> (u16, String) {
+    let mut command = Command::new("curl");
+    command.args(["-sS", "-i", "--http1.1", "--cacert"]);
+    command.arg(daemon.path("certs/ca-cert.pem"));
+    for header in headers {
+        command.args(["-H", header]);
+    }
+    if let Some(body) = body {
+        command.args(["-H", "Content-Type: application/json", "-d", body]);
+    }
+    command.arg(format!("https://localhost:{}{path}", daemon.address.port()));
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let status = text.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, text)
+}
+
+/// A token of the administrator's, as a header.
+fn token(daemon: &Daemon) -> String {
+    let body = serde_json::json!({"auth": {
+        "identity": {"methods": ["password"], "password": {"user": {
+            "name": "admin", "domain": {"id": "default"}, "password": daemon.password(),
+        }}},
+        "scope": {"project": {"name": "admin", "domain": {"id": "default"}}},
+    }});
+    let path = "/identity/v3/auth/tokens";
+    let (status, text) = send(daemon, path, &[], Some(&body.to_string()));
+    assert_eq!(status, 201, "{text}");
+    assert!(text.contains("cache-control: no-store"), "{text}");
+    let token = text
+        .lines()
+        .find_map(|line| line.strip_prefix("x-subject-token: "));
+    format!("X-Auth-Token: {}", token.unwrap().trim())
+}
+
+#[test]
+fn a_daemon_takes_the_word_of_another_and_says_when_it_is_away() {
+    let mut peer = Daemon::start();
+    let credentials = peer.path("user");
+    fs::write(&credentials, format!("admin\n{}\n", peer.password())).unwrap();
+    fs::set_permissions(&credentials, fs::Permissions::from_mode(0o600)).unwrap();
+    let identity = format!(
+        "[identity]\nmode = 'keystone'\nurl = 'https://localhost:{}/identity/v3'\nca = '{}'\n\
+         credentials = '{}'\nproject = 'admin'\n",
+        peer.address.port(),
+        peer.path("certs/ca-cert.pem").display(),
+        credentials.display()
+    );
+    let daemon = Daemon::start_with(&identity);
+    assert!(!daemon.path("d/clouds.yaml").exists());
+    let (known, other) = ([token(&peer)], [token(&peer)]);
+    let path = "/volume/v3/volumes";
+    let body = Some(r#"{"volume": {"size": 1}}"#);
+    let (status, text) = send(&daemon, path, &known, body);
+    assert_eq!(status, 202, "{text}");
+    let forged = ["X-Auth-Token: forged".to_owned()];
+    assert_eq!(send(&daemon, path, &forged, None).0, 401);
+    assert_eq!(send(&daemon, "/identity/v3", &[], None).0, 404);
+
+    let config = daemon.path("c.toml");
+    let doctor = cinderblock(&["doctor", "--json", "--config", config.to_str().unwrap()]);
+    let found: Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    let level = |name: &str| {
+        let findings = found["findings"].as_array().unwrap();
+        let finding = findings.iter().find(|finding| finding["check"] == name);
+        finding.unwrap_or_else(|| panic!("{found}"))["level"].clone()
+    };
+    for (check, expected) in [
+        ("certificate", "ok"),
+        ("Keystone", "ok"),
+        ("Keystone user", "ok"),
+        ("Keystone role", "ok"),
+        // The other leads clients to itself.
+        ("Keystone catalogue", "failed"),
+    ] {
+        assert_eq!(level(check), expected, "{check}");
+    }
+
+    peer.child.kill().unwrap();
+    peer.child.wait().unwrap();
+    assert_eq!(send(&daemon, path, &known, None).0, 200);
+    let (status, text) = send(&daemon, path, &other, None);
+    assert_eq!(status, 503, "{text}");
+    assert!(
+        text.contains("The Keystone service is temporarily unavailable."),
+        "{text}"
+    );
+}
+
 #[test]
 fn the_audit_log_tells_who_did_what_without_secrets() {
     let daemon = Daemon::start();
@@ -253,11 +358,7 @@ fn the_audit_log_tells_who_did_what_without_secrets() {
     let data = data.to_str().unwrap();
     // Its clouds.yaml names the CA.
     succeeds(&["volume", "create", "--data", data, "--size", "1", "v"]);
-    let clouds = daemon.text("d/clouds.yaml");
-    let password = clouds
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("password: "));
-    let password = password.unwrap().trim_matches('\'').to_owned();
+    let password = daemon.password();
     let made = until("two records", || {
         let text = daemon.text("audit.log");
         let lines = text.lines().map(serde_json::from_str::<Value>);

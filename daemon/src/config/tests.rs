@@ -209,7 +209,9 @@ fn every_key_has_documentation_and_a_working_default() {
         .filter(|line| !line.ends_with("\"\""))
         .map(|line| format!("{line}\n"))
         .collect();
-    let file::Settings { given, backends } = file::parse(Path::new("doc"), &uncommented).unwrap();
+    let file::Settings {
+        given, backends, ..
+    } = file::parse(Path::new("doc"), &uncommented).unwrap();
     assert_eq!(backends.len(), 1);
     let expected = KEYS.iter().filter(|key| !key.default.is_empty()).count();
     assert_eq!(given.len(), expected);

@@ -4,16 +4,17 @@
 //! On stop, requests under way are answered and idle connections closed. With a certificate a
 //! listener speaks TLS only, and within it HTTP/2 to those who ask for it by ALPN.
 
+mod activity;
 mod limits;
 mod stall;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -32,10 +33,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::{Service, ServiceExt};
 
+use activity::Activity;
 pub(super) use limits::Limits;
 
-/// For the head of a request, and between requests of a connection.
-const HEAD_LIMIT: Duration = Duration::from_secs(30);
 /// For the handshake of TLS.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head and of read-ahead; far above what any client sends.
@@ -168,9 +168,10 @@ impl Manner {
     ) {
         // Without it answers would only be later.
         let _ = stream.set_nodelay(true);
-        let stream = stall::Stream::new(stream, self.limits.silence);
+        let activity = Arc::new(Activity::default());
+        let stream = stall::Stream::new(stream, self.limits.silence, activity.clone());
         let Some(tls) = self.tls.take() else {
-            return self.serve_http1(stream, peer).await;
+            return self.serve_http1(stream, peer, activity).await;
         };
         let handshake = tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream));
         let stream = tokio::select! {
@@ -182,19 +183,19 @@ impl Manner {
             },
         };
         match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => self.serve_http2(stream, peer).await,
-            _ => self.serve_http1(stream, peer).await,
+            Some(b"h2") => self.serve_http2(stream, peer, activity).await,
+            _ => self.serve_http1(stream, peer, activity).await,
         }
     }
 
-    async fn serve_http1<S>(mut self, stream: S, peer: SocketAddr)
+    async fn serve_http1<S>(mut self, stream: S, peer: SocketAddr, activity: Arc<Activity>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let app = service(self.app, peer, Arc::default());
+        let app = service(self.app, peer, activity);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_LIMIT)
+            .header_read_timeout(self.limits.head)
             .max_buf_size(BUFFER_BYTES)
             .max_headers(HEADERS_MAX)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
@@ -209,12 +210,11 @@ impl Manner {
         tell(peer, ended);
     }
 
-    async fn serve_http2<S>(mut self, stream: S, peer: SocketAddr)
+    async fn serve_http2<S>(mut self, stream: S, peer: SocketAddr, activity: Arc<Activity>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let requests = Arc::new(AtomicU64::new(0));
-        let app = service(self.app, peer, requests.clone());
+        let app = service(self.app, peer, activity.clone());
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
@@ -226,53 +226,48 @@ impl Manner {
             .keep_alive_timeout(PING_LIMIT)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
         let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = async { tokio::select! {
-                () = told(&mut self.stopped) => {}
-                () = without_requests(&requests) => {}
-            } } => {
-                // What is under way, be it a long answer, is brought to its end.
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        tokio::select! {
+            ended = connection.as_mut() => return tell(peer, ended),
+            () = told(&mut self.stopped) => {}
+            () = activity.without_requests(self.limits.head) => {
+                if !activity.has_begun() {
+                    return tracing::debug!(%peer, "HTTP/2 connection without a request");
+                }
             }
-        };
-        tell(peer, ended);
+        }
+        // What is under way, be it a long answer, is brought to its end.
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = connection => tell(peer, ended),
+            () = activity.stillness(self.limits.silence) => {
+                tracing::debug!(%peer, "the other side of an HTTP/2 connection does not read");
+            }
+        }
     }
 }
 
-/// The app for a connection; counts its requests.
+/// The app for a connection.
 fn service(
     app: Router,
     peer: SocketAddr,
-    requests: Arc<AtomicU64>,
+    activity: Arc<Activity>,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response,
-    Error = std::convert::Infallible,
-    Future: Future<Output = Result<Response, std::convert::Infallible>> + Send + 'static,
+    Error = Infallible,
+    Future: Future<Output = Result<Response, Infallible>> + Send + 'static,
 > + Clone
 + Send
 + 'static {
-    // Failed logins are counted by address.
-    app.map_request(move |mut request: Request<Incoming>| {
-        requests.fetch_add(1, Ordering::Relaxed);
+    tower::service_fn(move |mut request: Request<Incoming>| {
+        // Failed logins are counted by address.
         request.extensions_mut().insert(ConnectInfo(peer));
-        request
-    })
-}
-
-/// Ends when no request came for as long as a connection may be without: pings alone hold none.
-async fn without_requests(requests: &AtomicU64) {
-    let mut seen = requests.load(Ordering::Relaxed);
-    loop {
-        tokio::time::sleep(HEAD_LIMIT).await;
-        let now = requests.load(Ordering::Relaxed);
-        if now == seen {
-            return;
+        let (app, activity) = (app.clone(), activity.clone());
+        async move {
+            let _work = activity.begin();
+            app.oneshot(request).await
         }
-        seen = now;
-    }
+    })
 }
 
 fn tell(peer: SocketAddr, ended: hyper::Result<()>) {

@@ -32,6 +32,8 @@ const TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=315360
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::serve) struct Limits {
+    /// The head of a request, and the time between requests of a connection.
+    pub(in crate::serve) head: Duration,
     /// A request as a whole, body and work: the slowest waits for one bounded job step.
     pub(in crate::serve) request: Duration,
     /// Between two pieces of what the other side sends or takes.
@@ -41,6 +43,7 @@ pub(in crate::serve) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            head: Duration::from_secs(30),
             request: Duration::from_secs(60),
             silence: Duration::from_secs(60),
         }

@@ -1,30 +1,42 @@
 //! A stream that fails when the other side takes nothing for a while.
 //!
 //! An answer that is larger than what the kernel buffers waits for its reader; one that does not read
-//! would hold its connection, and what the answer holds, for ever.
+//! would hold its connection, and what the answer holds, for ever. HTTP/2 has a say of its own about who
+//! reads what, so that there the bytes are counted, for [`super::activity`] to judge.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::activity::Activity;
+
 /// A stream whose writes must go on.
 pub(super) struct Stream<S> {
     inner: S,
+    activity: Arc<Activity>,
     limit: Duration,
     /// Set while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Stream<S> {
-    pub(super) fn new(inner: S, limit: Duration) -> Self {
+    pub(super) fn new(inner: S, limit: Duration, activity: Arc<Activity>) -> Self {
         Self {
             inner,
+            activity,
             limit,
             waiting: None,
+        }
+    }
+
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.activity.add_bytes(*bytes);
         }
     }
 
@@ -54,7 +66,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+        self.activity.add_bytes(buffer.filled().len() - before);
+        read
     }
 }
 
@@ -65,6 +80,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.count(&written);
         self.held(written, context)
     }
 
@@ -74,6 +90,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
+        self.count(&written);
         self.held(written, context)
     }
 

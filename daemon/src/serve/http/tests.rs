@@ -1,7 +1,9 @@
 //! Listeners with small apps behind them: that they answer, stop, and hold their limits.
 
+use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,9 +11,14 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::routing::{get, put};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
-use super::{Door, HttpServer, Limits, bind};
+use super::activity::Activity;
+use super::{Door, HttpServer, Limits, Manner, bind, stall};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -93,7 +100,15 @@ fn patient_with_images(request: Duration, silence: Duration) -> Served {
     let app = Router::new()
         .route("/image/v2/images/{id}/file", put(count))
         .route("/volumes", put(count));
-    serve(app, Limits { request, silence })
+    let head = PATIENCE;
+    serve(
+        app,
+        Limits {
+            head,
+            request,
+            silence,
+        },
+    )
 }
 
 fn head(path: &str, length: usize) -> String {
@@ -137,6 +152,7 @@ fn who_does_not_read_an_answer_loses_the_connection() {
     const BYTES: usize = 64 << 20;
     let app = Router::new().route("/", get(async || Body::from(vec![0; BYTES])));
     let limits = Limits {
+        head: PATIENCE,
         request: PATIENCE,
         silence: Duration::from_millis(200),
     };
@@ -156,4 +172,83 @@ fn who_does_not_read_an_answer_loses_the_connection() {
     // The end may be a reset, as bytes were under way.
     let _ = stream.read_to_end(&mut answer);
     assert!(answer.len() < BYTES);
+}
+
+/// An HTTP/2 connection on which `client` does what it wants; ends when the server has had enough.
+async fn over_http2<F: Future<Output = ()>>(app: Router, client: impl FnOnce(DuplexStream) -> F) {
+    let limits = Limits {
+        head: Duration::from_secs(1),
+        request: PATIENCE,
+        silence: Duration::from_millis(300),
+    };
+    let (stop, stopped) = watch::channel(false);
+    let manner = Manner {
+        app,
+        tls: None,
+        limits,
+        stopped,
+    };
+    let (near, far) = tokio::io::duplex(64 << 10);
+    let activity = Arc::new(Activity::default());
+    let stream = stall::Stream::new(near, PATIENCE, activity.clone());
+    let peer = "192.0.2.1:1".parse().unwrap();
+    let served = manner.serve_http2(stream, peer, activity);
+    let ends = async {
+        tokio::join!(served, client(far));
+    };
+    tokio::time::timeout(PATIENCE, ends).await.unwrap();
+    drop(stop);
+}
+
+#[tokio::test]
+async fn an_http2_connection_without_a_request_ends() {
+    // What was negotiated does not even begin.
+    over_http2(Router::new(), async |mut stream| {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_http2_answer_that_nobody_takes_ends_its_connection() {
+    const BYTES: usize = 4 << 20;
+    let app = Router::new().route("/", get(async || Body::from(vec![0; BYTES])));
+    over_http2(app, async |stream| {
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+        // Pings are answered by this task; the body is never looked at.
+        let connection = tokio::spawn(connection);
+        let request = Request::get("http://a/").body(Body::empty()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let _ = connection.await;
+        drop(answer);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slow_http2_request_is_waited_for() {
+    let app = Router::new().route(
+        "/",
+        get(async || {
+            // Several times as long as the connection may be still.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            "late"
+        }),
+    );
+    over_http2(app, async |stream| {
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let request = Request::get("http://a/").body(Body::empty()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let bytes = axum::body::to_bytes(Body::new(answer.into_body()), 100).await;
+        assert_eq!(bytes.unwrap(), "late");
+    })
+    .await;
 }
