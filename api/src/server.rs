@@ -13,6 +13,7 @@ pub(crate) mod request;
 mod router;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
