@@ -56,6 +56,11 @@ pub fn identity_time(us: u64) -> String {
     text(us, "%Y-%m-%dT%H:%M:%S.%6fZ")
 }
 
+/// `2015-11-29T03:01:44Z`, as Image writes times.
+pub fn image_time(us: u64) -> String {
+    text(us, "%Y-%m-%dT%H:%M:%SZ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::{identity_time, volume_time};

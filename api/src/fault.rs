@@ -2,7 +2,10 @@
 //!
 //! [`Fault`] answers in Block Storage's form, `{"itemNotFound": {"code", "message"}}`;
 //! [`IdentityFault`] wraps one and answers in Identity's, `{"error": {"code", "title", "message"}}`.
-//! What went wrong inside is logged here and never told to the caller.
+//! [`ImageFault`] answers in Image's, which depends on what the request accepts. What went wrong
+//! inside is logged here and never told to the caller.
+
+mod image;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -10,6 +13,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use crate::{auth, catalogue};
+
+pub(crate) use image::{ImageFault, tell as tell_image_faults};
 
 /// What is told of every fault whose cause is ours.
 const INTERNAL: &str =
@@ -35,6 +40,8 @@ pub enum FaultKind {
     NotAcceptable,
     /// 409 `conflictingRequest`.
     Conflict,
+    /// 410 of Image.
+    Gone,
     /// 412 without a body.
     PreconditionFailed,
     /// 413 `overLimit`: a quota; says when to retry.
@@ -43,6 +50,8 @@ pub enum FaultKind {
     TooLarge,
     /// 415 `badMediaType`.
     BadMediaType,
+    /// 416 of Image.
+    RangeNotSatisfiable,
     /// 429 of the login limiter; Identity only.
     TooManyRequests,
     /// 500 `computeFault`, message hidden.
@@ -57,7 +66,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -65,10 +74,12 @@ impl FaultKind {
         Self::BadMethod,
         Self::NotAcceptable,
         Self::Conflict,
+        Self::Gone,
         Self::PreconditionFailed,
         Self::OverQuota,
         Self::TooLarge,
         Self::BadMediaType,
+        Self::RangeNotSatisfiable,
         Self::TooManyRequests,
         Self::Internal,
         Self::NotImplemented,
@@ -86,9 +97,11 @@ impl FaultKind {
             Self::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Conflict => StatusCode::CONFLICT,
+            Self::Gone => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::OverQuota | Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
@@ -105,9 +118,11 @@ impl FaultKind {
             Self::BadMethod => "badMethod",
             Self::NotAcceptable | Self::Internal => "computeFault",
             Self::Conflict => "conflictingRequest",
+            Self::Gone => "gone",
             Self::PreconditionFailed => "preconditionFailed",
             Self::OverQuota | Self::TooLarge | Self::TooManyRequests => "overLimit",
             Self::BadMediaType => "badMediaType",
+            Self::RangeNotSatisfiable => "badRange",
             Self::NotImplemented => "notImplemented",
             Self::Unavailable | Self::NoIdentity => "serviceUnavailable",
         }

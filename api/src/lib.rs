@@ -1,4 +1,4 @@
-//! OpenStack Block Storage, Identity and native REST API.
+//! OpenStack Block Storage, Identity, Image and native REST API.
 //!
 //! `types` (wire structs) and `client` stand alone. With the feature `server` the crate also holds
 //! the services: plain functions from requests over a [`catalogue::Catalogue`] of objects and a
@@ -25,6 +25,8 @@ pub mod events;
 pub mod external;
 #[cfg(feature = "server")]
 pub mod fault;
+#[cfg(feature = "server")]
+pub(crate) mod glance;
 #[cfg(feature = "server")]
 pub mod jobs;
 #[cfg(feature = "server")]

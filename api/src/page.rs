@@ -110,7 +110,8 @@ fn decode(text: &str) -> Result<String, Fault> {
     decoded.map(Into::into).map_err(|_| Fault::malformed())
 }
 
-fn encode(text: &str) -> String {
+/// A text as it stands in a query.
+pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, QUERY)
         .to_string()
         .replace("%20", "+")

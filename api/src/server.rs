@@ -30,12 +30,12 @@ use crate::jobs::{Registry, Runner};
 use crate::keystone::{Callers, LoginLimiter};
 use crate::log_levels::LogControl;
 use crate::native::TreeVersion;
-use crate::{cinder, keystone, native};
+use crate::{cinder, glance, keystone, native};
 
 pub use backends::{Backend, BackendSettings, Backends};
 pub use config::{Config, StaticService};
-pub(crate) use router::{HTML, NOT_IN_V2, root_operations, volume_operations};
-pub use router::{UrlProject, identity_root, router, volume_root};
+pub(crate) use router::{HTML, NOT_IN_V2, image_operations, root_operations, volume_operations};
+pub use router::{UrlProject, identity_root, image_root, router, volume_root};
 
 /// Calls that may block at the same time; more wait their turn. Twice the usual number of cores:
 /// most of them wait for a disk.
@@ -318,9 +318,10 @@ pub fn bootstrap(services: &Services, admin_password: &str) -> Result<(), Fault>
         keystone::bootstrap(services, admin_password)?;
     }
     let now_us = services.now_us();
-    services
-        .catalogue()
-        .write(|writer| cinder::bootstrap(writer, now_us))?;
+    services.catalogue().write(|writer| {
+        cinder::bootstrap(writer, now_us)?;
+        glance::bootstrap(writer, now_us)
+    })?;
     Ok(())
 }
 
@@ -328,6 +329,7 @@ pub fn bootstrap(services: &Services, admin_password: &str) -> Result<(), Fault>
 pub fn job_registry() -> Registry {
     let mut registry = Registry::default();
     cinder::register(&mut registry);
+    glance::register(&mut registry);
     native::register(&mut registry);
     registry
 }

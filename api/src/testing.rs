@@ -235,6 +235,36 @@ impl Cloud {
         answer
     }
 
+    /// Sends a request with a body of bytes, and reads the bytes of the answer.
+    pub(crate) async fn send_bytes(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, content) = response.into_parts();
+        let bytes = content.collect().await.unwrap().to_bytes().to_vec();
+        let answer = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let is_json = parts.headers.get("content-type");
+        let is_json = is_json.is_some_and(|kind| kind == "application/json");
+        conformance::check(&Exchange {
+            method,
+            path,
+            version: Microversion::MIN,
+            sent: &Value::Null,
+            status: parts.status,
+            answer: if is_json { &answer } else { &Value::Null },
+        });
+        (parts.status, parts.headers, bytes)
+    }
+
     /// Sends a request with a token.
     pub(crate) async fn call(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
         self.send(method, path, &[("X-Auth-Token", token)], body)

@@ -66,6 +66,7 @@ pub use exports::{
 };
 pub use qos::{IoLimits, Rate};
 pub(crate) use shapes::hold as hold_bodies;
+pub(crate) use specs::domain as shared_domain;
 pub(crate) use validate::repr;
 pub(crate) use volumes::find as find_volume;
 

@@ -11,7 +11,7 @@ use crate::server::Services;
 const GIB: u64 = 1 << 30;
 
 /// The domain within which a project's equal chunks are shared.
-fn domain(services: &Services, project: &str) -> DomainId {
+pub(crate) fn domain(services: &Services, project: &str) -> DomainId {
     let scope = if services.config().pool_wide_dedup {
         "pool"
     } else {

@@ -82,9 +82,12 @@ fn verdict(exchange: &Exchange<'_>) -> Result<(), String> {
     }
 }
 
-/// Whether an answer is a page for people, as Identity gives of paths it does not have.
+/// Whether an answer is a page for people, as Identity gives of paths it does not have, and Image of
+/// all faults.
 fn is_page(exchange: &Exchange<'_>) -> bool {
-    exchange.status == StatusCode::NOT_FOUND && exchange.answer.is_null()
+    let pages = exchange.status == StatusCode::NOT_FOUND
+        || (exchange.path.starts_with("/image") && exchange.status.is_client_error());
+    pages && exchange.answer.is_null()
 }
 
 fn resolved(value: &'static Value) -> &'static Value {
@@ -99,6 +102,11 @@ fn resolved(value: &'static Value) -> &'static Value {
 /// The path without query, project and suffix, as the document has it.
 fn plain(path: &str) -> String {
     let path = path.split('?').next().unwrap_or_default();
+    if let Some(rest) = path.strip_prefix("/image/v2.") {
+        // All minor versions of Image are one.
+        let below = rest.split_once('/').map_or("", |(_, below)| below);
+        return format!("/image/v2/{below}");
+    }
     let below = ["/volume/v3/", "/volume/v2/"]
         .iter()
         .find_map(|root| path.strip_prefix(root));

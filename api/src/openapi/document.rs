@@ -249,6 +249,14 @@ fn responses(service: &Service, operations: &[Operation]) -> Value {
             .filter(|operation| operation.status == status);
         responses.insert(status.to_string(), success(service, of_status));
     }
+    for operation in operations {
+        if let Content::Data(others) = operation.content {
+            for status in others {
+                let described = json!({"description": "A part of the bytes, or none."});
+                responses.insert(status.to_string(), described);
+            }
+        }
+    }
     for status in family::faults(service.family, operations) {
         let reference = format!("#/components/responses/{}{status}", service.family.word());
         responses.insert(status.to_string(), json!({ "$ref": reference }));
@@ -258,11 +266,13 @@ fn responses(service: &Service, operations: &[Operation]) -> Value {
 
 fn success<'a>(service: &Service, operations: impl Iterator<Item = &'a Operation>) -> Value {
     let (mut schemas, mut text, mut empty, mut summary) = (Vec::new(), false, false, "");
+    let mut data = false;
     let mut as_html = false;
     for operation in operations {
         match operation.content {
             Content::Json(shape) => schemas.push(schema_of(shape)),
             Content::Text => text = true,
+            Content::Data(_) => data = true,
             Content::Empty => empty = true,
         }
         summary = operation.summary;
@@ -283,6 +293,8 @@ fn success<'a>(service: &Service, operations: impl Iterator<Item = &'a Operation
         }
     } else if text {
         value["content"] = json!({"text/plain": {"schema": {"type": "string"}}});
+    } else if data {
+        value["content"] = json!({"application/octet-stream": {}});
     }
     value
 }

@@ -16,6 +16,8 @@ pub(super) enum Family {
     Identity,
     /// `/identity/v2.0`, with faults of its own.
     LegacyIdentity,
+    /// `/image`.
+    Image,
     /// `/volume`, and the root.
     BlockStorage,
     /// `/cinderblock/v1`, with the faults of Block Storage.
@@ -23,10 +25,11 @@ pub(super) enum Family {
 }
 
 impl Family {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::BlockStorage,
         Self::Identity,
         Self::LegacyIdentity,
+        Self::Image,
         Self::Native,
     ];
 
@@ -35,6 +38,7 @@ impl Family {
         match self {
             Self::Identity => "identity",
             Self::LegacyIdentity => "identity2",
+            Self::Image => "image",
             Self::BlockStorage => "volume",
             Self::Native => "cinderblock",
         }
@@ -44,6 +48,7 @@ impl Family {
         match self {
             Self::Identity => "Identity",
             Self::LegacyIdentity => "Identity 2.0",
+            Self::Image => "Image",
             Self::BlockStorage => "Block Storage",
             Self::Native => "cinderblock",
         }
@@ -56,6 +61,7 @@ impl Family {
                 "Identity v2.0: tokens and tenants of the domain `default`, in JSON as told here \
                  and, where `Content-Type` and `Accept` say so, in XML of the same parts."
             }
+            Self::Image => "Image v2: images, their data, members, tags and imports.",
             Self::BlockStorage => "Block Storage v3, and v2 where an operation is older than v3.",
             Self::Native => "What OpenStack has no call for.",
         }
@@ -91,7 +97,7 @@ pub(super) fn headers(family: Family) -> Value {
             "x-openstack-request-id": text,
             "OpenStack-API-Version": text,
         }),
-        Family::Identity | Family::LegacyIdentity | Family::Native => {
+        Family::Identity | Family::LegacyIdentity | Family::Image | Family::Native => {
             json!({ "x-openstack-request-id": text })
         }
     }
@@ -176,6 +182,14 @@ fn fault(family: Family, status: StatusCode) -> Shape {
     };
     if family == Family::LegacyIdentity {
         return legacy_fault(status);
+    }
+    if family == Family::Image {
+        // Of clients that ask for JSON; others are told by a page or plain text.
+        return object([
+            field("code", text()),
+            field("message", text()),
+            field("title", text()),
+        ]);
     }
     if family == Family::Identity || status == StatusCode::UNAUTHORIZED {
         return identity();

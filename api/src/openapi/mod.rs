@@ -19,7 +19,7 @@ mod tests;
 use document::Service;
 use family::Family;
 
-use crate::{cinder, keystone, native, server};
+use crate::{cinder, glance, keystone, native, server};
 
 pub use document::document;
 pub(crate) use operation::{Operation, Parameter, Routes};
@@ -41,6 +41,8 @@ fn services() -> Vec<Service> {
             cinder::routes().operations(),
         ),
         service(Family::Identity, "/identity", keystone::operations()),
+        service(Family::Image, "/image", server::image_operations()),
+        service(Family::Image, "/image/v2", glance::routes().operations()),
         service(
             Family::LegacyIdentity,
             "/identity",

@@ -74,6 +74,8 @@ pub(crate) enum Content {
     Json(fn() -> Shape),
     /// Plain text.
     Text,
+    /// Bytes of any kind, with other statuses for a part of them or none.
+    Data(&'static [u16]),
 }
 
 /// All there is to say of an operation.
@@ -242,6 +244,14 @@ impl Operation {
     pub(crate) const fn or_as_html(self) -> Self {
         Self {
             as_html: true,
+            ..self
+        }
+    }
+
+    /// Answers with bytes, or with one of these statuses.
+    pub(crate) const fn data(self, others: &'static [u16]) -> Self {
+        Self {
+            content: Content::Data(others),
             ..self
         }
     }

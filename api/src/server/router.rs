@@ -14,11 +14,11 @@ use tower::ServiceExt;
 use super::Services;
 use super::trace::{Inside, OPENSTACK_REQUEST_ID, request_id};
 use crate::auth::{self, Unauthenticated};
-use crate::fault::{Fault, NotRouted, not_routed};
-use crate::openapi::shape::{self, list, map_of, wire, wrapped};
+use crate::fault::{Fault, ImageFault, NotRouted, not_routed, tell_image_faults};
+use crate::openapi::shape::{self, map_of, wire};
 use crate::openapi::{self, Operation};
 use crate::types::cinder::Versions;
-use crate::{cinder, keystone, microversion, native};
+use crate::{cinder, glance, keystone, microversion, native};
 
 /// The project segment of a Block Storage URL, if it had one, and whether it was one of version 2.
 /// An extractor: links in answers hold the project exactly when the request did.
@@ -70,16 +70,15 @@ const HEALTHCHECK: Operation =
 const DOCUMENT: Operation = Operation::get("/openapi.json", "Show this document.")
     .open()
     .answers(200, || map_of(shape::any()));
-const IMAGE_VERSIONS: Operation = Operation::get(
-    "/image",
-    "List the versions of Image, of which there are none.",
-)
-.open()
-.answers(300, || wrapped("versions", list(shape::any())));
 
 /// Operations at the root of the single listener.
 pub(crate) fn root_operations() -> Vec<Operation> {
-    vec![VERSIONS, DOCUMENT, IMAGE_VERSIONS]
+    vec![VERSIONS, DOCUMENT]
+}
+
+/// Operations of Image outside of its versions.
+pub(crate) fn image_operations() -> Vec<Operation> {
+    vec![glance::versions::VERSIONS, glance::versions::EXPLICIT]
 }
 
 /// Operations of Block Storage outside of its versions, and those on a version as a whole.
@@ -103,7 +102,7 @@ pub fn router(services: &Services) -> Router {
     };
     router
         .nest_service("/volume", volume_root(services))
-        .nest_service("/image", image(services))
+        .nest_service("/image", image_root(services))
         .nest_service("/cinderblock/v1", native_root(services))
 }
 
@@ -306,13 +305,84 @@ fn native_root(services: &Services) -> Router {
         .with_state(services.clone())
 }
 
-/// No version of Image is served: an empty list says so, and nothing else is found.
-fn image(services: &Services) -> Router {
-    let versions = async || (StatusCode::MULTIPLE_CHOICES, Json(json!({"versions": []})));
-    Router::new()
-        .route("/", any(versions))
-        .fallback(not_routed)
+/// Image at the bare root, for port 9292. A path without a version that there is gets the choices.
+pub fn image_root(services: &Services) -> Router {
+    let unknown = async || ImageFault(Fault::version_not_found());
+    let v2 = glance::routes()
+        .router()
+        .fallback(unknown)
+        .layer(from_fn_with_state(services.clone(), require_image_token))
+        .with_state(services.clone());
+    let below = Router::new()
+        .route(
+            glance::versions::VERSIONS.path,
+            any(glance::versions::choices),
+        )
+        .route(
+            glance::versions::EXPLICIT.path,
+            any(glance::versions::explicit),
+        )
+        .with_state(services.clone())
+        .nest_service("/v2", v2)
+        .fallback(glance::versions::choices)
+        .with_state(services.clone())
+        .layer(from_fn(tell_image_faults))
         .layer(from_fn_with_state(services.clone(), request_id))
+        .layer(from_fn_with_state(services.clone(), image_headers));
+    Router::new().fallback_service(below.map_request(take_minor))
+}
+
+/// All minor versions are one: `/v2.9/images` is `/v2/images`.
+fn take_minor(mut request: Request) -> Request {
+    let text = request
+        .uri()
+        .path_and_query()
+        .map_or("/", PathAndQuery::as_str);
+    let rest = text.trim_start_matches('/');
+    let (first, rest) = match rest.find(['/', '?']) {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    if glance::versions::is_version(first)
+        && let Ok(uri) = format!("/v2{rest}").parse::<Uri>()
+    {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+/// Layer: as [`auth::require_token`], in Image's words.
+async fn require_image_token(
+    State(services): State<Services>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match auth::authenticate(&services, request.headers()).await {
+        Err(fault) => ImageFault(fault).into_response(),
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+    }
+}
+
+/// Layer: what every Image answer carries.
+async fn image_headers(State(services): State<Services>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if response.extensions().get::<Unauthenticated>().is_some() {
+        challenge(&mut response, &services.config().identity_base());
+        // The real service asks for the token before it gives the request an id.
+        response.headers_mut().remove(OPENSTACK_REQUEST_ID);
+    }
+    let is_bare = matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::ACCEPTED
+    );
+    if is_bare && !response.headers().contains_key(header::CONTENT_TYPE) {
+        let html = HeaderValue::from_static(HTML);
+        response.headers_mut().insert(header::CONTENT_TYPE, html);
+    }
+    response
 }
 
 /// Takes a project segment and a format suffix off a path below `/v3`, so that every operation has
