@@ -83,6 +83,11 @@ fn misfit(root: &Value, schema: &Value, value: &Value, depth: usize) -> Option<M
     if let Some((keyword, reason)) = own(schema, value) {
         return found(keyword, reason);
     }
+    let all = schema.get("allOf").and_then(Value::as_array);
+    let mut all = all.into_iter().flatten();
+    if let Some(found) = all.find_map(|part| misfit(root, part, value, depth - 1)) {
+        return Some(found);
+    }
     within_object(root, schema, value, depth).or_else(|| within_array(root, schema, value, depth))
 }
 
@@ -123,7 +128,22 @@ fn own(schema: &Value, value: &Value) -> Option<(&'static str, String)> {
         return own_text(schema, text)
             .map(|(keyword, reason)| (keyword, format!("{} {reason}", repr(value))));
     }
-    own_count(schema, value)
+    own_count(schema, value).or_else(|| own_list(schema, value))
+}
+
+fn own_list(schema: &Value, value: &Value) -> Option<(&'static str, String)> {
+    let items = value.as_array()?;
+    let least = schema.get("minItems").and_then(Value::as_u64);
+    if least.is_some_and(|least| (items.len() as u64) < least) {
+        return Some(("minItems", format!("{} is too short", repr(value))));
+    }
+    let once = schema.get("uniqueItems") == Some(&Value::Bool(true));
+    let twice = |(at, item): (usize, &Value)| items[..at].contains(item);
+    let repeats = once && items.iter().enumerate().any(twice);
+    repeats.then(|| {
+        let reason = format!("{} has non-unique elements", repr(value));
+        ("uniqueItems", reason)
+    })
 }
 
 fn own_text(schema: &Value, text: &str) -> Option<(&'static str, String)> {

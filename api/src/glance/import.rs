@@ -110,7 +110,7 @@ pub(super) async fn start(
                 match method {
                     stores::WEB => Err(refused_address(&parameters)),
                     stores::COPY => copied(&image, &body),
-                    _ => queue(writer, &caller, image, body, now_us),
+                    _ => queue(writer, &caller, image, &body, now_us),
                 }
             })
         })
@@ -143,7 +143,7 @@ fn queue(
     writer: &Writer,
     caller: &Caller,
     mut image: Image,
-    body: Value,
+    body: &Value,
     now_us: u64,
 ) -> Result<(), Fault> {
     let args = json!({"import_req": body, "user": caller.user_id});

@@ -17,6 +17,7 @@ mod limits;
 mod list;
 mod locations;
 mod members;
+mod metadefs;
 mod operations;
 mod patch;
 mod python;
@@ -72,6 +73,7 @@ pub(crate) fn routes() -> Routes {
         .on(ops::TASKS, tasks::index)
         .on(ops::TASK, tasks::show)
         .on(ops::CREATE_TASK, tasks::create)
+        .merge(metadefs::routes())
         .untold("/tasks/{task_id}", axum::routing::delete(tasks::delete))
 }
 

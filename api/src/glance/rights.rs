@@ -8,30 +8,48 @@ use crate::fault::{Fault, FaultKind};
 
 /// A rule, by the name that refusals tell.
 #[derive(Clone, Copy)]
-pub(super) struct Right(&'static str);
+pub(super) enum Right {
+    /// Of images.
+    Of(&'static str),
+    /// Of metadata definitions: what is done, and to what.
+    Metadef(&'static str, &'static str),
+}
 
-pub(super) const UPLOAD: Right = Right("upload_image");
-pub(super) const MODIFY: Right = Right("modify_image");
-pub(super) const DELETE: Right = Right("delete_image");
-pub(super) const DEACTIVATE: Right = Right("deactivate");
-pub(super) const REACTIVATE: Right = Right("reactivate");
-pub(super) const GET_MEMBERS: Right = Right("get_members");
-pub(super) const ADD_MEMBER: Right = Right("add_member");
-pub(super) const DELETE_MEMBER: Right = Right("delete_member");
-pub(super) const MODIFY_MEMBER: Right = Right("modify_member");
-pub(super) const SET_LOCATION: Right = Right("set_image_location");
-pub(super) const DELETE_LOCATION: Right = Right("delete_image_location");
-pub(super) const ADD_LOCATION: Right = Right("add_image_location");
-pub(super) const COPY: Right = Right("copy_image");
-pub(super) const STORES_DETAIL: Right = Right("stores_info_detail");
-pub(super) const TASKS: Right = Right("tasks_api_access");
-pub(super) const FETCH_LOCATION: Right = Right("fetch_image_location");
+impl std::fmt::Display for Right {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Of(name) => f.write_str(name),
+            Self::Metadef(verb, noun) => write!(f, "{verb}_metadef_{noun}"),
+        }
+    }
+}
+
+/// The rule of changing metadata definitions.
+pub(super) fn metadef(verb: &'static str, noun: &'static str) -> Right {
+    Right::Metadef(verb, noun)
+}
+
+pub(super) const UPLOAD: Right = Right::Of("upload_image");
+pub(super) const MODIFY: Right = Right::Of("modify_image");
+pub(super) const DELETE: Right = Right::Of("delete_image");
+pub(super) const DEACTIVATE: Right = Right::Of("deactivate");
+pub(super) const REACTIVATE: Right = Right::Of("reactivate");
+pub(super) const GET_MEMBERS: Right = Right::Of("get_members");
+pub(super) const ADD_MEMBER: Right = Right::Of("add_member");
+pub(super) const DELETE_MEMBER: Right = Right::Of("delete_member");
+pub(super) const MODIFY_MEMBER: Right = Right::Of("modify_member");
+pub(super) const SET_LOCATION: Right = Right::Of("set_image_location");
+pub(super) const DELETE_LOCATION: Right = Right::Of("delete_image_location");
+pub(super) const ADD_LOCATION: Right = Right::Of("add_image_location");
+pub(super) const COPY: Right = Right::Of("copy_image");
+pub(super) const STORES_DETAIL: Right = Right::Of("stores_info_detail");
+pub(super) const TASKS: Right = Right::Of("tasks_api_access");
+pub(super) const FETCH_LOCATION: Right = Right::Of("fetch_image_location");
 
 /// 403 naming the rule.
 pub(super) fn denied(right: Right) -> Fault {
     forbidden(format!(
-        "You are not authorized to complete {} action.",
-        right.0
+        "You are not authorized to complete {right} action."
     ))
 }
 
@@ -87,14 +105,17 @@ pub(super) fn sees_members(caller: &Caller, image: &Image, is_member: bool) -> b
 pub(super) fn check_download(caller: &Caller) -> Result<(), Fault> {
     allow(
         caller.is_identity_admin() || caller.has_role("member"),
-        Right("download_image"),
+        Right::Of("download_image"),
     )
 }
 
 /// Whether images may be listed.
 pub(super) fn check_list(caller: &Caller) -> Result<(), Fault> {
     let reader = caller.has_role("reader") && caller.project_id().is_some();
-    allow(caller.is_identity_admin() || reader, Right("get_images"))
+    allow(
+        caller.is_identity_admin() || reader,
+        Right::Of("get_images"),
+    )
 }
 
 /// Whether an image of this owner may be made.
@@ -108,17 +129,17 @@ pub(super) fn check_add(caller: &Caller, owner: Option<&str>) -> Result<(), Faul
             "You are not permitted to create images owned by '{told}'"
         )));
     }
-    allow(caller.has_role("member"), Right("add_image"))
+    allow(caller.has_role("member"), Right::Of("add_image"))
 }
 
 /// Whether an image may be shown to everybody: administrators alone; a community's image is its
 /// owner's to offer.
 pub(super) fn check_visibility(caller: &Caller, wanted: Visibility) -> Result<(), Fault> {
     match wanted {
-        Visibility::Public => check_admin(caller, Right("publicize_image")),
+        Visibility::Public => check_admin(caller, Right::Of("publicize_image")),
         Visibility::Community => allow(
             caller.is_identity_admin() || caller.has_role("member"),
-            Right("communitize_image"),
+            Right::Of("communitize_image"),
         ),
         Visibility::Shared | Visibility::Private => Ok(()),
     }

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod lists;
+mod metadefs;
 mod records;
 mod sharing;
 mod staging;

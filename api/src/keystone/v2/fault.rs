@@ -82,6 +82,8 @@ pub(super) fn name_of(kind: FaultKind) -> &'static str {
         | FaultKind::PreconditionFailed
         | FaultKind::BadMediaType
         | FaultKind::Internal
+        | FaultKind::Gone
+        | FaultKind::RangeNotSatisfiable
         | FaultKind::NotImplemented => "identityFault",
     }
 }
