@@ -67,7 +67,7 @@ pub use exports::{
 pub use qos::{IoLimits, Rate};
 pub(crate) use shapes::hold as hold_bodies;
 pub(crate) use specs::domain as shared_domain;
-pub(crate) use validate::repr;
+pub(crate) use validate::{quoted as python_quoted, repr};
 pub(crate) use volumes::find as find_volume;
 
 use crate::catalogue::{self, Writer};

@@ -46,7 +46,7 @@ pub(crate) fn repr(value: &Value) -> String {
 }
 
 /// A text in Python's quotes: double ones only where that spares an escape.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') {
         '"'
     } else {

@@ -4,8 +4,9 @@
 
 use serde_json::Value;
 
-use super::python::{pretty, repr};
+use super::python::pretty;
 use super::records::parse_id;
+use crate::cinder::repr;
 use crate::fault::Fault;
 
 /// The one pattern of the schemas: an id.

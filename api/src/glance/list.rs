@@ -63,7 +63,8 @@ impl Listing {
     }
 }
 
-fn limit(params: &Params) -> Result<usize, Fault> {
+/// The number of items asked for.
+pub(super) fn limit(params: &Params) -> Result<usize, Fault> {
     let Some(text) = params.get("limit") else {
         return Ok(LIMIT_DEFAULT);
     };

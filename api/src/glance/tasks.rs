@@ -17,10 +17,7 @@ use crate::catalogue::{Key, Query, View};
 use crate::clock::image_time;
 use crate::fault::{Fault, FaultKind, ImageFault};
 use crate::jobs::{BY_CREATED, Job, JobState, OF_OBJECT};
-use crate::page::LIMIT_MAX;
 use crate::server::Services;
-
-const LIMIT_DEFAULT: usize = 25;
 
 fn status(job: &Job) -> &'static str {
     match job.state {
@@ -101,13 +98,7 @@ pub(super) async fn index(
 ) -> Result<Json<Value>, ImageFault> {
     rights::check_admin(&caller, rights::TASKS)?;
     let params = body::params(&uri)?;
-    let limit = match params.get("limit") {
-        None => LIMIT_DEFAULT,
-        Some(text) => text
-            .parse::<usize>()
-            .map_err(|_| Fault::bad_request("limit param must be an integer"))?
-            .min(LIMIT_MAX),
-    };
+    let limit = list::limit(&params)?;
     let marker = params
         .get("marker")
         .map(|text| Uuid::parse_str(text).map_err(|_| Fault::bad_request("Invalid marker format")));

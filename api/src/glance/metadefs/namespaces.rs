@@ -16,10 +16,9 @@ use crate::clock::image_time;
 use crate::fault::{Fault, ImageFault};
 use crate::glance::rights::{self, metadef};
 use crate::glance::{body, checker, list, schemas};
-use crate::page::{LIMIT_MAX, Params};
+use crate::page::Params;
 use crate::server::Services;
 
-const LIMIT_DEFAULT: usize = 25;
 /// What only the service shows.
 const SHOWN: [&str; 4] = ["self", "schema", "created_at", "updated_at"];
 
@@ -39,20 +38,6 @@ pub(super) fn object(body: Value) -> Result<Map<String, Value>, Fault> {
         Value::Object(map) => Ok(map),
         _ => Err(Fault::bad_request("Expected a JSON object.")),
     }
-}
-
-/// The number of items asked for.
-pub(super) fn limit(params: &Params) -> Result<usize, Fault> {
-    let Some(text) = params.get("limit") else {
-        return Ok(LIMIT_DEFAULT);
-    };
-    let number: i64 = text
-        .trim()
-        .parse()
-        .map_err(|_| Fault::bad_request("limit param must be an integer"))?;
-    let number = usize::try_from(number);
-    let number = number.map_err(|_| Fault::bad_request("limit param must be positive"))?;
-    Ok(number.min(LIMIT_MAX))
 }
 
 /// A namespace as a body asks for it.
@@ -226,7 +211,7 @@ pub(super) fn cut<T>(
     params: &Params,
     name: impl Fn(&T) -> &str,
 ) -> Result<Vec<T>, Fault> {
-    let limit = limit(params)?;
+    let limit = list::limit(params)?;
     let start = match params.get("marker") {
         None => 0,
         Some(marker) => {
@@ -291,7 +276,7 @@ pub(super) async fn index(
     });
     if let Some(last) = page
         .last()
-        .filter(|_| limit(&params).ok() == Some(page.len()))
+        .filter(|_| list::limit(&params).ok() == Some(page.len()))
     {
         body["next"] = json!(list::link(path, &params, Some(&last.name)));
     }
