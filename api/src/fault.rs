@@ -136,6 +136,8 @@ pub struct Fault {
     message: String,
     /// The cause, for the log only.
     cause: Option<String>,
+    /// Whether Image tells the message below the explanation that its kind has.
+    is_detail: bool,
 }
 
 impl Fault {
@@ -145,6 +147,15 @@ impl Fault {
             kind,
             message: message.into(),
             cause: None,
+            is_detail: false,
+        }
+    }
+
+    /// The same, which Image tells below the explanation that the kind has.
+    pub(crate) fn as_detail(self) -> Self {
+        Self {
+            is_detail: true,
+            ..self
         }
     }
 
@@ -195,6 +206,7 @@ impl Fault {
             kind: FaultKind::Internal,
             message: INTERNAL.to_owned(),
             cause: Some(cause.to_string()),
+            is_detail: false,
         }
     }
 

@@ -30,6 +30,7 @@ pub(crate) struct ImageFault(pub(crate) Fault);
 struct Untold {
     kind: FaultKind,
     message: String,
+    is_detail: bool,
 }
 
 impl From<Fault> for ImageFault {
@@ -55,6 +56,7 @@ impl IntoResponse for ImageFault {
         response.extensions_mut().insert(Untold {
             kind: self.0.kind,
             message,
+            is_detail: self.0.is_detail,
         });
         response
     }
@@ -71,6 +73,7 @@ pub(crate) async fn tell(request: Request, next: Next) -> Response {
         StatusCode::METHOD_NOT_ALLOWED => Some(Untold {
             kind: FaultKind::BadMethod,
             message: String::new(),
+            is_detail: false,
         }),
         _ => None,
     });
@@ -88,6 +91,7 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 fn body_of(untold: &Untold, method: &Method, sent: &str, escape: fn(&str) -> String) -> String {
     let message = escape(&untold.message);
     match untold.kind {
+        FaultKind::BadMethod if !message.is_empty() => message,
         FaultKind::BadMethod => format!(
             "The method {} is not allowed for this resource. <br /><br />\n{message}",
             escape(method.as_str())
@@ -95,6 +99,12 @@ fn body_of(untold: &Untold, method: &Method, sent: &str, escape: fn(&str) -> Str
         FaultKind::BadMediaType => format!(
             "The request media type {} is not supported by this server.\n<br /><br />\n{message}",
             escape(sent)
+        ),
+        FaultKind::Forbidden if untold.is_detail => {
+            format!("Access was denied to this resource.<br /><br />\n{message}\n\n")
+        }
+        FaultKind::Conflict if untold.is_detail => format!(
+            "There was a conflict when trying to complete your request.<br /><br />\n{message}\n\n"
         ),
         FaultKind::RangeNotSatisfiable => {
             format!("The Range requested is not available.<br /><br />\n{message}\n\n")

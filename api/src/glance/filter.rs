@@ -186,7 +186,9 @@ fn values(list: &str) -> Result<Vec<String>, Fault> {
         }
     }
     if quoted {
-        return Err(unclosed());
+        return Err(Fault::bad_request(format!(
+            "Invalid filter value {list}. The quote is not closed."
+        )));
     }
     values.push(current);
     Ok(values)
@@ -223,7 +225,7 @@ fn time(key: &str, value: &str) -> Result<Test, Fault> {
         "eq" => Compared::Equal,
         _ => {
             return Err(Fault::bad_request(
-                "Unable to filter using the specified operator.",
+                "Unable to filter on a unknown operator.",
             ));
         }
     };

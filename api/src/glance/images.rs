@@ -44,6 +44,9 @@ pub(super) fn reserved(name: &str) -> Fault {
     rights::forbidden(format!("Attribute '{name}' is reserved."))
 }
 
+/// What a new image may be said to have, to no effect.
+const IGNORED: [&str; 2] = ["os_hash_algo", "os_hash_value"];
+
 pub(super) fn is_read_only(name: &str) -> bool {
     READ_ONLY.contains(&name)
 }
@@ -72,11 +75,14 @@ impl Wanted {
         };
         let own = schemas::image()["properties"].as_object();
         for name in map.keys() {
-            if is_read_only(name) {
+            if is_read_only(name) && !IGNORED.contains(&name.as_str()) {
                 return Err(read_only(name));
             }
-            if is_reserved(name) {
+            if name == "locations" {
                 return Err(reserved(name));
+            }
+            if is_reserved(name) {
+                return Err(reserved(name).as_detail());
             }
             let is_custom = own.is_none_or(|own| !own.contains_key(name));
             if is_custom && name.chars().count() > NAME_MAX {
@@ -99,7 +105,7 @@ impl Wanted {
         let mut image = Image::new(owner.as_deref(), now_us);
         for (name, value) in self.map {
             match name.as_str() {
-                "owner" => (),
+                "owner" | "os_hash_algo" | "os_hash_value" => (),
                 "id" => image.id = value.as_str().and_then(parse_id).unwrap_or(image.id),
                 _ => set(&mut image, &name, &value)?,
             }

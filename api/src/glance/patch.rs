@@ -262,9 +262,7 @@ fn apply(image: &mut Image, caller: &Caller, change: &Change, form: Form) -> Res
     let name = change.name.as_str();
     if name == "locations" {
         rights::check_owner(caller, image, rights::SET_LOCATION)?;
-        return Err(rights::forbidden(
-            "It's not allowed to update locations if locations are invisible.",
-        ));
+        return Err(no_locations(change));
     }
     if name == "visibility"
         && let Some(wanted) = change.value.as_str().and_then(Visibility::parse)
@@ -272,15 +270,15 @@ fn apply(image: &mut Image, caller: &Caller, change: &Change, form: Form) -> Res
         rights::check_visibility(caller, wanted)?;
     }
     if name == "owner" && !caller.is_identity_admin() {
-        return Err(rights::forbidden("Owner can't be updated by non admin."));
+        return Err(rights::forbidden("Owner can't be updated by non admin.").as_detail());
     }
     rights::check_owner(caller, image, rights::MODIFY)?;
     let present = is_own(name) || image.properties.contains_key(name);
-    let unknown = || Fault::conflict(format!("Property {name} does not exist."));
+    let unknown = || Fault::conflict(format!("Property {name} does not exist.")).as_detail();
     match change.op {
-        Op::Remove if is_own(name) => Err(rights::forbidden(format!(
-            "Property {name} may not be removed."
-        ))),
+        Op::Remove if is_own(name) => {
+            Err(rights::forbidden(format!("Property {name} may not be removed.")).as_detail())
+        }
         Op::Remove => match image.properties.remove(name) {
             Some(_) => Ok(()),
             None => Err(unknown()),
@@ -288,13 +286,28 @@ fn apply(image: &mut Image, caller: &Caller, change: &Change, form: Form) -> Res
         Op::Replace if !present => Err(unknown()),
         Op::Add if present && form == Form::Older => {
             let message = format!("Property {name} already present.");
-            Err(Fault::conflict(message))
+            Err(Fault::conflict(message).as_detail())
         }
         Op::Add | Op::Replace => {
             keeps_format(image, name)?;
             images::set(image, name, &change.value)
         }
     }
+}
+
+/// 403 of any change to the places of data, which are not shown.
+fn no_locations(change: &Change) -> Fault {
+    let word = match change.op {
+        Op::Add => "add",
+        Op::Remove => "remove",
+        Op::Replace if change.value == json!([]) => {
+            return rights::forbidden("Cannot set locations to empty list.").as_detail();
+        }
+        Op::Replace => "update",
+    };
+    rights::forbidden(format!(
+        "It's not allowed to {word} locations if locations are invisible."
+    ))
 }
 
 /// 403 of another format for data that is there.

@@ -139,7 +139,7 @@ pub(super) async fn show(
 ) -> Result<Json<Value>, ImageFault> {
     rights::check_admin(&caller, rights::TASKS)?;
     let job = services.blocking(move |services| {
-        let missing = || Fault::not_found(format!("Task with the given id {id} was not found"));
+        let missing = || Fault::not_found(format!("Could not find task {id}"));
         let parsed = Uuid::parse_str(&id).map_err(|_| missing())?;
         services.catalogue().read(|reader| {
             let found = reader.get::<Job>(&parsed)?;

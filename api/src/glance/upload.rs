@@ -96,10 +96,11 @@ fn check_type(headers: &HeaderMap) -> Result<(), Fault> {
     let kind = given.split(';').next().unwrap_or_default().trim();
     match kind {
         "application/octet-stream" => Ok(()),
-        _ => Err(Fault::new(
-            FaultKind::BadMediaType,
-            format!("Invalid content type {given}"),
-        )),
+        _ => {
+            let told = if given.is_empty() { "None" } else { given };
+            let message = format!("Invalid content type {told}");
+            Err(Fault::new(FaultKind::BadMediaType, message))
+        }
     }
 }
 

@@ -368,6 +368,7 @@ async fn require_image_token(
 
 /// Layer: what every Image answer carries.
 async fn image_headers(State(services): State<Services>, request: Request, next: Next) -> Response {
+    let gets = request.method() == Method::GET;
     let mut response = next.run(request).await;
     if response.extensions().get::<Unauthenticated>().is_some() {
         challenge(&mut response, &services.config().identity_base());
@@ -378,7 +379,7 @@ async fn image_headers(State(services): State<Services>, request: Request, next:
         response.status(),
         StatusCode::NO_CONTENT | StatusCode::ACCEPTED
     );
-    if is_bare && !response.headers().contains_key(header::CONTENT_TYPE) {
+    if is_bare && !gets && !response.headers().contains_key(header::CONTENT_TYPE) {
         let html = HeaderValue::from_static(HTML);
         response.headers_mut().insert(header::CONTENT_TYPE, html);
     }

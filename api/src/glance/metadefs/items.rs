@@ -131,7 +131,7 @@ pub(super) async fn create(
         let map = parse(kind, &body)?;
         change(&services, caller, name, right, move |namespace, now_us| {
             let item = Item::of(map, now_us);
-            let shown = view::item(kind, &namespace.name, &item);
+            let shown = view::given(kind, &namespace.name, &item);
             namespace.add(kind, item)?;
             Ok(shown)
         })
@@ -173,7 +173,7 @@ pub(super) async fn add_tag(
         right,
         move |namespace, now_us| {
             let item = tag_item(&name, now_us);
-            let shown = view::item(Kind::Tag, &namespace.name, &item);
+            let shown = view::given(Kind::Tag, &namespace.name, &item);
             namespace.add(Kind::Tag, item)?;
             Ok(shown)
         },
@@ -203,7 +203,7 @@ pub(super) async fn update(
                 created_us: before.created_us,
                 ..Item::of(map, now_us)
             };
-            let shown = view::item(kind, &namespace.name, &item);
+            let shown = view::given(kind, &namespace.name, &item);
             namespace.add(kind, item)?;
             Ok(shown)
         },

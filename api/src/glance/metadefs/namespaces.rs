@@ -13,7 +13,7 @@ use super::view;
 use crate::auth::Caller;
 use crate::catalogue::{Query, View};
 use crate::clock::image_time;
-use crate::fault::{Fault, ImageFault};
+use crate::fault::{Fault, FaultKind, ImageFault};
 use crate::glance::rights::{self, metadef};
 use crate::glance::{body, checker, list, schemas};
 use crate::page::Params;
@@ -130,8 +130,15 @@ pub(super) async fn show(
 ) -> Result<Json<Value>, ImageFault> {
     let params = body::params(&uri)?;
     let namespace = services.blocking(move |services| {
-        let found = services.catalogue();
-        found.read(|reader| find(reader, &caller, &name))
+        let catalogue = services.catalogue();
+        let found = catalogue.read(|reader| find(reader, &caller, &name));
+        found.map_err(|fault| match fault.kind() {
+            FaultKind::NotFound => {
+                let message = format!("Metadata definition namespace={name} was not found.");
+                Fault::not_found(message)
+            }
+            _ => fault,
+        })
     });
     let namespace = namespace.await?;
     let wanted = params.get("resource_type");

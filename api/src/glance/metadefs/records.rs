@@ -137,11 +137,12 @@ impl Namespace {
     pub(super) fn position(&self, kind: Kind, name: &str) -> Result<usize, Fault> {
         let found = self.items(kind).iter().position(|item| item.name == name);
         found.ok_or_else(|| {
-            Fault::not_found(format!(
-                "The metadata definition {} with name={name} was not found in namespace={}.",
-                kind.word(),
-                self.name
-            ))
+            Fault::not_found(match kind {
+                Kind::Object => format!("Could not find metadata object {name}"),
+                Kind::Property => format!("Could not find property {name}"),
+                Kind::Tag => format!("Could not find metadata tag {name}"),
+                Kind::ResourceType => format!("Failed to find resource type {name} to delete"),
+            })
         })
     }
 

@@ -96,7 +96,7 @@ fn prefixed_object(mut object: Value, prefix: &str) -> Value {
 fn properties(namespace: &Namespace) -> Map<String, Value> {
     let pairs = namespace.properties.iter();
     pairs
-        .map(|one| (one.name.clone(), Value::Object(one.body.clone())))
+        .map(|one| (one.name.clone(), item(Kind::Property, &namespace.name, one)))
         .collect()
 }
 
@@ -104,15 +104,25 @@ fn names(items: &[Item]) -> Vec<Value> {
     items.iter().map(|one| json!({"name": one.name})).collect()
 }
 
-/// Something in a namespace.
+/// Something in a namespace, with what it has by default.
 pub(super) fn item(kind: Kind, namespace: &str, one: &Item) -> Value {
+    let mut view = given(kind, namespace, one);
+    if kind == Kind::Object
+        && let Some(map) = view.as_object_mut()
+    {
+        for (key, empty) in [("required", json!([])), ("properties", json!({}))] {
+            map.entry(key).or_insert(empty);
+        }
+    }
+    view
+}
+
+/// Something in a namespace, as whoever makes or changes it is shown it.
+pub(super) fn given(kind: Kind, namespace: &str, one: &Item) -> Value {
     let mut view = Map::new();
     view.insert("name".to_owned(), json!(one.name));
     view.extend(one.body.clone());
     if kind == Kind::Object {
-        for (key, empty) in [("required", json!([])), ("properties", json!({}))] {
-            view.entry(key).or_insert(empty);
-        }
         let path = format!("{}/objects/{}", path_of(namespace), one.name);
         view.insert("self".to_owned(), json!(path));
         view.insert("schema".to_owned(), json!("/v2/schemas/metadefs/object"));
@@ -132,19 +142,13 @@ pub(super) fn list(kind: Kind, namespace: &Namespace, items: &[Item]) -> Value {
             .map(|one| item(kind, name, one))
             .collect::<Vec<_>>()
     };
-    let path = format!("{}/{}", path_of(name), kind.plural());
     match kind {
         Kind::Property => json!({"properties": properties(namespace)}),
         Kind::ResourceType => json!({"resource_type_associations": each()}),
-        Kind::Object => json!({
-            "objects": each(),
-            "first": path,
-            "schema": "/v2/schemas/metadefs/objects",
-        }),
-        Kind::Tag => json!({
-            "tags": names(items),
-            "first": path,
-            "schema": "/v2/schemas/metadefs/tags",
-        }),
+        Kind::Object => {
+            // The real service leaves out the first slash.
+            json!({"objects": each(), "schema": "v2/schemas/metadefs/objects"})
+        }
+        Kind::Tag => json!({"tags": names(items)}),
     }
 }
