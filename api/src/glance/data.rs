@@ -172,11 +172,14 @@ impl Handler for Discard {
     fn finish(
         &self,
         _: &Writer,
-        _: &Job,
-        _: Result<(), &JobError>,
+        job: &Job,
+        result: Result<(), &JobError>,
         _: u64,
     ) -> catalogue::Result<()> {
         // The row that named the volume went when the job was queued.
+        if let Err(error) = result {
+            tracing::warn!(image = job.object, %error, "the bytes of an image could not be removed");
+        }
         Ok(())
     }
 }

@@ -4,14 +4,11 @@
 //! gone: either the image has all of its data, or it is queued again and a job removes what came.
 //! A thread is held only while a piece is written, never while a client is awaited.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
-use tokio::time::timeout;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -23,9 +20,6 @@ use crate::auth::Caller;
 use crate::catalogue::View;
 use crate::fault::{Fault, FaultKind, ImageFault};
 use crate::server::Services;
-
-/// How long a client may pause before its upload counts as broken off.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What the data is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -317,12 +311,11 @@ impl Incoming {
         Ok(piece)
     }
 
-    /// Waits for more; `false` at the end.
+    /// Waits for more; `false` at the end. How long, is for whoever listens to say.
     async fn more(&mut self) -> Result<bool, Fault> {
         let broken = || Fault::bad_request("The image data ended before its end.");
         loop {
-            let frame = timeout(PAUSE_MAX, self.body.frame());
-            let Some(frame) = frame.await.map_err(|_| broken())? else {
+            let Some(frame) = self.body.frame().await else {
                 return Ok(false);
             };
             // Trailers say nothing of the data.
