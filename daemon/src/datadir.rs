@@ -95,6 +95,17 @@ impl DataDir {
         self.0.join("run.json")
     }
 
+    /// Where images are converted, empty: what a kill left there goes.
+    pub(crate) fn make_scratch(&self) -> Result<PathBuf> {
+        let path = self.0.join("scratch");
+        let made = match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => DirBuilder::new().mode(0o700).create(&path),
+        };
+        made.with_context(|| format!("creating {}", path.display()))?;
+        Ok(path)
+    }
+
     /// Creates the directory, for its owner alone, if it is not there.
     pub(crate) fn create(&self) -> Result<()> {
         let mut builder = DirBuilder::new();

@@ -149,6 +149,7 @@ impl Daemon {
         settings.backup = Some(backups::open(&config.backup, &data)?);
         settings.keystone = identity::open(&config.identity, clock.clone())?;
         let password = first_password(config, &data, &settings)?;
+        settings.scratch = data.make_scratch()?;
         let services = Services::new(Parts {
             catalogue: open_catalogue(config, &data, &io)?,
             backends: backends.clone(),

@@ -1,5 +1,6 @@
 //! Settings of the services, as the daemon hands them over.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::backup::Target;
@@ -50,6 +51,8 @@ pub struct Config {
     pub policy: Arc<Rules>,
     /// Who knows callers and projects, if it is not this daemon itself.
     pub keystone: Option<Keystone>,
+    /// A directory of this process alone, where images are converted.
+    pub scratch: PathBuf,
 }
 
 impl Config {
@@ -71,6 +74,7 @@ impl Config {
             backup: None,
             policy: Arc::default(),
             keystone: None,
+            scratch: std::env::temp_dir(),
         }
     }
 

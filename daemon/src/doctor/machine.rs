@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, geteuid, getrlimit};
 
 use super::{Daemon, Finding, Level};
 use crate::config::{Config, IdentityMode};
@@ -65,15 +65,18 @@ pub(super) fn fuse(config: &Config) -> Finding {
     }
 }
 
-/// Whether images other than raw can be imported and exported.
+/// Whether images other than raw become volumes, and volumes such images, and how safely.
 pub(super) fn qemu_img() -> Finding {
-    match run("qemu-img", "--version") {
-        Some(version) => Finding::new("qemu-img", Level::Ok, version),
-        None => {
-            let message =
-                "not there (package qemu-utils): only raw images are imported and exported";
-            Finding::new("qemu-img", Level::Warning, message)
-        }
+    let finding = |level, message: String| Finding::new("qemu-img", level, message);
+    let only_raw = |why: String| finding(Level::Warning, format!("only raw images: {why}"));
+    let dir = match tempfile::tempdir() {
+        Ok(dir) => dir,
+        Err(error) => return only_raw(error.to_string()),
+    };
+    match (api::convert::check(dir.path()), geteuid().is_root()) {
+        (Ok(message), true) => finding(Level::Ok, message),
+        (Ok(message), false) => finding(Level::Warning, message),
+        (Err(error), _) => only_raw(error.to_string()),
     }
 }
 
