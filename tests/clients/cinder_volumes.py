@@ -132,4 +132,16 @@ def messages(cinder):
     check(cinder.rows(f'message-list --resource_uuid {lost}') == [], 'deleted')
 
 
-STEPS = [volumes, snapshots, backups, attachments, transfers, messages]
+def images(cinder):
+    cinder('create --name c-origin 1')
+    cinder.until('show c-origin', 'status', 'available')
+    image = cinder.properties('upload-to-image c-origin c-image')['image_id']
+    cinder.until('show c-origin', 'status', 'available')
+    cinder(f'create --name c-booted --image-id {image} 1')
+    made = cinder.until('show c-booted', 'status', 'available')
+    check(made['bootable'] == 'true', made)
+    cinder(f'reimage c-origin {image}')
+    check(cinder.until('show c-origin', 'status', 'available')['bootable'] == 'true', 'reimage')
+
+
+STEPS = [volumes, snapshots, backups, attachments, transfers, messages, images]

@@ -20,12 +20,14 @@ import cinder_admin
 import cinder_volumes
 import middleware
 import osc_admin
+import osc_images
 import osc_volumes
 import sdk_calls
 from command import Cinder, Openstack
 from daemon import PASSWORD, Daemon
 
-NEEDS_IMAGE = 'needs the Image service'
+# The rest is of members, tasks, stores and metadata definitions.
+IMAGE_COMMANDS = ('image_create', 'image_delete', 'image_list', 'image_save', 'image_set', 'image_show', 'image_unset')
 UNUSED = {
     'openstack': {
         'cloud cache delete': 'speaks to no service',
@@ -35,20 +37,19 @@ UNUSED = {
     'cinder': {
         'bash-completion': 'speaks to no service',
         'help': 'speaks to no service',
-        'reimage': NEEDS_IMAGE,
-        'upload-to-image': NEEDS_IMAGE,
     },
 }
 
 
 def openstack_commands():
-    """What openstackclient calls a command of Block Storage or of all services."""
+    """What openstackclient calls a command of Block Storage, of images themselves, or of all services."""
     points = importlib.metadata.entry_points()
-    both = [*points.select(group='openstack.volume.v3'), *points.select(group='openstack.common')]
-    for point in both:
+    all_of = [*points.select(group='openstack.volume.v3'), *points.select(group='openstack.common'),
+              *(point for point in points.select(group='openstack.image.v2') if point.name in IMAGE_COMMANDS)]
+    for point in all_of:
         # Imported here, once, instead of in every forked process.
         point.load()
-    return [point.name.replace('_', ' ') for point in both]
+    return [point.name.replace('_', ' ') for point in all_of]
 
 
 def cinder_commands():
@@ -110,7 +111,7 @@ def main():
         os.environ.update(HOME=daemon.home.name, PYTHONWARNINGS='ignore', **daemon.environment())
         sdk_calls.make_room()
         osc, cin = clients(daemon)
-        steps = [*((step, osc) for step in osc_volumes.STEPS + osc_admin.STEPS),
+        steps = [*((step, osc) for step in osc_volumes.STEPS + osc_images.STEPS + osc_admin.STEPS),
                  *((step, cin) for step in cinder_volumes.STEPS + cinder_admin.STEPS),
                  *((step, daemon) for step in sdk_calls.STEPS + middleware.STEPS)]
         failed = sum(not run(step, subject, given.only) for step, subject in steps)

@@ -1,7 +1,7 @@
 """Runs Tempest against the built daemon and holds the outcome against tempest.tsv.
 
-That list has every test of tempest.api.volume, and of the plugin's api, rbac and concurrency, at the
-pinned versions. A `pass` must pass; an `image` needs the Image service and a `no` cannot run, for the
+That list has every test of tempest.api.volume, tempest.api.identity and tempest.api.image, and of the
+plugin's api, rbac and concurrency, at the pinned versions. A `pass` must pass; a `no` cannot run, for the
 reason that stands there. A test that must pass and fails, is skipped or does not run at all, fails the
 run.
 """
@@ -18,6 +18,7 @@ import time
 import subunit
 import testtools
 
+import sdk_calls
 from daemon import BACKENDS, PASSWORD, Daemon
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -45,12 +46,14 @@ v3_endpoint_type = public
 [identity-feature-enabled]
 api_v2 = false
 api_v3 = true
+trust = true
+access_rules = true
+security_compliance = false
 [enforce_scope]
 # Readers read, instead of whoever wrote.
 cinder = true
 [service_available]
 cinder = true
-# There is none; the tests that ask it for something are not chosen.
 glance = true
 nova = false
 # Some classes of volume tests are skipped without it, though they use none.
@@ -58,8 +61,17 @@ neutron = true
 swift = false
 [compute]
 build_interval = 0
+image_ref = {image}
+image_ref_alt = {image_alt}
 [compute-feature-enabled]
 volume_multiattach = true
+[image]
+build_interval = 0
+image_path = {image_file}
+# Nothing answers there; the tests that would ask are not chosen.
+http_image = http://127.0.0.1:1/unused
+[scenario]
+img_file = {image_file}
 [volume]
 catalog_type = {catalog_type}
 region = RegionOne
@@ -96,7 +108,7 @@ def expectations():
             if line.startswith('#') or not line.strip():
                 continue
             name, kind, reason = (line.rstrip('\n').split('\t') + ['', ''])[:3]
-            if kind not in ('pass', 'image', 'no') or (kind == 'pass') == bool(reason):
+            if kind not in ('pass', 'no') or (kind == 'pass') == bool(reason):
                 sys.exit(f'tempest.tsv: {line!r}')
             kinds[name] = kind
     return kinds
@@ -140,6 +152,17 @@ class Results:
         if status != 'success':
             self.wrong.append(name)
             print(f'{status.upper():8} {name}\n         {why(test)}', flush=True)
+
+
+def upload(path):
+    """Makes two images that tests may use, and returns their ids."""
+    with open(path, 'wb') as file:
+        file.write(b'something to start from\n')
+        file.truncate(1 << 20)
+    images = sdk_calls.connect().image
+    made = [images.create_image(name, filename=path, disk_format='raw', container_format='bare', visibility='public')
+            for name in ('first', 'second')]
+    return [image.id for image in made]
 
 
 def run(work, names, jobs):
@@ -198,9 +221,13 @@ def main():
         wanted = {name for name in kinds if re.search(given.only, name)}
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix='tempest-') as work, Daemon(given.program) as daemon:
+        os.environ.update(daemon.environment())
+        image_file = os.path.join(work, 'image.raw')
+        image, image_alt = upload(image_file)
         with open(os.path.join(work, 'tempest.conf'), 'w') as file:
             file.write(CONFIG.format(work=work, password=PASSWORD, auth_url=daemon.auth_url,
-                                     catalog_type=given.catalog_type, backends=','.join(BACKENDS)))
+                                     catalog_type=given.catalog_type, backends=','.join(BACKENDS),
+                                     image=image, image_alt=image_alt, image_file=image_file))
         results = run(work, wanted, given.jobs)
         bad_end = daemon.stop()
         if given.keep:

@@ -18,6 +18,7 @@ mod exports;
 mod filter;
 mod group_types;
 mod groups;
+pub(crate) mod images;
 mod limits;
 #[cfg(test)]
 mod list_tests;
@@ -108,6 +109,7 @@ pub fn register(registry: &mut Registry) {
     groups::register(registry);
     moving::register(registry);
     managing::register(registry);
+    images::register(registry);
 }
 
 /// Writes what the service expects to exist, the default volume type among it. Idempotent.

@@ -233,6 +233,9 @@ pub struct Snapshot {
     pub metadata: BTreeMap<String, String>,
     /// Length in bytes of the image the volume was filled from.
     pub source_length: Option<u64>,
+    /// What was known of the volume's image.
+    #[serde(default)]
+    pub image_metadata: BTreeMap<String, String>,
     /// The group snapshot it is part of.
     #[serde(default)]
     pub group_snapshot_id: Option<Uuid>,
@@ -261,6 +264,7 @@ impl Snapshot {
             progress: "0%".to_owned(),
             metadata: BTreeMap::new(),
             source_length: volume.source_length,
+            image_metadata: volume.image_metadata.clone(),
             backend: volume.backend.clone(),
             group_snapshot_id: None,
             created_us: now_us,

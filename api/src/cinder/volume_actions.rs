@@ -44,6 +44,8 @@ struct Done {
     closed: Vec<Attachment>,
     answer: Option<Value>,
     ok: bool,
+    /// Whether what is answered has only begun.
+    accepted: bool,
     /// Whether the answer is one of the framework's, which says that it is no JSON.
     plain: bool,
 }
@@ -86,6 +88,9 @@ pub(super) async fn action(
                 return Ok((StatusCode::OK, html).into_response());
             }
             Ok(match (done.answer, done.ok) {
+                (Some(answer), _) if done.accepted => {
+                    (StatusCode::ACCEPTED, Json(answer)).into_response()
+                }
                 (Some(answer), _) => Json(answer).into_response(),
                 (None, true) => StatusCode::OK.into_response(),
                 (None, false) => StatusCode::ACCEPTED.into_response(),
@@ -135,8 +140,8 @@ impl Context<'_> {
             "os-show_image_metadata" => self.show_image_metadata(&volume),
             "os-set_image_metadata" => self.set_image_metadata(volume),
             "os-unset_image_metadata" => self.unset_image_metadata(volume),
-            "os-reimage" => self.reimage(&volume),
-            "os-volume_upload_image" => self.upload_image(&volume),
+            "os-reimage" => self.reimage(volume),
+            "os-volume_upload_image" => self.upload_image(volume),
             "os-reset_status" => self.reset_status(volume),
             "os-force_delete" => self.force_delete(volume),
             "os-set_bootable" => self.set_bootable(volume),

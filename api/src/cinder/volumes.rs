@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::images::{self, Facts};
 use super::quotas::{self, Change};
 use super::records::{Snapshot, Volume};
 use super::volume_view::{Viewer, load, no_volume};
@@ -77,6 +78,8 @@ pub(super) struct Wanted {
     pub(super) source_volid: Option<Uuid>,
     pub(super) group: Option<String>,
     pub(super) backup_id: Option<Uuid>,
+    /// What the image is called: an id, the end of an address, or a name.
+    pub(super) image: Option<String>,
 }
 
 impl Wanted {
@@ -108,10 +111,12 @@ impl Wanted {
             source_volid: validate::reference(map, "source_volid", no_volume)?,
             group: groups::asked(map)?,
             backup_id: backup_of(map)?,
+            image: either("image_id", "imageRef")?,
         };
         check_rest(map, zone)?;
         let sources = [wanted.snapshot_id, wanted.source_volid, wanted.backup_id];
-        if sources.iter().flatten().count() > 1 {
+        let count = sources.iter().flatten().count() + usize::from(wanted.image.is_some());
+        if count > 1 {
             return Err(Fault::bad_request(
                 "Invalid input received: May specify only one of backup, imageRef, snapshot, source volume",
             ));
@@ -134,13 +139,6 @@ fn check_rest(map: &Map<String, Value>, zone: &str) -> Result<(), Fault> {
         return Err(Fault::bad_request(
             "multiattach parameter has been removed. The default behavior is to use multiattach enabled volume types. Contact your administrator to create a multiattach enabled volume type and use it to create multiattach volumes.",
         ));
-    }
-    for image in ["imageRef", "image_id"] {
-        if validate::text(map, image)?.is_some() {
-            return Err(Fault::bad_request(
-                "Invalid image identifier or unable to access requested image.",
-            ));
-        }
     }
     match validate::text(map, "availability_zone")? {
         Some(other) if other != zone => Err(Fault::bad_request(format!(
@@ -190,11 +188,15 @@ pub(super) fn add(
     project: &str,
     wanted: &Wanted,
 ) -> Result<Volume, Fault> {
-    let volume = add_row(services, writer, caller, project, wanted)?;
+    let named = wanted.image.as_deref();
+    let image = named.map(|image| Facts::named(writer, caller, image));
+    let image = image.transpose()?;
+    let volume = add_row(services, writer, (caller, project), wanted, image.as_ref())?;
     let placed = volume.backend.is_some();
-    let mut job = match wanted.backup_id {
-        Some(backup) if placed => backups::create_volume_job(services, &volume, backup),
-        Some(_) | None => {
+    let mut job = match (wanted.backup_id, &image) {
+        (Some(backup), _) if placed => backups::create_volume_job(services, &volume, backup),
+        (None, Some(image)) => images::create_job(services, writer, &volume, image)?,
+        _ => {
             let args = json!({ work::PLACED: placed });
             job_of(services, work::CREATE_VOLUME, &volume, args)
         }
@@ -211,9 +213,9 @@ pub(super) fn add(
 pub(super) fn add_row(
     services: &Services,
     writer: &Writer,
-    caller: &Caller,
-    project: &str,
+    (caller, project): (&Caller, &str),
     wanted: &Wanted,
+    image: Option<&Facts>,
 ) -> Result<Volume, Fault> {
     let snapshot = match wanted.snapshot_id {
         Some(id) => Some(snapshots::find(writer, caller, &id.to_string())?),
@@ -231,11 +233,17 @@ pub(super) fn add_row(
     }
     let size_gib = wanted.size_gib.or(least).ok_or_else(Fault::malformed)?;
     check_size(size_gib, snapshot.as_ref(), source.as_ref())?;
-    let volume_type = match (&wanted.volume_type, inherited) {
-        (Some(name), _) => types::find_type(writer, project, name)?,
-        (None, Some(id)) => types::find_type(writer, project, &id.to_string())?,
-        (None, None) => types::default_type(writer, project)?,
+    image.map_or(Ok(()), |image| image.check(size_gib))?;
+    let inherited_name = inherited.map(|id| id.to_string());
+    let of_image = image.and_then(Facts::volume_type);
+    let asked = wanted.volume_type.as_deref();
+    let volume_type = match asked.or(inherited_name.as_deref()).or(of_image) {
+        Some(name) => types::find_type(writer, project, name)?,
+        None => types::default_type(writer, project)?,
     };
+    image.map_or(Ok(()), |image| {
+        image.check_type(services, writer, &volume_type)
+    })?;
     let named = wanted.volume_type.as_ref().map(|_| volume_type.id);
     let join = |group: &String| groups::join(writer, caller, group, named);
     let group_id = wanted.group.as_ref().map(join).transpose()?;
@@ -272,6 +280,7 @@ pub(super) fn add_row(
     };
     let backend = backends::choose(services, writer, &request, near)?
         .filter(|chosen| bound.is_none_or(|bound| bound.name() == chosen.name()));
+    let image_metadata = image_metadata(snapshot.as_ref(), source.as_ref());
     let volume = Volume {
         id: Uuid::new_v4(),
         project_id: project.to_owned(),
@@ -295,7 +304,7 @@ pub(super) fn add_row(
         group_id,
         backend: backend.map(|backend| backend.name().to_owned()),
         migration_status: None,
-        image_metadata: std::collections::BTreeMap::new(),
+        image_metadata,
         created_us: services.now_us(),
         updated_us: None,
     };
@@ -314,6 +323,18 @@ fn is_bootable(
     };
     let origin = view.get::<Volume>(&snapshot.volume_id)?;
     Ok(origin.is_some_and(|origin| origin.bootable))
+}
+
+/// What is known of the image that a source was made of.
+fn image_metadata(
+    snapshot: Option<&Snapshot>,
+    source: Option<&Volume>,
+) -> std::collections::BTreeMap<String, String> {
+    let of_source = source.map(|source| &source.image_metadata);
+    let known = snapshot
+        .map(|snapshot| &snapshot.image_metadata)
+        .or(of_source);
+    known.cloned().unwrap_or_default()
 }
 
 /// The least size and the type that a source implies.

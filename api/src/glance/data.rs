@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::hashing;
 use super::records::{Image, ImageData, Member, Status, Upload, members_of};
 use crate::catalogue::{self, Query, View, Writer};
-use crate::cinder::shared_domain;
+use crate::cinder::{images, shared_domain};
 use crate::jobs::{self, Handler, Job, JobError, Registry};
 use crate::server::Services;
 
@@ -124,7 +124,8 @@ fn discard_volume(
 }
 
 /// Removes an image with all that hangs on it.
-pub(super) fn forget(writer: &Writer, image: &Image, now_us: u64) -> catalogue::Result<()> {
+pub(crate) fn forget(writer: &Writer, image: &Image, now_us: u64) -> catalogue::Result<()> {
+    images::forget(writer, image.id, now_us)?;
     for member in members_of(writer, image.id)? {
         writer.delete::<Member>(&member.key)?;
     }

@@ -36,7 +36,7 @@ enum Command {
         /// Name or id
         volume: String,
     },
-    /// Create an empty volume, or one with the content of a snapshot or volume
+    /// Create an empty volume, or one with the content of a snapshot, volume or image
     Create(CreateArgs),
     /// Delete volumes
     Delete(DeleteArgs),
@@ -70,6 +70,9 @@ struct CreateArgs {
     /// Start with the content of this volume (name or id)
     #[arg(long, value_name = "VOLUME", conflicts_with = "snapshot")]
     source: Option<String>,
+    /// Start with the content of this image (name or id), for which --size is needed
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["snapshot", "source"])]
+    image: Option<String>,
     /// A text for people
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -235,6 +238,7 @@ fn create_volume(access: &Access, client: &Client, args: &CreateArgs) -> Result<
         volume_type: args.volume_type.clone(),
         snapshot_id: snapshot.map(|snapshot| snapshot.id),
         source_volid: source.map(|volume| volume.id),
+        image_ref: args.image.clone(),
         metadata: args.property.iter().cloned().collect(),
         ..VolumeCreate::default()
     });

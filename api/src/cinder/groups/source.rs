@@ -165,7 +165,8 @@ fn queue(
     let mut job = work::job(services, work::CLONE_GROUP, group.id, &group.project_id);
     for mut wanted in clones {
         wanted.group = Some(group.id.to_string());
-        let volume = volumes::add_row(services, writer, caller, &group.project_id, &wanted)?;
+        let volume =
+            volumes::add_row(services, writer, (caller, &group.project_id), &wanted, None)?;
         job = job.owning(volume.id);
         if let Some(source) = wanted.snapshot_id.or(wanted.source_volid) {
             job = job.reading(source);

@@ -85,7 +85,8 @@ pub(in crate::cinder) fn create_from_volume(
     filled
 }
 
-fn filled(
+/// Creates a volume and copies into it.
+pub(in crate::cinder) fn filled(
     services: &Services,
     job: &Job,
     target: &Store,

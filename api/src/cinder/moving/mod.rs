@@ -10,5 +10,5 @@ mod tests;
 mod work;
 
 pub(super) use actions::{begin, complete, host_in, migrate, revert};
-pub(super) use clone::{create_from_snapshot, create_from_volume, fill_from_snapshot};
-pub(super) use work::{is_awaited, register, retyping};
+pub(super) use clone::{create_from_snapshot, create_from_volume, fill_from_snapshot, filled};
+pub(super) use work::{fresh, is_awaited, register, retyping};

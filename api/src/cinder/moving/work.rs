@@ -141,7 +141,11 @@ fn failure_of(job: &Job, volume: &Volume) -> Failure {
 }
 
 /// An object to copy into: one of an earlier attempt, unless it is another size.
-pub(super) fn fresh(store: &Store, id: VolumeId, spec: VolumeSpec) -> store::Result<store::Volume> {
+pub(in crate::cinder) fn fresh(
+    store: &Store,
+    id: VolumeId,
+    spec: VolumeSpec,
+) -> store::Result<store::Volume> {
     match store.create_volume(id, spec) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             store.delete_volume(id)?;

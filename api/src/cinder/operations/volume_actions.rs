@@ -142,7 +142,8 @@ pub(in crate::cinder) const ALL: [Operation; 25] = [
         "Make an image of a volume.",
         Rule::VolumeActionsUploadImage,
     )
-    .body(upload),
+    .body(upload)
+    .answers(202, uploading),
     action("os-extend", "Make a volume larger.", Rule::VolumeExtend)
         .body(|| of("os-extend", [field("new_size", size())])),
     action(
@@ -178,7 +179,8 @@ pub(in crate::cinder) const ALL: [Operation; 25] = [
     .body(|| {
         let reserved = maybe("reimage_reserved", spelled_flag());
         of("os-reimage", [field("image_id", uuid()), reserved])
-    }),
+    })
+    .faults(&[409]),
     action(
         "os-set_image_metadata",
         "Add pairs to what is said of a volume's image.",
@@ -285,6 +287,36 @@ fn upload() -> Shape {
         maybe("protected", spelled_flag()).since(1),
     ];
     of("os-volume_upload_image", args)
+}
+
+fn uploading() -> Shape {
+    let volume_type = object([
+        field("id", uuid()),
+        field("name", text()),
+        field("description", words_or_null()),
+        field("is_public", flag()),
+        field("extra_specs", map_of(text().or_null())),
+        field("qos_specs_id", words_or_null()),
+        field("created_at", text()),
+        field("updated_at", words_or_null()),
+        field("deleted", flag()),
+        field("deleted_at", words_or_null()),
+    ]);
+    let image = object([
+        field("id", uuid()),
+        field("updated_at", text()),
+        field("status", words(&["uploading"])),
+        field("display_description", words_or_null()),
+        field("size", size()),
+        field("volume_type", volume_type.or_null()),
+        field("image_id", uuid()),
+        field("container_format", text()),
+        field("disk_format", words(&DISK_FORMATS)),
+        field("image_name", text()),
+        field("protected", flag()),
+        field("visibility", text()),
+    ]);
+    wrapped("os-volume_upload_image", image)
 }
 
 fn connection() -> Shape {

@@ -1,13 +1,15 @@
 //! Actions that have to do with images: what is known of a volume's image, and images made from or
-//! put into a volume, for which there has to be a service that keeps images.
+//! put into a volume.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Context, Done};
+use crate::cinder::images::{self, Facts, UploadRequest};
 use crate::cinder::records::Volume;
 use crate::cinder::validate;
 use crate::fault::Fault;
+use crate::glance::records::Visibility;
 use crate::policy::Rule;
 
 /// Forms that an upload can ask for.
@@ -52,8 +54,7 @@ impl Context<'_> {
         })
     }
 
-    /// There is no service that has images, so none can be found.
-    pub(super) fn reimage(&self, volume: &Volume) -> Result<Done, Fault> {
+    pub(super) fn reimage(&self, volume: Volume) -> Result<Done, Fault> {
         let map = self.map()?;
         let image = validate::text(map, "image_id")?.unwrap_or_default();
         if Uuid::parse_str(&image).is_err() {
@@ -62,48 +63,57 @@ impl Context<'_> {
             return Err(validate::invalid("image_id", given, &reason));
         }
         let reserved = validate::flag(map, "reimage_reserved")?.unwrap_or(false);
-        self.check(Rule::VolumeReimage, volume)?;
+        self.check(Rule::VolumeReimage, &volume)?;
         if reserved {
-            self.check(Rule::VolumeReimageReserved, volume)?;
+            self.check(Rule::VolumeReimageReserved, &volume)?;
         }
-        Err(Fault::not_found(format!(
-            "Image {image} could not be found."
-        )))
+        let facts = Facts::of_id(self.writer, self.caller, &image)?;
+        images::reimage(self.services, self.writer, volume, &facts, reserved)?;
+        Ok(Done::default())
     }
 
-    /// Refuses as the real service does when it reaches no service for images.
-    pub(super) fn upload_image(&self, volume: &Volume) -> Result<Done, Fault> {
+    pub(super) fn upload_image(&self, volume: Volume) -> Result<Done, Fault> {
+        let request = self.upload_request()?;
+        self.check(Rule::VolumeActionsUploadImage, &volume)?;
+        if request.visibility == Some(Visibility::Public) {
+            self.check(Rule::VolumeActionsUploadPublic, &volume)?;
+        }
+        let (services, writer) = (self.services, self.writer);
+        let told = images::upload(services, writer, self.caller, volume, &request)?;
+        Ok(Done {
+            accepted: true,
+            ..answer(told)
+        })
+    }
+
+    fn upload_request(&self) -> Result<UploadRequest, Fault> {
         let map = self.map()?;
-        if validate::text(map, "image_name")?.is_none() {
+        let name = validate::text(map, "image_name")?.ok_or_else(|| {
             let reason = "'image_name' is a required property";
-            return Err(validate::invalid(
-                "os-volume_upload_image",
-                self.args,
-                reason,
-            ));
-        }
-        if let Some(format) = map.get("disk_format").filter(|given| !given.is_null())
-            && !DISK_FORMATS.iter().any(|known| format == known)
-        {
+            validate::invalid("os-volume_upload_image", self.args, reason)
+        })?;
+        let given = map.get("disk_format").filter(|given| !given.is_null());
+        let format = given.map_or(Some("raw"), Value::as_str);
+        let format = format.filter(|format| DISK_FORMATS.contains(format));
+        let disk_format = format.ok_or_else(|| {
             let names: Vec<String> = DISK_FORMATS.iter().map(|one| format!("'{one}'")).collect();
-            let shown = validate::repr(format);
+            let given = given.unwrap_or(&Value::Null);
+            let shown = validate::repr(given);
             let reason = format!("{shown} is not one of [{}]", names.join(", "));
-            return Err(validate::invalid("disk_format", format, &reason));
-        }
-        validate::flag(map, "force")?;
-        self.check(Rule::VolumeActionsUploadImage, volume)?;
-        if self.version.has(1) && map.get("visibility").is_some_and(|told| told == "public") {
-            self.check(Rule::VolumeActionsUploadPublic, volume)?;
-        }
-        if !["available", "in-use"].contains(&volume.status.as_str()) {
-            return Err(Fault::bad_request(format!(
-                "Invalid volume: Volume {} status must be available or in-use, but current status is: {}.",
-                volume.id, volume.status
-            )));
-        }
-        Err(Fault::bad_request(
-            "Connection to glance failed: no service for images is configured",
-        ))
+            validate::invalid("disk_format", given, &reason)
+        })?;
+        let container_format = validate::text(map, "container_format")?;
+        let since_1 = self.version.has(1);
+        let visibility = map.get("visibility").and_then(Value::as_str);
+        let visibility = visibility.map_or(Some(Visibility::Private), Visibility::parse);
+        Ok(UploadRequest {
+            name,
+            disk_format: disk_format.to_owned(),
+            container_format: container_format.unwrap_or_else(|| "bare".to_owned()),
+            force: validate::flag(map, "force")?.unwrap_or(false),
+            visibility: visibility.filter(|_| since_1),
+            protected: since_1 && validate::flag(map, "protected")?.unwrap_or(false),
+        })
     }
 }
 

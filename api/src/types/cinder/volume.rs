@@ -233,6 +233,9 @@ pub struct VolumeCreate {
     /// Volume to make it from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_volid: Option<String>,
+    /// Image to make it from, by id or name.
+    #[serde(rename = "imageRef", skip_serializing_if = "Option::is_none")]
+    pub image_ref: Option<String>,
     /// Availability zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub availability_zone: Option<String>,
