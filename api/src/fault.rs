@@ -152,7 +152,7 @@ impl Fault {
     }
 
     /// The same, which Image tells below the explanation that the kind has.
-    pub(crate) fn as_detail(self) -> Self {
+    pub(crate) fn into_detail(self) -> Self {
         Self {
             is_detail: true,
             ..self

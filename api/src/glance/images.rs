@@ -82,7 +82,7 @@ impl Wanted {
                 return Err(reserved(name));
             }
             if is_reserved(name) {
-                return Err(reserved(name).as_detail());
+                return Err(reserved(name).into_detail());
             }
             let is_custom = own.is_none_or(|own| !own.contains_key(name));
             if is_custom && name.chars().count() > NAME_MAX {

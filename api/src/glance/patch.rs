@@ -270,14 +270,14 @@ fn apply(image: &mut Image, caller: &Caller, change: &Change, form: Form) -> Res
         rights::check_visibility(caller, wanted)?;
     }
     if name == "owner" && !caller.is_identity_admin() {
-        return Err(rights::forbidden("Owner can't be updated by non admin.").as_detail());
+        return Err(rights::forbidden("Owner can't be updated by non admin.").into_detail());
     }
     rights::check_owner(caller, image, rights::MODIFY)?;
     let present = is_own(name) || image.properties.contains_key(name);
-    let unknown = || Fault::conflict(format!("Property {name} does not exist.")).as_detail();
+    let unknown = || Fault::conflict(format!("Property {name} does not exist.")).into_detail();
     match change.op {
         Op::Remove if is_own(name) => {
-            Err(rights::forbidden(format!("Property {name} may not be removed.")).as_detail())
+            Err(rights::forbidden(format!("Property {name} may not be removed.")).into_detail())
         }
         Op::Remove => match image.properties.remove(name) {
             Some(_) => Ok(()),
@@ -286,7 +286,7 @@ fn apply(image: &mut Image, caller: &Caller, change: &Change, form: Form) -> Res
         Op::Replace if !present => Err(unknown()),
         Op::Add if present && form == Form::Older => {
             let message = format!("Property {name} already present.");
-            Err(Fault::conflict(message).as_detail())
+            Err(Fault::conflict(message).into_detail())
         }
         Op::Add | Op::Replace => {
             keeps_format(image, name)?;
@@ -301,7 +301,7 @@ fn no_locations(change: &Change) -> Fault {
         Op::Add => "add",
         Op::Remove => "remove",
         Op::Replace if change.value == json!([]) => {
-            return rights::forbidden("Cannot set locations to empty list.").as_detail();
+            return rights::forbidden("Cannot set locations to empty list.").into_detail();
         }
         Op::Replace => "update",
     };
