@@ -392,3 +392,52 @@ async fn a_failed_copy_leaves_the_image_queued() {
     assert_eq!(world.shown(&id).await["status"], "queued");
     assert_eq!(world.volumes(), before);
 }
+
+/// The start of a qcow2 image of 1 GiB, with a name of another file if there is one.
+fn qcow2(backing: Option<&str>) -> Vec<u8> {
+    let mut image = vec![0; 1 << 18];
+    image[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+    if let Some(name) = backing {
+        image[8..16].copy_from_slice(&1024_u64.to_be_bytes());
+        image[16..20].copy_from_slice(&(name.len() as u32).to_be_bytes());
+        image[1024..1024 + name.len()].copy_from_slice(name.as_bytes());
+    }
+    image[20..24].copy_from_slice(&16_u32.to_be_bytes());
+    image[24..32].copy_from_slice(&(1_u64 << 30).to_be_bytes());
+    image[36..40].copy_from_slice(&2_u32.to_be_bytes());
+    image[40..48].copy_from_slice(&(1_u64 << 16).to_be_bytes());
+    image[48..56].copy_from_slice(&(2_u64 << 16).to_be_bytes());
+    image[56..60].copy_from_slice(&1_u32.to_be_bytes());
+    image[96..100].copy_from_slice(&4_u32.to_be_bytes());
+    image[100..104].copy_from_slice(&104_u32.to_be_bytes());
+    image
+}
+
+#[tokio::test]
+async fn data_must_be_what_the_image_says_and_lead_nowhere() {
+    let world = World::new().await;
+    let before = world.volumes();
+    for (format, data) in [
+        ("qcow2", b"no such header".to_vec()),
+        ("vmdk", qcow2(None)),
+        ("qcow2", qcow2(Some("/etc/shadow"))),
+    ] {
+        let id = world.image(json!({"disk_format": format})).await;
+        let path = format!("/images/{id}/file");
+        let body = Body::from(data);
+        let sent = world
+            .data(&world.other, "PUT", &path, &[OCTETS], body)
+            .await;
+        assert_eq!(sent.0, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{format}");
+        let shown = world.shown(&id).await;
+        assert_eq!(
+            (&shown["status"], &shown["size"]),
+            (&json!("queued"), &Value::Null)
+        );
+    }
+    world.cloud.run_jobs();
+    assert_eq!(world.volumes(), before);
+    let id = world.image(json!({"disk_format": "qcow2"})).await;
+    assert_eq!(world.upload(&id, qcow2(None)).await, StatusCode::NO_CONTENT);
+    assert_eq!(world.shown(&id).await["virtual_size"], 1 << 30);
+}
