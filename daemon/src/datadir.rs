@@ -98,8 +98,8 @@ impl DataDir {
     /// Where images are converted, empty: what a kill left there goes.
     pub(crate) fn make_scratch(&self) -> Result<PathBuf> {
         let path = self.0.join("scratch");
-        let made = match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        let made = match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => DirBuilder::new().mode(0o700).create(&path),
         };
         made.with_context(|| format!("creating {}", path.display()))?;
