@@ -230,7 +230,9 @@ async fn delete(
                     .iter()
                     .filter_map(|one| one.access_rules.as_ref());
                 if used.any(|rules| rules.contains(&rule.id)) {
-                    return Err(texts::forbidden("May not delete access rule in use"));
+                    return Err(texts::forbidden_as_such(
+                        "May not delete access rule in use",
+                    ));
                 }
                 writer.delete::<AccessRule>(&rule.id)?;
                 Ok(())

@@ -67,14 +67,14 @@ pub(super) fn catalog(
             "endpoints": endpoints,
         }));
     }
-    let listed = services.config().catalog.iter();
-    entries.extend(listed.map(|service| listed_entry(services, service, project)));
+    let (listed, region) = (&services.config().catalog, &services.config().region);
+    let listed = listed.iter();
+    entries.extend(listed.map(|service| listed_entry(service, region, project)));
     Ok(entries)
 }
 
 /// An entry of the settings. Its ids are made of what it says, so that they stay as they are.
-fn listed_entry(services: &Services, service: &StaticService, project: Option<&str>) -> Value {
-    let region = &services.config().region;
+fn listed_entry(service: &StaticService, region: &str, project: Option<&str>) -> Value {
     let endpoint = |interface: &&str| {
         let url = filled(service.url.clone(), project)?;
         Some(json!({
@@ -98,4 +98,34 @@ fn id_of(service: &StaticService, interface: &str) -> String {
     let mut id = blake3::hash(told.as_bytes()).to_hex().to_string();
     id.truncate(32);
     id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listed_entry;
+    use crate::server::StaticService;
+
+    #[test]
+    fn listed_services_are_for_the_project_and_keep_their_ids() {
+        let service = StaticService {
+            kind: "object-store".to_owned(),
+            name: "swift".to_owned(),
+            url: "http://o/AUTH_$(project_id)s".to_owned(),
+        };
+        let entry = listed_entry(&service, "here", Some("p"));
+        assert_eq!(entry["type"], "object-store");
+        let endpoints = entry["endpoints"].as_array().unwrap();
+        assert_eq!(endpoints.len(), 3);
+        assert!(
+            endpoints
+                .iter()
+                .all(|one| one["url"] == "http://o/AUTH_p" && one["region"] == "here")
+        );
+        assert_ne!(endpoints[0]["id"], endpoints[1]["id"]);
+        assert_eq!(entry["id"].as_str().unwrap().len(), 32);
+        assert_eq!(entry, listed_entry(&service, "here", Some("p")));
+        // A URL that needs a project is left out without one.
+        let entry = listed_entry(&service, "here", None);
+        assert_eq!(entry["endpoints"].as_array().unwrap().len(), 0);
+    }
 }

@@ -128,7 +128,9 @@ impl Resource for Endpoint {
     fn changes(attributes: &Attributes) -> Result<Changes<Self>, Fault> {
         let interface = interface(attributes)?;
         let service_id = attributes.new_name("service_id", URL_MAX)?;
-        let region_id = match attributes.text_or_null("region_id", URL_MAX)? {
+        let region_id = attributes.text_or_null("region_id", URL_MAX)?;
+        let makes_region = region_id.is_none();
+        let region_id = match region_id {
             None => attributes.text_or_null("region", URL_MAX)?,
             given => given,
         };
@@ -139,6 +141,7 @@ impl Resource for Endpoint {
         Ok(Box::new(move |endpoint| {
             change(&mut endpoint.interface, interface);
             change(&mut endpoint.service_id, service_id);
+            endpoint.makes_region = makes_region;
             change(&mut endpoint.region_id, region_id);
             change(&mut endpoint.name, name);
             change(&mut endpoint.enabled, enabled);
@@ -149,31 +152,23 @@ impl Resource for Endpoint {
         }))
     }
 
-    /// A region by its older name comes with its endpoint.
-    fn check_new(&self, writer: &Writer) -> Result<(), Fault> {
-        let Some(id) = self.region_id.as_ref().filter(|_| self.makes_region) else {
-            return Ok(());
-        };
-        if writer.get::<Region>(id)?.is_none() {
-            writer.insert(&Region {
-                id: id.clone(),
-                description: String::new(),
-                parent_region_id: None,
-                extra: Map::new(),
-            })?;
-        }
-        Ok(())
-    }
-
     fn check(&self, writer: &Writer) -> Result<(), Fault> {
         if writer.get::<Service>(&self.service_id)?.is_none() {
             return Err(texts::expecting("endpoint service_id", "service table"));
         }
-        match &self.region_id {
-            Some(id) if writer.get::<Region>(id)?.is_none() => {
-                Err(texts::expecting("endpoint region_id", "region table"))
-            }
-            _ => Ok(()),
+        let Some(id) = &self.region_id else {
+            return Ok(());
+        };
+        match writer.get::<Region>(id)? {
+            Some(_) => Ok(()),
+            // One by its older name comes with its endpoint.
+            None if self.makes_region => Ok(writer.insert(&Region {
+                id: id.clone(),
+                description: String::new(),
+                parent_region_id: None,
+                extra: Map::new(),
+            })?),
+            None => Err(texts::expecting("endpoint region_id", "region table")),
         }
     }
 

@@ -75,12 +75,16 @@ const INHERITED_PATHS: [(&str, &str); 4] = [
 pub(super) fn routes() -> Routes {
     let routes = |(all, one): &(&'static str, &'static str)| {
         let on = ops::grants::<Role>(all, one);
-        Routes::new()
-            .on(on.index, index)
+        let routes = Routes::new()
             .on(on.head, check)
             .on(on.check, check)
             .on(on.put, put)
-            .on(on.delete, delete)
+            .on(on.delete, delete);
+        // The real service lists those inherited from domains only.
+        match all.starts_with("/v3/OS-INHERIT/projects/") {
+            true => routes,
+            false => routes.on(on.index, index),
+        }
     };
     let all = PATHS.iter().chain(&INHERITED_PATHS);
     all.map(routes).fold(Routes::new(), Routes::merge)

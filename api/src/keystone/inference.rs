@@ -232,6 +232,10 @@ async fn put(
                     let message = format!("{} cannot be an implied roles.", implied.id);
                     return Err(texts::forbidden_as_such(message));
                 }
+                if prior.domain_id.is_none() && implied.domain_id.is_some() {
+                    let message = "Global role cannot imply a domain-specific role";
+                    return Err(texts::forbidden_as_such(message));
+                }
                 if !prior.implies.contains(&implied.id) {
                     prior.implies.push(implied.id.clone());
                     writer.put(&prior)?;

@@ -138,18 +138,17 @@ fn is_trusted(caller: &Caller) -> bool {
 }
 
 /// The token if the caller may ask about it: that of the same user, or anybody's for those who are
-/// trusted. Others learn nothing of what is not theirs.
+/// trusted. What is no token is told to everybody.
 fn checked(
     found: Option<Resolved>,
     caller: &Caller,
     is_trusted: bool,
     rule: &str,
 ) -> Result<Resolved, Fault> {
-    let is_own = found.as_ref().is_some_and(|found| {
-        found.token.id == caller.token.as_str() || found.user.id == caller.user_id
-    });
+    let found = found.ok_or_else(no_token)?;
+    let is_own = found.token.id == caller.token.as_str() || found.user.id == caller.user_id;
     match is_own || is_trusted {
-        true => found.ok_or_else(no_token),
+        true => Ok(found),
         false => Err(texts::forbidden(rule)),
     }
 }

@@ -117,8 +117,35 @@ pub fn identity_root(services: &Services) -> Router {
         .with_state(services.clone());
     // Which methods a path has is known outside of its layers only.
     Router::new()
-        .fallback_service(below)
+        .fallback_service(below.map_request(without_slash))
         .layer(from_fn(tell_methods))
+}
+
+/// Takes slashes off the end of a path below a version, as the real service does.
+fn without_slash(mut request: Request) -> Request {
+    let path = request.uri().path();
+    let kept = path.trim_end_matches('/');
+    // The documents of versions are there with and without.
+    if kept.len() == path.len() || kept.matches('/').count() < 2 {
+        return request;
+    }
+    let text = match request.uri().query() {
+        Some(query) => format!("{kept}?{query}"),
+        None => kept.to_owned(),
+    };
+    set_path(&mut request, text);
+    request
+}
+
+/// Gives a request another path and query; one that is none leaves it as it is.
+fn set_path(request: &mut Request, text: String) {
+    let mut parts = request.uri().clone().into_parts();
+    if let Ok(path_and_query) = PathAndQuery::try_from(text) {
+        parts.path_and_query = Some(path_and_query);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
 }
 
 /// A service's types in the catalogue, and where the single listener has it.
@@ -409,14 +436,8 @@ fn take_project(mut request: Request) -> Request {
         Some(query) => format!("{kept}?{query}"),
         None => kept.to_owned(),
     };
-    let mut parts = request.uri().clone().into_parts();
-    // Cutting whole segments off a valid path leaves a valid one; else the request stays as it is.
-    if let Ok(path_and_query) = PathAndQuery::try_from(text) {
-        parts.path_and_query = Some(path_and_query);
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
-    }
+    // Cutting whole segments off a valid path leaves a valid one.
+    set_path(&mut request, text);
     request.extensions_mut().insert(UrlProject(project, false));
     request
 }

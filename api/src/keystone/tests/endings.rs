@@ -137,6 +137,10 @@ async fn a_token_of_another_project_opens_nothing_here() {
         let denied = cloud.send(method, TOKENS, &asked, Value::Null).await;
         assert_eq!(denied.status, StatusCode::FORBIDDEN);
     }
+    // What is no token is told to everybody.
+    let asked = [("X-Auth-Token", &*other), ("X-Subject-Token", "none")];
+    let unknown = cloud.send("GET", TOKENS, &asked, Value::Null).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     let scope = json!({"project": {"id": demo}});
     let identity = json!({"methods": ["token"], "token": {"id": other}});
     let body = json!({"auth": {"identity": identity, "scope": scope}});

@@ -194,10 +194,17 @@ async fn inherited_grants_hold_on_what_is_below() {
         world.does("HEAD", &grant, 404).await;
         world.does("PUT", &grant, 204).await;
         world.does("HEAD", &grant, 204).await;
+        let status = if target.starts_with("domains") {
+            200
+        } else {
+            404
+        };
         let listed = world
-            .does("GET", &format!("{all}/inherited_to_projects"), 200)
+            .does("GET", &format!("{all}/inherited_to_projects"), status)
             .await;
-        assert_eq!(listed["roles"][0]["id"], json!(role));
+        if status == 200 {
+            assert_eq!(listed["roles"][0]["id"], json!(role));
+        }
         // It is another grant than one on the target itself.
         let plain = format!("/{target}/users/{user}/roles/{role}");
         world.does("HEAD", &plain, 404).await;

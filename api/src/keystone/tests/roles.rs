@@ -98,6 +98,9 @@ async fn roles_of_a_domain_are_only_good_for_what_they_imply() {
         does(("GET", &effective), 200).await["role_assignments"],
         json!([])
     );
+    let other = first_id(&cloud, &admin, "roles", "member").await;
+    let upward = format!("/roles/{other}/implies/{role}");
+    does(("PUT", &upward), 403).await;
     let reader = first_id(&cloud, &admin, "roles", "reader").await;
     does(("PUT", &format!("/roles/{role}/implies/{reader}")), 201).await;
     assert_eq!(role_names(&cloud.login("u", "pw", scope).await), ["reader"]);
