@@ -243,22 +243,27 @@ pub(crate) async fn require_token(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match authenticate(&services, request.headers()).await {
+    match admit(&services, &mut request).await {
         Err(fault) => fault.into_response(),
-        Ok(caller) => {
-            if caller.bounds.has_rules() {
-                let method = request.method().to_string();
-                let called = request.extensions().get::<Called>().cloned();
-                let called = called.map(|called| (method, called));
-                let service = service_of(&request);
-                if let Err(fault) = check_bounds(&services, &caller, called, service).await {
-                    return fault.into_response();
-                }
-            }
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
+        Ok(()) => next.run(request).await,
     }
+}
+
+/// Notes on a request whom it is from.
+///
+/// # Errors
+/// 401 without a valid token, or with one that is not for this call.
+pub(crate) async fn admit(services: &Services, request: &mut Request) -> Result<(), Fault> {
+    let caller = authenticate(services, request.headers()).await?;
+    if caller.bounds.has_rules() {
+        let method = request.method().to_string();
+        let called = request.extensions().get::<Called>().cloned();
+        let called = called.map(|called| (method, called));
+        let service = service_of(request);
+        check_bounds(services, &caller, called, service).await?;
+    }
+    request.extensions_mut().insert(caller);
+    Ok(())
 }
 
 /// The key of the token of the service that asks, if one does.

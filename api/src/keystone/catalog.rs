@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::ext;
 use super::records::{BY_SERVICE, Base, Endpoint, Service};
 use crate::catalogue::{self, Key, Query, View};
 use crate::server::{Services, StaticService};
@@ -41,6 +42,7 @@ pub(super) fn catalog(
     view: &impl View,
     project: Option<&str>,
 ) -> catalogue::Result<Vec<Value>> {
+    let shown = ext::shown_to(view, project)?;
     let mut entries = Vec::new();
     for service in view.list::<Service>(&Query::all())? {
         if !service.enabled {
@@ -49,8 +51,11 @@ pub(super) fn catalog(
         let by_service = Query::by(BY_SERVICE, Key::new().text(&service.id));
         let mut endpoints = Vec::new();
         for endpoint in view.list::<Endpoint>(&by_service)? {
+            let hidden = shown
+                .as_ref()
+                .is_some_and(|ids| !ids.contains(&endpoint.id));
             let url = filled(whole_url(services, &endpoint), project);
-            if let Some(url) = url.filter(|_| endpoint.enabled) {
+            if let Some(url) = url.filter(|_| endpoint.enabled && !hidden) {
                 endpoints.push(json!({
                     "id": endpoint.id,
                     "interface": endpoint.interface,
@@ -60,6 +65,9 @@ pub(super) fn catalog(
                 }));
             }
         }
+        if shown.is_some() && endpoints.is_empty() {
+            continue;
+        }
         entries.push(json!({
             "id": service.id,
             "type": service.kind,
@@ -68,7 +76,8 @@ pub(super) fn catalog(
         }));
     }
     let (listed, region) = (&services.config().catalog, &services.config().region);
-    let listed = listed.iter();
+    // Nobody can give these to a project, so one that has its own is not shown them.
+    let listed = listed.iter().filter(|_| shown.is_none());
     entries.extend(listed.map(|service| listed_entry(service, region, project)));
     Ok(entries)
 }

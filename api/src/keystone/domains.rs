@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::bootstrap::new_id;
 use super::calls::{Changes, Resource, change, is_enabled, is_same, namesake};
+use super::ext;
 use super::grants::revoke;
 use super::options::{self, Staying, check_mutable};
 use super::projects::remove_project;
@@ -183,6 +184,7 @@ impl Resource for Domain {
                 remove_project(writer, project)?;
             }
         }
+        ext::remove_of_domain(writer, &self.id)?;
         writer.delete::<Self>(&self.id)?;
         remove_grants_on(writer, &Target::Domain(self.id))
     }

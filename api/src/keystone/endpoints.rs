@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::bootstrap::new_id;
 use super::calls::{Changes, Resource, change, is_same, is_same_if_any};
 use super::catalog::whole_url;
+use super::ext;
 use super::records::{Base, Endpoint, Region, Service};
 use super::resource::{Attributes, link};
 use super::texts;
@@ -173,6 +174,7 @@ impl Resource for Endpoint {
     }
 
     fn remove(self, writer: &Writer) -> Result<(), Fault> {
+        ext::remove_of_endpoint(writer, &self.id)?;
         writer.delete::<Self>(&self.id)?;
         Ok(())
     }

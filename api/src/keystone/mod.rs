@@ -17,6 +17,7 @@ mod catalog;
 mod delegations;
 mod domains;
 mod endpoints;
+mod ext;
 mod grants;
 mod groups;
 mod inference;

@@ -11,7 +11,7 @@ use super::options::{self, Staying, check_mutable};
 use super::records::{BY_PROJECT, Domain, Project, Target, User};
 use super::resource::{Attributes, link};
 use super::rights::{parents_of, subtree};
-use super::{tags, texts, trusts};
+use super::{ext, tags, texts, trusts};
 use crate::auth::{Caller, Scope};
 use crate::catalogue::{Key, Query, View, Writer};
 use crate::fault::Fault;
@@ -288,6 +288,7 @@ pub(super) fn remove_project(writer: &Writer, project: Project) -> Result<(), Fa
         writer.delete::<AppCredential>(&credential.id)?;
     }
     trusts::remove_of_project(writer, &project.id)?;
+    ext::remove_of_project(writer, &project.id)?;
     for mut user in writer.list::<User>(&Query::all())? {
         if user.default_project_id.as_ref() == Some(&project.id) {
             user.default_project_id = None;

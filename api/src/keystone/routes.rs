@@ -12,8 +12,8 @@ use super::calls::{self, Resource};
 use super::operations::{self as ops, Calls, calls};
 use super::records::{Domain, Endpoint, Group, Project, Region, Role, Service, User};
 use super::{
-    access_rules, app_credentials, assignments, grants, groups, inference, project_calls, regions,
-    tags, token_calls, trust_calls, users, v2,
+    access_rules, app_credentials, assignments, ext, grants, groups, inference, project_calls,
+    regions, tags, token_calls, trust_calls, users, v2,
 };
 use crate::auth;
 use crate::openapi::{Operation, Routes};
@@ -76,6 +76,7 @@ fn guarded_routes() -> Routes {
         .merge(access_rules::routes())
         .merge(trust_calls::routes())
         .merge(own_routes())
+        .merge(ext::routes())
         .on(ops::ASSIGNMENTS, assignments::index)
         .on(REGIONS.create, calls::create::<Region>)
         .on(ops::PUT_REGION, regions::put)
@@ -84,7 +85,7 @@ fn guarded_routes() -> Routes {
 }
 
 /// The calls that every kind of object has.
-fn of_kind<R: Resource>(operations: &Calls) -> Routes {
+pub(super) fn of_kind<R: Resource>(operations: &Calls) -> Routes {
     Routes::new()
         .on(operations.index, calls::index::<R>)
         .on(operations.create, calls::create::<R>)

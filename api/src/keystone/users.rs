@@ -21,7 +21,7 @@ use super::projects::default_domain;
 use super::proofs::prove_password;
 use super::records::{BY_USER, Domain, Grant, Membership, User};
 use super::resource::{Attributes, Reply, created, link, no_content, ok, require_admin};
-use super::{texts, token_calls, trusts};
+use super::{ext, texts, token_calls, trusts};
 use crate::auth::Caller;
 use crate::body::IdentityBody;
 use crate::catalogue::{Key, Query, View, Writer};
@@ -186,6 +186,7 @@ impl Resource for User {
             writer.delete::<AccessRule>(&rule.id)?;
         }
         trusts::remove_of_user(writer, &self.id)?;
+        ext::remove_of_user(writer, &self.id)?;
         writer.delete::<Self>(&self.id)?;
         Ok(())
     }

@@ -145,6 +145,8 @@ fn operation(service: &Service, path: &str, operations: &[Operation]) -> Value {
         "tags": [service.family.tag()],
         "summary": match operations {
             [only] => only.summary,
+            // Several without an action differ in how they can succeed.
+            [first, ..] if first.action.is_none() => first.summary,
             _ => "Do what the one key of the body says.",
         },
         "parameters": parameters(service, first),
@@ -157,7 +159,7 @@ fn operation(service: &Service, path: &str, operations: &[Operation]) -> Value {
         value["security"] = json!([]);
     }
     match operations {
-        [only] if only.action.is_none() => tell(&mut value, only),
+        [first, ..] if first.action.is_none() => tell(&mut value, first),
         _ => {
             let actions = operations.iter().map(|operation| {
                 let mut action = json!({

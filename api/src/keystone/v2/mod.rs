@@ -81,12 +81,9 @@ async fn require_token(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match auth::authenticate(&services, request.headers()).await {
+    match auth::admit(&services, &mut request).await {
         Err(fault) => Refused::from(fault).into_response(),
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
+        Ok(()) => next.run(request).await,
     }
 }
 
