@@ -20,6 +20,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::keystone::auth_request::AuthRequest;
 use crate::keystone::bootstrap::DEFAULT_DOMAIN;
 use crate::keystone::catalog::catalog;
+use crate::keystone::limiter::Verdict;
 use crate::keystone::password::Hash;
 use crate::keystone::records::{BY_NAME, User};
 use crate::keystone::tokens::{self, Resolved, ResolvedScope, TokenKey};
@@ -105,7 +106,7 @@ fn begin(services: &Services, request: &Request, address: &str) -> Result<Access
     }
     let asked = AuthRequest::parse(&request.as_v3())?;
     let (text, resolved) = login::issue(services, &asked, address)
-        .map_err(|fault| refusal(services, request, fault))?;
+        .map_err(|fault| refusal(services, request, address, fault))?;
     let key = TokenKey::of(&text).ok_or_else(Fault::unauthorized)?;
     match access(services, &text, resolved)? {
         Some(access) => Ok(access),
@@ -118,9 +119,9 @@ fn begin(services: &Services, request: &Request, address: &str) -> Result<Access
 }
 
 /// Why a token was refused. v3 never says that a user is disabled; v2.0 says so to those who know
-/// the password. Any refusal by password takes a second hash, so that time tells nobody of whom it
-/// would have been said.
-fn refusal(services: &Services, request: &Request, fault: Fault) -> Refused {
+/// the password, unless too many have been tried. Any refusal by password takes a second hash, so
+/// that time tells nobody of whom it would have been said.
+fn refusal(services: &Services, request: &Request, address: &str, fault: Fault) -> Refused {
     let Proof::Password { username, password } = &request.proof else {
         return fault.into();
     };
@@ -131,7 +132,12 @@ fn refusal(services: &Services, request: &Request, fault: Fault) -> Refused {
     let user = services
         .catalogue()
         .read(|view| view.first::<User>(&by_name));
-    let user = user.ok().flatten().filter(|user| !user.enabled);
+    let now_us = services.now_us();
+    let may_be_told = |user: &User| {
+        let verdict = services.logins().verdict(&user.id, address, now_us);
+        !user.enabled && verdict == Verdict::Heard
+    };
+    let user = user.ok().flatten().filter(may_be_told);
     let hash = user.and_then(|user| user.password);
     let disabled = hash.is_some();
     let right = hash.unwrap_or_else(Hash::of_nobody).verify(password);

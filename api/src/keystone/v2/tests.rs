@@ -430,6 +430,11 @@ async fn expired_tokens_and_disabled_users_get_nothing() {
     // Who does not know the password is not told of it.
     let refused = ask("wrong").await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    // Nor who has guessed too often, so that this is no way around the limit.
+    for _ in 0..20 {
+        ask("wrong").await;
+    }
+    assert_eq!(ask(PASSWORD).await.status, StatusCode::UNAUTHORIZED);
 
     cloud.advance_s(100_000);
     let expired = json!({"auth": {"token": {"id": admin}}});
