@@ -172,11 +172,9 @@ enum Form {
     Plain,
 }
 
-/// The form that a request likes best; of those it likes as much, a page.
+/// The form that a request likes best; of those it likes as much, a page. One that likes nothing, or
+/// says nothing, gets plain text.
 fn form(accepted: &str) -> Form {
-    if accepted.trim().is_empty() {
-        return Form::Page;
-    }
     let weight = |kind: &str| {
         let (major, _) = kind.split_once('/').unwrap_or((kind, ""));
         let wide = format!("{major}/*");
@@ -223,7 +221,7 @@ mod tests {
     #[test]
     fn the_form_is_the_one_asked_for() {
         for (accepted, expected) in [
-            ("", Form::Page),
+            ("", Form::Plain),
             ("*/*", Form::Page),
             ("application/json", Form::Json),
             ("application/json, text/html;q=0.5", Form::Json),
