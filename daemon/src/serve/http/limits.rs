@@ -68,14 +68,14 @@ pub(super) async fn limit_time(
     }
 }
 
-/// Whether the path is one of an image's bytes: `/v2/images/{id}/file` and `/stage`, on the single
-/// listener below `/image`.
+/// Whether the path is one of an image's bytes: `/v2/images/{id}/file` and `/stage`, of any minor
+/// version too; on the single listener they are below `/image`.
 fn is_image_data(path: &str) -> bool {
     let path = path.strip_prefix("/image").unwrap_or(path);
     let mut parts = path.split('/').skip(1);
     let (version, images, id) = (parts.next(), parts.next(), parts.next());
     let (data, rest) = (parts.next(), parts.next());
-    version == Some("v2")
+    version.is_some_and(|version| version == "v2" || version.starts_with("v2."))
         && images == Some("images")
         && id.is_some_and(|id| !id.is_empty())
         && matches!(data, Some("file" | "stage"))
@@ -172,7 +172,11 @@ mod tests {
 
     #[test]
     fn only_the_bytes_of_images_take_their_time() {
-        for path in ["/image/v2/images/a/file", "/v2/images/a/stage"] {
+        for path in [
+            "/image/v2/images/a/file",
+            "/v2/images/a/stage",
+            "/v2.9/images/a/file",
+        ] {
             assert!(is_image_data(path), "{path}");
         }
         for path in [
