@@ -15,21 +15,19 @@ const BYTES_MAX: usize = 4096;
 
 /// A secret that exists: typed once, or the first line of what is piped in.
 pub(super) fn secret(what: &str) -> Result<String> {
-    let mut input = io::stdin().lock();
-    let text = match input.is_terminal() {
+    // Locked by whoever reads, and by one at a time.
+    let text = match io::stdin().is_terminal() {
         true => typed(what)?,
-        false => first_line(&mut input)?,
+        false => first_line(&mut io::stdin().lock())?,
     };
     not_empty(what, text)
 }
 
 /// A new secret: typed twice, or the first line of what is piped in.
 pub(super) fn new_secret(what: &str) -> Result<String> {
-    let mut input = io::stdin().lock();
-    if !input.is_terminal() {
-        return not_empty(what, first_line(&mut input)?);
+    if !io::stdin().is_terminal() {
+        return not_empty(what, first_line(&mut io::stdin().lock())?);
     }
-    drop(input);
     let text = not_empty(what, typed(what)?)?;
     match typed(&format!("{what} once more"))? == text {
         true => Ok(text),
