@@ -49,7 +49,6 @@ pub(crate) fn spec(services: &Services, owner: Option<&str>, data: &ImageData) -
 ///
 /// # Errors
 /// Those of the catalogue.
-#[allow(dead_code, reason = "for images that are made of volumes")]
 pub(crate) fn adopt(
     writer: &Writer,
     image: Uuid,
@@ -69,21 +68,6 @@ pub(crate) fn adopt(
     writer.put(&row)?;
     hashing::queue(writer, &row, now_us)?;
     Ok(true)
-}
-
-/// Makes an image queued again whose bytes could not be had, and removes what there is of them.
-///
-/// # Errors
-/// Those of the catalogue.
-#[allow(dead_code, reason = "for images that are made of volumes")]
-pub(crate) fn abandon(
-    writer: &Writer,
-    image: Uuid,
-    data: &ImageData,
-    now_us: u64,
-) -> catalogue::Result<()> {
-    requeue(writer, image, now_us)?;
-    discard(writer, image, data, now_us)
 }
 
 /// Makes an image queued again if it still waits for data.

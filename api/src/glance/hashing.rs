@@ -56,7 +56,6 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 /// Queues the job that adds up the bytes of an active image.
-#[allow(dead_code, reason = "for images that are made of volumes")]
 pub(super) fn queue(writer: &Writer, image: &Image, now_us: u64) -> catalogue::Result<()> {
     let (id, owner) = (image.id.to_string(), image.owner.as_deref());
     let job = Job::new(HASH, &id, owner, serde_json::Value::Null, now_us);

@@ -372,7 +372,7 @@ async fn a_volume_becomes_an_image_whose_sums_follow() {
 }
 
 #[tokio::test]
-async fn a_failed_copy_leaves_the_image_queued() {
+async fn an_upload_that_a_crash_ended_leaves_the_image_queued() {
     let world = World::new().await;
     let id = world.image(json!({})).await;
     let before = world.volumes();
@@ -385,7 +385,12 @@ async fn a_failed_copy_leaves_the_image_queued() {
     let catalogue = world.cloud.services.catalogue();
     let failed = catalogue.write(|writer| {
         writer.put(&row)?;
-        Ok::<_, Fault>(data::abandon(writer, row.id, &place, 7)?)
+        writer.insert(&Upload {
+            volume: place.volume,
+            backend: place.backend.clone(),
+            image: row.id,
+        })?;
+        Ok::<_, Fault>(data::drop_uploads(writer, 7)?)
     });
     failed.unwrap();
     world.cloud.run_jobs();
