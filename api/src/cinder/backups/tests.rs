@@ -1,5 +1,6 @@
 //! Backups through the router: what is answered, and what the state is in the end.
 
+mod pins;
 mod refusals;
 
 use base64::Engine;
@@ -9,9 +10,9 @@ use serde_json::{Value, json};
 use store::{Durability, SnapshotId, VolumeId};
 use uuid::Uuid;
 
-use super::records::{Backup, Pin};
+use super::records::Backup;
 use crate::backup::Method;
-use crate::catalogue::{Query, View};
+use crate::catalogue::View;
 use crate::cinder::tests::{Site, id_of, message};
 use crate::fault::Fault;
 use crate::testing::Cloud;
@@ -455,23 +456,4 @@ fn renamed(record: &Value, id: &str) -> Value {
     let mut renamed = record.clone();
     renamed["backup-record"]["backup_url"] = json!(STANDARD.encode(inner.to_string()));
     renamed
-}
-
-#[tokio::test]
-async fn a_volume_that_goes_takes_its_pin_and_leaves_its_backups() {
-    let site = Site::new().await;
-    let volume = site.filled(6).await;
-    let backup = site.back_up(json!({"volume_id": volume})).await;
-    assert_eq!(site.frozen().len(), 1);
-    site.delete(&format!("/volumes/{volume}")).await;
-    site.run_jobs();
-    assert!(site.frozen().is_empty());
-    let pins = site
-        .cloud
-        .services
-        .catalogue()
-        .read(|reader| Ok::<_, Fault>(reader.list::<Pin>(&Query::all())?));
-    assert!(pins.unwrap().is_empty());
-    let restored = site.restore(&backup, json!({})).await;
-    assert_eq!(site.byte(&restored), 6);
 }

@@ -12,7 +12,7 @@ use crate::catalogue::{self, Query, View, Writer};
 use crate::cinder::messages::{self, Action, Detail, Failure, Resource};
 use crate::cinder::moving;
 use crate::cinder::records::{BY_GROUP, BY_GROUP_SNAPSHOT, Object, Snapshot, Volume};
-use crate::cinder::work::{Outcome, forget, made, row, spec_of};
+use crate::cinder::work::{Outcome, forget, forget_volume, made, row, spec_of};
 use crate::jobs::{Handler, Job, JobError, Registry};
 use crate::server::Services;
 
@@ -84,19 +84,20 @@ fn tell_parts(
     owned(job).try_for_each(|id| messages::record_of(writer, job, &id.to_string(), failure, now_us))
 }
 
-/// Removes the rows of what a job owned, or marks them when their bytes are still there.
+/// Removes the rows of what a job owned by `remove`, or marks them when their bytes are still there.
 fn drop_parts<R: Object>(
     writer: &Writer,
     job: &Job,
     result: Outcome<'_>,
     now_us: u64,
+    remove: impl FnMut(Uuid) -> catalogue::Result<()>,
 ) -> catalogue::Result<()> {
     if result.is_err() {
         return settle_parts::<R>(writer, job, now_us, |part| {
             "error".clone_into(part.status());
         });
     }
-    owned(job).try_for_each(|id| forget::<R>(writer, id))
+    owned(job).try_for_each(remove)
 }
 
 struct DeleteGroup;
@@ -120,7 +121,9 @@ impl Handler for DeleteGroup {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
-        drop_parts::<Volume>(writer, job, result, now_us)?;
+        drop_parts::<Volume>(writer, job, result, now_us, |id| {
+            forget_volume(writer, id, now_us)
+        })?;
         let Some(mut group) = writer.get::<Group>(&object(job))? else {
             return Ok(());
         };
@@ -331,7 +334,9 @@ impl Handler for DeleteSnapshot {
             detail: Detail::SnapshotDeletion,
         };
         tell_parts(writer, job, result, failure, now_us)?;
-        drop_parts::<Snapshot>(writer, job, result, now_us)?;
+        drop_parts::<Snapshot>(writer, job, result, now_us, |id| {
+            forget::<Snapshot>(writer, id)
+        })?;
         let Some(mut whole) = writer.get::<GroupSnapshot>(&object(job))? else {
             return Ok(());
         };

@@ -133,7 +133,7 @@ fn statuses(api: &Api) -> Result<()> {
     }
     let waiting = ["queued", "running"];
     tool::until(tool::PATIENCE, "all jobs to end", || {
-        let path = "/cinderblock/v1/jobs?limit=50";
+        let path = "/cinderblock/v1/jobs?limit=1000";
         let (_, jobs) = api.ask("GET", path, &Value::Null).ok()?;
         let mut states = jobs["jobs"].as_array()?.iter();
         states
