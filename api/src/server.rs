@@ -9,11 +9,13 @@
 
 mod backends;
 mod config;
+mod headers;
 pub(crate) mod request;
 mod router;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod versions;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -34,7 +36,8 @@ use crate::{cinder, glance, keystone, native};
 
 pub use backends::{Backend, BackendSettings, Backends};
 pub use config::{Config, StaticService};
-pub(crate) use router::{HTML, NOT_IN_V2, image_operations, root_operations, volume_operations};
+pub(crate) use headers::HTML;
+pub(crate) use router::{NOT_IN_V2, image_operations, root_operations, volume_operations};
 pub use router::{UrlProject, identity_root, image_root, router, volume_root};
 
 /// Calls that may block at the same time; more wait their turn. Twice the usual number of cores:

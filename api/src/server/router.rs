@@ -1,4 +1,4 @@
-//! Prefixes, layers, request ids and version documents.
+//! Prefixes and layers.
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -7,14 +7,16 @@ use axum::routing::{any, get};
 use axum::{Json, Router};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, StatusCode, Uri, header};
-use serde_json::{Value, json};
+use http::{Method, Uri};
+use serde_json::Value;
 use tower::ServiceExt;
 
 use super::Services;
-use super::trace::{Inside, OPENSTACK_REQUEST_ID, request_id};
-use crate::auth::{self, Unauthenticated};
-use crate::fault::{Fault, ImageFault, NotRouted, not_routed, tell_image_faults};
+use super::headers::{identity_headers, image_headers, tell_methods, volume_headers};
+use super::trace::request_id;
+use super::versions::{versions, versions_v2, versions_v3};
+use crate::auth;
+use crate::fault::{Fault, ImageFault, not_routed, tell_image_faults};
 use crate::openapi::shape::{self, map_of, wire};
 use crate::openapi::{self, Operation};
 use crate::types::cinder::Versions;
@@ -156,6 +158,7 @@ const VOLUME: Door = Door(
     &["block-storage", "volumev3", "volumev2", "volume"],
     "/volume",
 );
+const IMAGE: Door = Door(&["image"], "/image");
 const NATIVE: Door = Door(&["cinderblock"], "/cinderblock/v1");
 
 /// Layer: notes what is called before paths are taken apart, for access rules.
@@ -167,34 +170,6 @@ pub(crate) async fn note_call(door: &'static Door, mut request: Request, next: N
     };
     request.extensions_mut().insert(called);
     next.run(request).await
-}
-
-/// Layer: who asks what a path of Identity can be asked needs no token.
-async fn tell_methods(request: Request, next: Next) -> Response {
-    let asks = request.method() == Method::OPTIONS;
-    let response = next.run(request).await;
-    let Some(methods) = response.headers().get(header::ALLOW).filter(|_| asks) else {
-        return response;
-    };
-    // Each once: what is routed by itself besides GET, as HEAD may be, stands there twice.
-    let mut all: Vec<&str> = Vec::new();
-    for method in methods.to_str().unwrap_or_default().split(',') {
-        if !all.contains(&method) {
-            all.push(method);
-        }
-    }
-    all.push("OPTIONS");
-    let told = [
-        (header::ALLOW, all.join(", ")),
-        (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
-    ];
-    let mut answer = (StatusCode::OK, told).into_response();
-    for name in [OPENSTACK_REQUEST_ID, header::VARY] {
-        if let Some(value) = response.headers().get(&name) {
-            answer.headers_mut().insert(name, value.clone());
-        }
-    }
-    answer
 }
 
 /// Block Storage at the bare root, for port 8776.
@@ -355,7 +330,10 @@ pub fn image_root(services: &Services) -> Router {
         .with_state(services.clone())
         .layer(from_fn(tell_image_faults))
         .layer(from_fn_with_state(services.clone(), request_id))
-        .layer(from_fn_with_state(services.clone(), image_headers));
+        .layer(from_fn_with_state(services.clone(), image_headers))
+        .layer(from_fn(|request: Request, next: Next| {
+            note_call(&IMAGE, request, next)
+        }));
     Router::new().fallback_service(below.map_request(take_minor))
 }
 
@@ -384,33 +362,10 @@ async fn require_image_token(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match auth::authenticate(&services, request.headers()).await {
+    match auth::admit(&services, &mut request).await {
         Err(fault) => ImageFault(fault).into_response(),
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
+        Ok(()) => next.run(request).await,
     }
-}
-
-/// Layer: what every Image answer carries.
-async fn image_headers(State(services): State<Services>, request: Request, next: Next) -> Response {
-    let gets = request.method() == Method::GET;
-    let mut response = next.run(request).await;
-    if response.extensions().get::<Unauthenticated>().is_some() {
-        challenge(&mut response, &services.config().identity_base());
-        // The real service asks for the token before it gives the request an id.
-        response.headers_mut().remove(OPENSTACK_REQUEST_ID);
-    }
-    let is_bare = matches!(
-        response.status(),
-        StatusCode::NO_CONTENT | StatusCode::ACCEPTED
-    );
-    if is_bare && !gets && !response.headers().contains_key(header::CONTENT_TYPE) {
-        let html = HeaderValue::from_static(HTML);
-        response.headers_mut().insert(header::CONTENT_TYPE, html);
-    }
-    response
 }
 
 /// Takes a project segment and a format suffix off a path below `/v3`, so that every operation has
@@ -440,130 +395,4 @@ fn take_project(mut request: Request) -> Request {
     set_path(&mut request, text);
     request.extensions_mut().insert(UrlProject(project, false));
     request
-}
-
-fn version_document(services: &Services) -> Value {
-    let base = services.config().volume_base();
-    json!({"versions": [{
-        "id": "v3.0",
-        "links": [
-            {"href": "https://docs.openstack.org/", "rel": "describedby", "type": "text/html"},
-            {"href": format!("{base}/v3/"), "rel": "self"},
-        ],
-        "media-types": [{
-            "base": "application/json",
-            "type": "application/vnd.openstack.volume+json;version=3",
-        }],
-        "min_version": microversion::Microversion::MIN.to_string(),
-        "status": "CURRENT",
-        "updated": "2023-08-31T00:00:00Z",
-        "version": microversion::Microversion::MAX.to_string(),
-    }]})
-}
-
-fn v2_entry(base: &str) -> Value {
-    json!({
-        "id": "v2.0",
-        "links": [
-            {"href": "https://docs.openstack.org/", "rel": "describedby", "type": "text/html"},
-            {"href": format!("{base}/v2/"), "rel": "self"},
-        ],
-        "media-types": [{
-            "base": "application/json",
-            "type": "application/vnd.openstack.volume+json;version=2",
-        }],
-        "min_version": "",
-        "status": "DEPRECATED",
-        "updated": "2017-02-25T12:00:00Z",
-        "version": "",
-    })
-}
-
-fn versions(services: &Services) -> Response {
-    let mut document = version_document(services);
-    if let Some(versions) = document["versions"].as_array_mut() {
-        versions.push(v2_entry(&services.config().volume_base()));
-    }
-    (StatusCode::MULTIPLE_CHOICES, Json(document)).into_response()
-}
-
-async fn versions_v2(State(services): State<Services>) -> Json<Value> {
-    let entry = v2_entry(&services.config().volume_base());
-    Json(json!({"versions": [entry]}))
-}
-
-async fn versions_v3(State(services): State<Services>) -> Json<Value> {
-    Json(version_document(&services))
-}
-
-/// Layer: what every Block Storage answer carries.
-async fn volume_headers(
-    State(services): State<Services>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if request.method() == Method::OPTIONS {
-        // Answered by the real service before it looks at anything else.
-        return StatusCode::OK.into_response();
-    }
-    let deletes = request.method() == Method::DELETE;
-    let mut response = next.run(request).await;
-    let unauthenticated = response.extensions().get::<Unauthenticated>().is_some();
-    let not_routed = response.extensions().get::<NotRouted>().is_some();
-    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
-        // A wrong method is a path that is not there: nothing is said of those that are.
-        response.headers_mut().remove(header::ALLOW);
-    }
-    let untyped = !response.headers().contains_key(header::CONTENT_TYPE);
-    if untyped {
-        // Answers without a body: the real service's own of deletions, its framework's else.
-        let unmet = response.status() == StatusCode::PRECONDITION_FAILED;
-        let text = if deletes || unmet {
-            HTML
-        } else {
-            "application/json"
-        };
-        let value = HeaderValue::from_static(text);
-        response.headers_mut().insert(header::CONTENT_TYPE, value);
-    }
-    if unauthenticated {
-        challenge(&mut response, &services.config().identity_base());
-    } else if !not_routed && !is_html(&response) {
-        response.extensions_mut().insert(Inside);
-    }
-    response
-}
-
-/// The type of answers that the real service gives none.
-pub(crate) const HTML: &str = "text/html; charset=UTF-8";
-
-fn is_html(response: &Response) -> bool {
-    let value = response.headers().get(header::CONTENT_TYPE);
-    value.is_some_and(|value| value == HTML)
-}
-
-/// Layer: what every Identity answer carries.
-async fn identity_headers(
-    State(services): State<Services>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut response = next.run(request).await;
-    if response.extensions().get::<Unauthenticated>().is_some() {
-        challenge(
-            &mut response,
-            &format!("{}/v3", services.config().identity_base()),
-        );
-    }
-    let vary = HeaderValue::from_static("X-Auth-Token");
-    response.headers_mut().append(header::VARY, vary);
-    response
-}
-
-fn challenge(response: &mut Response, uri: &str) {
-    if let Ok(value) = HeaderValue::from_str(&format!("Keystone uri=\"{uri}\"")) {
-        response
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, value);
-    }
 }

@@ -231,6 +231,7 @@ async fn access_rules_let_through_only_what_they_name() {
     let rules = json!([
         rule("block-storage", "/v3/volumes", "GET"),
         rule("volumev3", "/v3/*/volumes/*", "GET"),
+        rule("image", "/v2/images", "GET"),
     ]);
     let made = world
         .credential(json!({"name": "looks", "access_rules": rules}))
@@ -251,6 +252,10 @@ async fn access_rules_let_through_only_what_they_name() {
         ("GET", "/volume/v3/types".to_owned(), 401),
         ("GET", "/identity/v3/auth/projects".to_owned(), 401),
         ("GET", "/cinderblock/v1/events".to_owned(), 401),
+        ("GET", "/image/v2/images".to_owned(), 200),
+        ("GET", "/image/v2.9/images".to_owned(), 200),
+        ("GET", "/image/v2/tasks".to_owned(), 401),
+        ("POST", "/image/v2/images".to_owned(), 401),
     ] {
         assert_eq!(
             world.status(token, method, &path).await,
