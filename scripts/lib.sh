@@ -68,8 +68,9 @@ need_venv() {
   cat "$@" >"$venv/installed.txt"
 }
 
-# need_openstack: the pinned openstack client; OPENSTACK is its path.
+# need_openstack: the pinned openstack client, unless there is one already; OPENSTACK is its path.
 need_openstack() {
+  [ ! -x "${OPENSTACK:-}" ] || return 0
   export OPENSTACK=$CARGO_TARGET_DIR/tools/openstack/bin/openstack
   need_venv openstack "$ROOT/tests/requirements.txt"
 }
