@@ -142,10 +142,16 @@ pub(super) fn responses() -> Value {
         for kind in FaultKind::ALL {
             let status = kind.status();
             let name = format!("{}{}", family.word(), status.as_u16());
-            let response = json!({
+            let mut response = json!({
                 "description": status.canonical_reason().unwrap_or("Fault"),
                 "content": {"application/json": {"schema": fault(family, status).0}},
             });
+            if family == Family::Image {
+                // Told to clients that do not ask for JSON.
+                for other in ["text/html", "text/plain"] {
+                    response["content"][other] = json!({"schema": text().0});
+                }
+            }
             responses.insert(name, response);
         }
     }
@@ -184,7 +190,6 @@ fn fault(family: Family, status: StatusCode) -> Shape {
         return legacy_fault(status);
     }
     if family == Family::Image {
-        // Of clients that ask for JSON; others are told by a page or plain text.
         return object([
             field("code", text()),
             field("message", text()),
