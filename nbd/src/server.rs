@@ -133,10 +133,11 @@ impl Server {
     pub fn shutdown(self, timeout: Duration) -> ShutdownReport {
         let deadline = Instant::now() + timeout;
         let connections = &self.shared.connections;
+        // Before the listeners close: their threads then know why accepting fails.
+        connections.stop();
         for listener in &self.listeners {
             listener.close();
         }
-        connections.stop();
         let cut = connections.wait_idle(deadline);
         connections.cut();
         // A connection cut off ends at once unless its device hangs.
