@@ -23,21 +23,7 @@ pub(super) fn retype(
 ) -> Result<(), Fault> {
     let (name, may_move) = parse(args)?;
     caller.check(Rule::VolumeRetype, &volume)?;
-    if !["available", "in-use"].contains(&volume.status.as_str()) || volume.is_migrating() {
-        return Err(Fault::bad_request(format!(
-            "Invalid volume: Volume {} status must be 'available' or 'in-use' to retype, but is \
-             {}.",
-            volume.id, volume.status
-        )));
-    }
-    if volume.group_id.is_some() {
-        return Err(Fault::bad_request(
-            "Invalid volume: Retype needs volume to be in available or in-use state, not be part \
-             of an active migration or a consistency group/group, requested type has to be \
-             different that the one from the volume, and for in-use volumes front-end qos specs \
-             cannot change.",
-        ));
-    }
+    check_state(&volume)?;
     let viewer = (!caller.is_admin).then_some(volume.project_id.as_str());
     let new = types::find_type(writer, viewer, &name)?;
     if new.id == volume.volume_type_id {
@@ -47,15 +33,7 @@ pub(super) fn retype(
         )));
     }
     let multiattach = types::is_multiattach(&new);
-    if multiattach && !volume.multiattach {
-        caller.check(Rule::VolumeMultiattach, &volume)?;
-    }
-    if multiattach != volume.multiattach && volume.status != "available" {
-        return Err(Fault::bad_request(
-            "Invalid input received: Changing a volume's multiattach capability requires it to be \
-             available.",
-        ));
-    }
+    check_multiattach(caller, &volume, multiattach)?;
     let change = Change {
         volumes: 1,
         ..Change::of_gib(volume.size_gib)
@@ -91,6 +69,41 @@ pub(super) fn retype(
     volume.previous_status = Some(std::mem::replace(&mut volume.status, "retyping".to_owned()));
     let args = moving::retyping(&new);
     moving::begin(services, writer, volume, target, args)
+}
+
+/// 400 unless a volume in its state can have another type.
+fn check_state(volume: &Volume) -> Result<(), Fault> {
+    if !["available", "in-use"].contains(&volume.status.as_str()) || volume.is_migrating() {
+        return Err(Fault::bad_request(format!(
+            "Invalid volume: Volume {} status must be 'available' or 'in-use' to retype, but is \
+             {}.",
+            volume.id, volume.status
+        )));
+    }
+    if volume.group_id.is_some() {
+        return Err(Fault::bad_request(
+            "Invalid volume: Retype needs volume to be in available or in-use state, not be part \
+             of an active migration or a consistency group/group, requested type has to be \
+             different that the one from the volume, and for in-use volumes front-end qos specs \
+             cannot change.",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the caller may give the volume a type that lets several hosts attach it, or takes that
+/// away.
+fn check_multiattach(caller: &Caller, volume: &Volume, multiattach: bool) -> Result<(), Fault> {
+    if multiattach && !volume.multiattach {
+        caller.check(Rule::VolumeMultiattach, volume)?;
+    }
+    if multiattach != volume.multiattach && volume.status != "available" {
+        return Err(Fault::bad_request(
+            "Invalid input received: Changing a volume's multiattach capability requires it to be \
+             available.",
+        ));
+    }
+    Ok(())
 }
 
 /// The type asked for, by name or id, and whether the volume may be moved for it.
