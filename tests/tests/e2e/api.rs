@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -40,6 +41,28 @@ impl Api {
         });
         let token = header.context(answer.0.clone())?.trim().to_owned();
         Ok(Self { address, token })
+    }
+
+    /// Sends a file to an image, or gets an image into it: the status. By curl, which takes an answer
+    /// before the end of what it sends.
+    pub(crate) fn image_bytes(&self, method: &str, image: &str, file: &Path) -> Result<u16> {
+        let folder = tempfile::tempdir()?;
+        let headers = folder.path().join("headers");
+        let text = format!(
+            "X-Auth-Token: {}\nContent-Type: application/octet-stream\nExpect:\n",
+            self.token
+        );
+        fs::write(&headers, text)?;
+        let url = format!("http://{}/image/v2/images/{image}/file", self.address);
+        let headers = format!("@{}", headers.display());
+        let mut curl = tool::command("curl", &["-s", "-w", "%{http_code}", "-H", &headers, &url]);
+        match method {
+            "GET" => curl.arg("-o").arg(file),
+            _ => curl.args(["-X", method, "-o", "/dev/null", "-T"]).arg(file),
+        };
+        let told = tool::output(&mut curl)?;
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        told.parse().with_context(|| format!("status {told:?}"))
     }
 
     /// Status and body of a request's answer.

@@ -1,10 +1,14 @@
-//! A file system that fills up: hosts get ENOSPC, nothing flushed is lost, and deleting makes room.
+//! A file system that fills up: hosts get ENOSPC and those who upload 413, nothing flushed is lost, and
+//! deleting makes room.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
 
+use crate::api::Api;
 use crate::daemon::Daemon;
 use crate::disk::Disk;
 use crate::pattern::{self, Dice};
@@ -132,4 +136,43 @@ fn scenario(data: &Path) -> Result<()> {
 fn a_full_disk_says_so_and_recovers() -> Result<()> {
     let disk = SmallDisk::new()?;
     scenario(&disk.mount.join("data"))
+}
+
+/// An image larger than the disk is refused, leaves nothing, and keeps nobody from a smaller one.
+fn images(data: &Path, large: &Path) -> Result<()> {
+    let mut daemon = Daemon::on(data);
+    daemon.up()?;
+    let api = Api::new(&daemon)?;
+    let mut bytes = vec![0; ((DISK_MIB + 40) * MIB) as usize];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    fs::write(large, &bytes)?;
+    let wanted = json!({"disk_format": "raw", "container_format": "bare"});
+    let (_, made) = api.ask("POST", "/image/v2/images", &wanted)?;
+    let image = made["id"].as_str().with_context(|| made.to_string())?;
+    let status = api.image_bytes("PUT", image, large)?;
+    ensure!(status == 413, "{status} of an image larger than the disk");
+    let path = format!("/image/v2/images/{image}");
+    let (_, shown) = api.ask("GET", &path, &Value::Null)?;
+    ensure!(shown["status"] == "queued", "{shown}");
+    let mut pool = Value::Null;
+    tool::until(tool::PATIENCE, "the end of the bytes", || {
+        pool = daemon.json(&["status"]).ok()?;
+        (pool["volumes"] == 0).then_some(())
+    })
+    .with_context(|| pool.to_string())?;
+    daemon.reclaim()?;
+
+    let bytes = &bytes[..40 << 20];
+    fs::write(large, bytes)?;
+    let status = api.image_bytes("PUT", image, large)?;
+    ensure!(status == 204, "{status} of an image that fits");
+    let status = api.image_bytes("GET", image, large)?;
+    ensure!(status == 200 && fs::read(large)? == bytes, "{status}");
+    daemon.stop()
+}
+
+#[test]
+fn an_image_larger_than_the_disk_leaves_nothing() -> Result<()> {
+    let (disk, elsewhere) = (SmallDisk::new()?, tempfile::tempdir()?);
+    images(&disk.mount.join("data"), &elsewhere.path().join("image"))
 }
