@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::audit;
 use crate::catalogue::View;
+use crate::external::glance::UserToken;
 use crate::fault::Fault;
 use crate::keystone::{self, Called};
 use crate::policy::{Credentials, Rule, Rules, Target};
@@ -308,6 +309,16 @@ pub(crate) async fn require_url_project(request: Request, next: Next) -> Respons
             Fault::bad_request("Malformed request url").into_response()
         }
         Some(_) | None => next.run(request).await,
+    }
+}
+
+/// The caller's token, to be shown to others on the caller's behalf.
+impl<S: Sync> FromRequestParts<S> for UserToken {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Fault> {
+        let text = token_of(&parts.headers, &AUTH_TOKEN);
+        text.map(Self::new).ok_or_else(Fault::unauthorized)
     }
 }
 

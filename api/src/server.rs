@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::audit::{self, AuditLog};
@@ -292,6 +293,19 @@ impl Services {
         work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         self.on_pool(self.0.reclaiming.clone(), work).await
+    }
+
+    /// Carries work through that must not end half-way because whoever asked for it has left.
+    ///
+    /// # Errors
+    /// Those of `work`, and 500 when it panicked.
+    pub(crate) async fn unbroken<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Fault>> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let work = request::go_on_with(request::taken(), work);
+        let task = tokio::spawn(work.instrument(tracing::Span::current()));
+        task.await.map_err(Fault::internal)?
     }
 
     async fn on_pool<T: Send + 'static>(

@@ -17,6 +17,7 @@ use crate::backup::Target;
 use crate::catalogue::{Catalogue, Options};
 use crate::clock::Clock;
 use crate::external::Keystone;
+use crate::external::glance::Glance;
 use crate::jobs::run_pending;
 use crate::microversion::Microversion;
 use crate::openapi::conformance::{self, Exchange};
@@ -111,6 +112,16 @@ impl Cloud {
         Self::build(exports, rules, None, &["pool"], Some(keystone))
     }
 
+    /// The same, whose images are elsewhere too.
+    pub(crate) fn with_glance(keystone: Keystone, glance: Glance) -> Self {
+        let exports = Arc::new(NoExports);
+        let change = |config: &mut Config| {
+            config.keystone = Some(keystone);
+            config.glance = Some(glance);
+        };
+        Self::built(exports, None, &["pool"], change)
+    }
+
     /// Where everything of it is.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
@@ -127,6 +138,18 @@ impl Cloud {
         target: Option<Target>,
         names: &[&str],
         keystone: Option<Keystone>,
+    ) -> Self {
+        Self::built(exports, target, names, |config| {
+            config.policy = Arc::new(rules);
+            config.keystone = keystone;
+        })
+    }
+
+    fn built(
+        exports: Arc<dyn ExportControl>,
+        target: Option<Target>,
+        names: &[&str],
+        change: impl FnOnce(&mut Config),
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let io = Arc::new(RealIo::new());
@@ -145,10 +168,9 @@ impl Cloud {
         let first = backends.next().unwrap();
         let path = dir.path().join("catalogue.redb");
         let mut config = Config::new("http://cloud.test:8080", "127.0.0.1", 10809);
-        config.policy = Arc::new(rules);
-        config.keystone = keystone;
         let own = || Target::directory(&dir.path().join("backups")).unwrap();
         config.backup = Some(target.unwrap_or_else(own));
+        change(&mut config);
         let hands = Arc::new(AtomicU64::new(1_700_000_000_000_000));
         let services = Services::new(Parts {
             catalogue: Catalogue::open_file(io.as_ref(), &path, Options::default()).unwrap(),

@@ -2,6 +2,8 @@
 
 mod image;
 
+use std::cell::Cell;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +20,7 @@ use super::{attaching, managing, moving, qos, validate, volume_delete, volumes, 
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
+use crate::external::glance::UserToken;
 use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::policy::Rule;
@@ -26,6 +29,7 @@ use crate::server::{HTML, Services};
 /// Actions that came later, with their first microversion.
 const LATER: [(&str, u16); 2] = [("revert", 40), ("os-reimage", 68)];
 
+use image::Ahead;
 pub(super) use image::DISK_FORMATS;
 
 /// What an action needs to know.
@@ -35,6 +39,18 @@ struct Context<'a> {
     caller: &'a Caller,
     version: Microversion,
     args: &'a Value,
+    /// Taken by the action that needs it.
+    ahead: Cell<Ahead>,
+}
+
+/// An action that is asked for.
+#[derive(Clone)]
+struct Call {
+    caller: Caller,
+    version: Microversion,
+    id: String,
+    name: String,
+    args: Value,
 }
 
 /// What is left to do and to answer once the transaction is through.
@@ -52,7 +68,7 @@ struct Done {
 
 pub(super) async fn action(
     State(services): State<Services>,
-    caller: Caller,
+    (caller, token): (Caller, UserToken),
     version: Microversion,
     Path(id): Path<String>,
     JsonBody(body): JsonBody,
@@ -61,42 +77,63 @@ pub(super) async fn action(
     if let Some((_, since)) = LATER.iter().find(|(later, _)| *later == name) {
         version.require(*since)?;
     }
+    let call = Call {
+        caller,
+        version,
+        id,
+        name,
+        args,
+    };
+    let own = services.clone();
     services
-        .blocking(move |services| {
-            let done = services.catalogue().write(|writer| {
-                let volume = volumes::find(writer, &caller, &id)?;
-                let context = Context {
-                    services,
-                    writer,
-                    caller: &caller,
-                    version,
-                    args: &args,
-                };
-                context.perform(&name, volume)
-            })?;
-            if name == "os-retype" {
-                services.exports().limits_changed();
-            }
-            if let Some(new) = &done.opened {
-                attaching::announce(services, "attachment.created", new);
-            }
-            for gone in &done.closed {
-                attaching::close(services, gone);
-            }
-            if done.plain {
-                let html = [(header::CONTENT_TYPE, HTML)];
-                return Ok((StatusCode::OK, html).into_response());
-            }
-            Ok(match (done.answer, done.ok) {
-                (Some(answer), _) if done.accepted => {
-                    (StatusCode::ACCEPTED, Json(answer)).into_response()
+        .unbroken(async move {
+            let ahead = Ahead::of(&own, &call, &token).await?;
+            let undo = ahead.undo();
+            let done = own.blocking(move |services| act(services, &call, ahead));
+            match done.await {
+                Ok(response) => Ok(response),
+                Err(fault) => {
+                    undo.await;
+                    Err(fault)
                 }
-                (Some(answer), _) => Json(answer).into_response(),
-                (None, true) => StatusCode::OK.into_response(),
-                (None, false) => StatusCode::ACCEPTED.into_response(),
-            })
+            }
         })
         .await
+}
+
+/// Carries out an action; blocks.
+fn act(services: &Services, call: &Call, ahead: Ahead) -> Result<Response, Fault> {
+    let done = services.catalogue().write(|writer| {
+        let volume = volumes::find(writer, &call.caller, &call.id)?;
+        let context = Context {
+            services,
+            writer,
+            caller: &call.caller,
+            version: call.version,
+            args: &call.args,
+            ahead: Cell::new(ahead),
+        };
+        context.perform(&call.name, volume)
+    })?;
+    if call.name == "os-retype" {
+        services.exports().limits_changed();
+    }
+    if let Some(new) = &done.opened {
+        attaching::announce(services, "attachment.created", new);
+    }
+    for gone in &done.closed {
+        attaching::close(services, gone);
+    }
+    if done.plain {
+        let html = [(header::CONTENT_TYPE, HTML)];
+        return Ok((StatusCode::OK, html).into_response());
+    }
+    Ok(match (done.answer, done.ok) {
+        (Some(answer), _) if done.accepted => (StatusCode::ACCEPTED, Json(answer)).into_response(),
+        (Some(answer), _) => Json(answer).into_response(),
+        (None, true) => StatusCode::OK.into_response(),
+        (None, false) => StatusCode::ACCEPTED.into_response(),
+    })
 }
 
 /// 409 of a detachment that names no attachment there is: the real service takes it for one that a
@@ -104,6 +141,11 @@ pub(super) async fn action(
 fn unknown_attachment() -> Fault {
     let message = "ConflictNovaUsingAttachment: Detach volume from instance  using the Compute API";
     Fault::conflict(message)
+}
+
+fn map_of(args: &Value) -> Result<&Map<String, Value>, Fault> {
+    let map = args.as_object();
+    map.ok_or_else(|| Fault::bad_request("Malformed request body"))
 }
 
 impl Context<'_> {
@@ -159,9 +201,7 @@ impl Context<'_> {
     }
 
     fn map(&self) -> Result<&Map<String, Value>, Fault> {
-        self.args
-            .as_object()
-            .ok_or_else(|| Fault::bad_request("Malformed request body"))
+        map_of(self.args)
     }
 
     fn check(&self, rule: Rule, volume: &Volume) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::images::{self, Facts};
+use super::images::{self, Facts, Sought};
 use super::quotas::{self, Change};
 use super::records::{Snapshot, Volume};
 use super::volume_view::{Viewer, load, no_volume};
@@ -18,6 +18,7 @@ use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::catalogue::{View, Writer};
 use crate::cinder::operations::{self, volumes as ops};
+use crate::external::glance::UserToken;
 use crate::fault::Fault;
 use crate::jobs::{self, Job};
 use crate::microversion::Microversion;
@@ -151,17 +152,21 @@ fn check_rest(map: &Map<String, Value>, zone: &str) -> Result<(), Fault> {
 pub(super) async fn create(
     State(services): State<Services>,
     url: UrlProject,
-    caller: Caller,
+    (caller, token): (Caller, UserToken),
     version: Microversion,
     JsonBody(body): JsonBody,
 ) -> Result<(StatusCode, Json<Value>), Fault> {
     let wanted = Wanted::parse(&body, version, &services.config().availability_zone)?;
     let project = caller.require_project()?.to_owned();
     caller.check(Rule::VolumeCreate, &project)?;
+    let sought = match &wanted.image {
+        Some(image) => Sought::named(&services, &token, image).await,
+        None => Sought::InCatalogue,
+    };
     services
         .blocking(move |services| {
             let loaded = services.catalogue().write(|writer| {
-                let volume = add(services, writer, &caller, &project, &wanted)?;
+                let volume = add(services, writer, (&caller, &project), &wanted, sought)?;
                 Ok::<_, Fault>(load(writer, volume)?)
             })?;
             let id = loaded.volume.id.to_string();
@@ -184,12 +189,12 @@ pub(super) async fn create(
 pub(super) fn add(
     services: &Services,
     writer: &Writer,
-    caller: &Caller,
-    project: &str,
+    (caller, project): (&Caller, &str),
     wanted: &Wanted,
+    sought: Sought,
 ) -> Result<Volume, Fault> {
     let named = wanted.image.as_deref();
-    let image = named.map(|image| Facts::named(writer, caller, image));
+    let image = named.map(|image| sought.find_named(writer, caller, image));
     let image = image.transpose()?;
     let volume = add_row(services, writer, (caller, project), wanted, image.as_ref())?;
     let placed = volume.backend.is_some();

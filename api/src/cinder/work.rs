@@ -4,6 +4,7 @@
 //! is gone before its row goes, so a crash in between leaves a job that runs again and never an
 //! object that nobody knows.
 
+use serde::de::DeserializeOwned;
 use store::{SnapshotId, VolumeId};
 use uuid::Uuid;
 
@@ -42,6 +43,12 @@ pub(super) type Outcome<'a> = Result<(), &'a JobError>;
 
 pub(super) fn object(job: &Job) -> Result<Uuid, JobError> {
     Uuid::parse_str(&job.object).map_err(|_| JobError("the job names no object".to_owned()))
+}
+
+/// What a job was told to do.
+pub(super) fn args<T: DeserializeOwned>(job: &Job) -> Result<T, JobError> {
+    serde_json::from_value(job.args.clone())
+        .map_err(|error| JobError(format!("the job does not tell what to do: {error}")))
 }
 
 /// The row of a job's object.

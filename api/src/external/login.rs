@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::requests::{self, Answer};
+use super::client::Answer;
 use super::token::Validated;
 use super::{Keystone, Unavailable};
 
@@ -88,7 +88,10 @@ impl Keystone {
             "scope": {"project": project},
         }});
         let path = ["v3", "auth", "tokens"];
-        requests::send(self.0.http.post(&path, body.to_string().into_bytes())).await
+        let http = &self.0.http;
+        Ok(http
+            .send(http.post(&path, body.to_string().into_bytes()))
+            .await?)
     }
 }
 

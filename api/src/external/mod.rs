@@ -7,13 +7,17 @@
 //!
 //! Tokens of application credentials with access rules are refused: the Keystone validates them only
 //! for services that say they enforce the rules, and this one does not.
+//!
+//! A [`glance`] elsewhere is asked with the tokens of its users.
 
 mod cache;
+mod client;
+pub mod glance;
 mod login;
 mod pairing;
 mod requests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token;
 
 use std::collections::HashMap;
@@ -21,7 +25,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -30,9 +34,9 @@ use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::policy::Rules;
 use cache::{Cache, Key};
+use client::{Http, NoAnswer};
 use login::Login;
 pub use pairing::Check;
-use requests::Http;
 use token::Validated;
 
 /// Longest text looked at as a token: the Keystone's own, with room for signed ones.
@@ -41,6 +45,8 @@ const TOKEN_BYTES_MAX: usize = 8192;
 const FLIGHTS_MAX: usize = 256;
 /// How long a caller waits for all requests that its own needs.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Header with the token of who asks.
+const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 /// Role of users that speak for services.
 const SERVICE_ROLE: &str = "service";
 
@@ -69,6 +75,12 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the Keystone service is temporarily unavailable")]
 pub struct Unavailable;
+
+impl From<NoAnswer> for Unavailable {
+    fn from(_: NoAnswer) -> Self {
+        Self
+    }
+}
 
 impl From<Unavailable> for Fault {
     fn from(_: Unavailable) -> Self {
@@ -124,7 +136,7 @@ impl Keystone {
     /// # Errors
     /// When the CA is none.
     pub fn new(settings: Settings, clock: Clock) -> Result<Self, SettingsError> {
-        let http = Http::new(&settings)?;
+        let http = Http::new("Keystone", &settings.url, settings.ca.as_deref())?;
         let cache = Cache::new(settings.cache);
         Ok(Self(Arc::new(Inner {
             http,

@@ -1,10 +1,10 @@
 //! Whether the Keystone and this daemon fit together: for `doctor`.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::requests::{self, Answer};
+use super::client::Answer;
 use super::token::Validated;
 use super::{Keystone, SERVICE_ROLE};
 
@@ -43,7 +43,8 @@ impl Keystone {
     /// makes them pointless.
     pub async fn examine(&self, region: &str, volume_url: &str) -> Vec<Check> {
         let url = self.url();
-        let found = requests::send(self.0.http.get(&["v3"], "")).await;
+        let http = &self.0.http;
+        let found = http.send(http.request(Method::GET, &["v3"], &[])).await;
         let reached = match found {
             Ok(answer) if answer.status.is_success() => Ok(format!("{url} answers")),
             Ok(answer) => Err(format!("{url}/v3 answers {}", answer.status)),
@@ -75,7 +76,7 @@ impl Keystone {
     }
 }
 
-fn check(name: &'static str, found: Result<String, String>) -> Check {
+pub(super) fn check(name: &'static str, found: Result<String, String>) -> Check {
     Check { name, found }
 }
 

@@ -21,8 +21,8 @@ use crate::testing::{Cloud, PASSWORD};
 const CACHE_S: u64 = 60;
 
 /// A cloud whose Identity answers on a socket, with a user for us.
-struct Peer {
-    cloud: Cloud,
+pub(crate) struct Peer {
+    pub(crate) cloud: Cloud,
     url: String,
     /// How often it was asked about a token.
     asked: Arc<AtomicUsize>,
@@ -42,7 +42,7 @@ fn settings(url: &str) -> Settings {
 }
 
 impl Peer {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let cloud = Cloud::new();
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
@@ -80,7 +80,7 @@ impl Peer {
         }
     }
 
-    fn client(&self) -> Keystone {
+    pub(crate) fn client(&self) -> Keystone {
         let clock = self.cloud.services.clock().clone();
         Keystone::new(settings(&self.url), clock).unwrap()
     }
@@ -89,7 +89,7 @@ impl Peer {
         self.asked.load(Ordering::SeqCst)
     }
 
-    async fn revoke(&self, token: &str) {
+    pub(crate) async fn revoke(&self, token: &str) {
         let admin = self.cloud.admin().await;
         let headers = [("X-Auth-Token", admin.as_str()), ("X-Subject-Token", token)];
         let path = "/identity/v3/auth/tokens";

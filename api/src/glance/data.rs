@@ -9,7 +9,7 @@ use store::{Encryption, Packing, VolumeId, VolumeSpec};
 use uuid::Uuid;
 
 use super::hashing;
-use super::records::{Image, ImageData, Member, Status, Upload, members_of};
+use super::records::{Image, ImageData, Member, Status, Upload, members_of, rounded};
 use crate::catalogue::{self, Query, View, Writer};
 use crate::cinder::{images, shared_domain};
 use crate::jobs::{self, Handler, Job, JobError, Registry};
@@ -36,8 +36,13 @@ pub(crate) fn volume_of(services: &Services, data: &ImageData) -> store::Result<
 
 /// What the store's volume of an image is made by: as volumes of the owner that are not encrypted.
 pub(crate) fn spec(services: &Services, owner: Option<&str>, data: &ImageData) -> VolumeSpec {
+    spec_of(services, owner, data.size_bytes)
+}
+
+/// The same for so many bytes of an image.
+pub(crate) fn spec_of(services: &Services, owner: Option<&str>, size_bytes: u64) -> VolumeSpec {
     VolumeSpec {
-        size_bytes: data.volume_bytes(),
+        size_bytes: rounded(size_bytes),
         domain: shared_domain(services, owner.unwrap_or(NOBODY)),
         packing: Packing::Background,
         encryption: Encryption::None,

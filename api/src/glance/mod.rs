@@ -40,6 +40,8 @@ use crate::openapi::Routes;
 
 use operations as ops;
 
+pub(crate) use sink::runs;
+
 /// The routes below `/v2`.
 pub(crate) fn routes() -> Routes {
     Routes::new()

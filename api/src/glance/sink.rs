@@ -131,7 +131,7 @@ impl Sink {
 }
 
 /// The parts of a piece that are not zeroes, by whole blocks, each with its place.
-fn runs(piece: &[u8]) -> Vec<(usize, &[u8])> {
+pub(crate) fn runs(piece: &[u8]) -> Vec<(usize, &[u8])> {
     let is_zero = |block: &[u8]| block.iter().all(|byte| *byte == 0);
     let mut found: Vec<(usize, usize)> = Vec::new();
     for (number, block) in piece.chunks(BLOCK_BYTES).enumerate() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::backup::Target;
 use crate::external::Keystone;
+use crate::external::glance::Glance;
 use crate::policy::Rules;
 
 /// A service of others in the service catalogue.
@@ -51,6 +52,8 @@ pub struct Config {
     pub policy: Arc<Rules>,
     /// Who knows callers and projects, if it is not this daemon itself.
     pub keystone: Option<Keystone>,
+    /// Who has images, if it is not this daemon itself.
+    pub glance: Option<Glance>,
     /// A directory of this process alone, where images are converted.
     pub scratch: PathBuf,
 }
@@ -74,6 +77,7 @@ impl Config {
             backup: None,
             policy: Arc::default(),
             keystone: None,
+            glance: None,
             scratch: std::env::temp_dir(),
         }
     }

@@ -50,6 +50,14 @@ pub(super) fn go_on<T>(current: Option<Current>, work: impl FnOnce() -> T) -> T 
     }
 }
 
+/// Goes on with a request in another task, if there is one.
+pub(super) async fn go_on_with<F: Future>(current: Option<Current>, work: F) -> F::Output {
+    match current {
+        Some(current) => CURRENT.scope(current, work).await,
+        None => work.await,
+    }
+}
+
 /// Runs blocking work on behalf of a request that has been answered, if there is one.
 pub(crate) fn within<T>(id: Option<&str>, work: impl FnOnce() -> T) -> T {
     let current = id.map(|id| Current {

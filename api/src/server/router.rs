@@ -102,9 +102,12 @@ pub fn router(services: &Services) -> Router {
         // Users are elsewhere, and what is here would be others.
         Some(_) => router,
     };
+    let router = match services.config().glance {
+        None => router.nest_service("/image", image_root(services)),
+        Some(_) => router,
+    };
     router
         .nest_service("/volume", volume_root(services))
-        .nest_service("/image", image_root(services))
         .nest_service("/cinderblock/v1", native_root(services))
 }
 

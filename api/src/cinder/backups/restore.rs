@@ -16,6 +16,7 @@ use crate::auth::Caller;
 use crate::backup::{self, Ancestor, Description, Onto, VolumeFacts};
 use crate::body::JsonBody;
 use crate::catalogue::{self, View, Writer};
+use crate::cinder::images::Sought;
 use crate::cinder::messages::{self, Action, Detail, Failure, Resource};
 use crate::cinder::records::{Object, Volume};
 use crate::cinder::work::{Outcome, row, settle, spec_of};
@@ -114,7 +115,8 @@ fn onto_new(
         backup_id: Some(backup.id),
         ..volumes::Wanted::default()
     };
-    volumes::add(services, writer, caller, &project, &wanted)
+    let nothing = Sought::InCatalogue;
+    volumes::add(services, writer, (caller, &project), &wanted, nothing)
 }
 
 /// Marks both as being restored.

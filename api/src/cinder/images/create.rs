@@ -38,7 +38,7 @@ pub(in crate::cinder) fn create_job(
             facts.id
         ))
     })?;
-    Ok(order.job((CLONE, FILL), volume, services.now_us()))
+    Ok(order.job(services, (CLONE, FILL), volume))
 }
 
 /// What the row says of the image once it is in the volume.
@@ -57,10 +57,10 @@ pub(super) fn settle_master(
     let (Way::Master(master), Some(backend)) = (order.way, backend) else {
         return Ok(());
     };
-    match result {
-        Ok(()) => masters::keep(writer, (master, order.image), backend, now_us),
+    match result.is_ok() && order.data.lives(writer, order.image)? {
+        true => masters::keep(writer, (master, order.image), backend, now_us),
         // Nobody may have made one meanwhile, as this job owned its id; the removal looks again.
-        Err(_) => masters::discard(writer, master, backend, now_us),
+        false => masters::discard(writer, master, backend, now_us),
     }
 }
 

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use store::{Encryption, VolumeId};
 use uuid::Uuid;
 
+use super::content::{Content, Named};
+use super::fetch::Remote;
+use super::sought::{ambiguous, unknown, unnamed};
 use crate::auth::Caller;
 use crate::catalogue::{Query, View};
 use crate::cinder::encryption;
 use crate::cinder::records::VolumeType;
+use crate::external::glance;
+use crate::external::glance::UserToken;
 use crate::fault::Fault;
-use crate::glance::records::{Image, ImageData, Status, find_visible};
+use crate::glance::records::{Image, Status, find_visible};
 use crate::server::Services;
 
 const GIB: u64 = 1 << 30;
@@ -26,7 +30,7 @@ pub(in crate::cinder) struct Facts {
     pub(super) id: Uuid,
     name: Option<String>,
     pub(super) owner: Option<String>,
-    status: Status,
+    is_active: bool,
     size_bytes: u64,
     virtual_size_bytes: Option<u64>,
     min_disk_gib: i64,
@@ -35,7 +39,7 @@ pub(in crate::cinder) struct Facts {
     container_format: String,
     checksum: Option<String>,
     properties: BTreeMap<String, String>,
-    pub(super) data: Option<ImageData>,
+    pub(super) content: Option<Content>,
 }
 
 impl From<Image> for Facts {
@@ -44,7 +48,7 @@ impl From<Image> for Facts {
             id: image.id,
             name: image.name,
             owner: image.owner,
-            status: image.status,
+            is_active: image.status == Status::Active,
             size_bytes: image.size_bytes.unwrap_or(0),
             virtual_size_bytes: image.virtual_size_bytes,
             min_disk_gib: image.min_disk,
@@ -53,12 +57,40 @@ impl From<Image> for Facts {
             container_format: image.container_format.unwrap_or_default(),
             checksum: image.hashes.map(|hashes| hashes.checksum),
             properties: image.properties,
-            data: image.data,
+            content: image.data.map(Content::Stored),
         }
     }
 }
 
 impl Facts {
+    /// An image of the Glance elsewhere, as it told the bearer of a token.
+    pub(super) fn elsewhere(image: glance::Image, token: &UserToken) -> Self {
+        Self {
+            is_active: image.is_active(),
+            size_bytes: image.size.unwrap_or(0),
+            virtual_size_bytes: image.virtual_size,
+            min_disk_gib: image.min_disk_gib(),
+            min_ram_mib: image.min_ram_mib(),
+            properties: image.properties(),
+            content: Remote::of(&image, token).map(Content::Remote),
+            id: image.id,
+            name: image.name,
+            owner: image.owner,
+            disk_format: image.disk_format.unwrap_or_default(),
+            container_format: image.container_format.unwrap_or_default(),
+            checksum: image.checksum,
+        }
+    }
+
+    /// What its bytes are known by.
+    pub(super) fn as_named(&self) -> Named<'_> {
+        Named {
+            id: self.id,
+            owner: self.owner.as_deref(),
+            disk_format: &self.disk_format,
+        }
+    }
+
     /// The image that a request for a volume names: an id, the end of an address, or a name.
     ///
     /// # Errors
@@ -85,12 +117,8 @@ impl Facts {
         let mut found = found.take(2);
         match (found.next(), found.next()) {
             (Some(only), None) => Ok(only.into()),
-            (Some(_), Some(_)) => Err(Fault::conflict(format!(
-                "Multiple matches found for '{reference}', use an ID to be more specific."
-            ))),
-            (None, _) => Err(Fault::bad_request(
-                "Invalid image identifier or unable to access requested image.",
-            )),
+            (Some(_), Some(_)) => Err(ambiguous(reference)),
+            (None, _) => Err(unnamed()),
         }
     }
 
@@ -104,9 +132,7 @@ impl Facts {
         id: &str,
     ) -> Result<Self, Fault> {
         let found = find_visible(view, caller, id);
-        found
-            .map(Self::from)
-            .map_err(|_| Fault::not_found(format!("Image {id} could not be found.")))
+        found.map(Self::from).map_err(|_| unknown(id))
     }
 
     /// Whether a volume of a size can be made of it.
@@ -115,8 +141,14 @@ impl Facts {
     /// 400.
     pub(in crate::cinder) fn check(&self, size_gib: u64) -> Result<(), Fault> {
         let invalid = |why: String| Fault::bad_request(format!("Invalid input received: {why}"));
-        if self.status != Status::Active {
+        if !self.is_active {
             return Err(invalid(format!("Image {} is not active.", self.id)));
+        }
+        if self.is_foreign() {
+            return Err(invalid(format!(
+                "Image {} is encrypted with a key that is not here.",
+                self.id
+            )));
         }
         let needed = self.size_bytes.div_ceil(GIB);
         if needed > size_gib {
@@ -166,11 +198,14 @@ impl Facts {
 
     /// Whether its bytes are encrypted in the store, as those of images made of encrypted volumes.
     pub(in crate::cinder) fn is_sealed(&self, services: &Services) -> bool {
-        let info = self.data.as_ref().and_then(|data| {
-            let store = services.store_of(Some(&data.backend)).ok()?;
-            store.volume_info(VolumeId(data.volume)).ok()
-        });
-        info.is_some_and(|info| info.encryption != Encryption::None)
+        let content = self.content.as_ref();
+        content.is_some_and(|content| content.is_sealed(services))
+    }
+
+    /// Whether its bytes were encrypted by another Block Storage, which keeps the key.
+    fn is_foreign(&self) -> bool {
+        matches!(self.content, Some(Content::Remote(_)))
+            && self.properties.contains_key(KEY_PROPERTY)
     }
 
     /// What a volume made of it says of it. The image's own facts win over properties of their names.

@@ -11,7 +11,7 @@ use crate::cinder::backends::NO_VALID_BACKEND;
 use crate::cinder::moving;
 use crate::cinder::records::Volume;
 use crate::cinder::work;
-use crate::convert::{Converter, Stored};
+use crate::convert::Converter;
 use crate::glance;
 use crate::jobs::{Job, JobError, Progress};
 use crate::server::Services;
@@ -35,12 +35,11 @@ pub(super) fn fill(
         Way::Nowhere => Err(nowhere()),
         Way::Clone(source) => Ok(VolumeId(source)),
         Way::Copy => {
-            let source = glance::data::volume_of(services, &order.data)?;
-            moving::filled(services, job, target.store, target.id, &source, target.spec)?;
+            order.data.copy(services, job, order.as_named(), target)?;
             Ok(target.id)
         }
         Way::Convert => {
-            convert(services, job, (volume, order), |_| {
+            convert(services, job, (volume, order), target.store, |_| {
                 moving::fresh(target.store, target.id, target.spec)
             })?;
             Ok(target.id)
@@ -67,11 +66,16 @@ fn make_master(
     if masters::is_whole(services, master)? {
         return Ok(());
     }
-    convert(services, job, (volume, order), |size| {
-        let mut place = order.data.clone();
-        place.size_bytes = size;
-        let spec = glance::data::spec(services, order.owner.as_deref(), &place);
-        moving::fresh(store, VolumeId(master), spec)
+    let owner = order.owner.as_deref();
+    let spec_of = |size_bytes| glance::data::spec_of(services, owner, size_bytes);
+    let id = VolumeId(master);
+    if order.is_disk() {
+        let spec = spec_of(order.data.size_bytes());
+        let target = Target { store, id, spec };
+        return order.data.copy(services, job, order.as_named(), &target);
+    }
+    convert(services, job, (volume, order), store, |size| {
+        moving::fresh(store, id, spec_of(size))
     })
 }
 
@@ -79,12 +83,9 @@ fn convert(
     services: &Services,
     job: &Job,
     (volume, order): (&Volume, &Order),
+    store: &Store,
     target_of: impl FnOnce(u64) -> store::Result<store::Volume>,
 ) -> Result<(), JobError> {
-    let image = Stored {
-        volume: glance::data::volume_of(services, &order.data)?,
-        len: order.data.size_bytes,
-    };
     let converter = Converter::new(&services.config().scratch);
     let progress = Progress::new(services, job);
     let target_of = |size| {
@@ -93,8 +94,11 @@ fn convert(
         Ok(target_of(size)?)
     };
     let watch = |done, all| progress.report(done, all);
-    converter.to_volume(image, &order.disk_format, target_of, &watch)?;
-    Ok(())
+    let image = (order.as_named(), store);
+    order.data.with_bytes(services, job, image, |bytes| {
+        converter.to_volume(bytes, &order.disk_format, target_of, &watch)?;
+        Ok(())
+    })
 }
 
 /// Tells those who look that the volume is being filled.

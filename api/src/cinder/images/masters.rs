@@ -1,8 +1,10 @@
-//! Converted copies of images, kept in each pool that volumes were made in.
+//! Copies of images' disks, kept in each pool that volumes were made in: converted ones, and those of
+//! images that are elsewhere.
 //!
 //! A copy is a volume of the store that no row of Block Storage names. Its row exists while it is whole;
-//! a job that makes one owns its id, so that two never do. It goes with the image, or when it was not
-//! used for longer than all others of its pool. Volumes made of it stay whole, as clones do.
+//! a job that makes one owns its id, so that two never do. It goes with the image, as far as that is
+//! heard of here, or when it was not used for longer than all others of its pool. Volumes made of it stay
+//! whole, as clones do.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,7 +12,6 @@ use store::VolumeId;
 use uuid::Uuid;
 
 use crate::catalogue::{self, Index, Key, Query, Record, View, Writer};
-use crate::glance::records::Image;
 use crate::jobs::{self, Handler, Job, JobError, Registry};
 use crate::server::Services;
 
@@ -24,7 +25,7 @@ const BY_USE: Index = Index("use");
 /// Removes the copy that is the job's object.
 const DISCARD: &str = "image.master.discard";
 
-/// A converted copy of an image.
+/// A copy of an image's disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Master {
     /// Also the volume's in the store.
@@ -55,7 +56,7 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(DISCARD, Discard);
 }
 
-/// The id of an image's copy in a pool.
+/// The id of the converted copy of an image in a pool.
 pub(super) fn id_of(image: Uuid, backend: &str) -> Uuid {
     Uuid::new_v5(&image, format!("converted for {backend}").as_bytes())
 }
@@ -78,16 +79,13 @@ pub(super) fn is_whole(services: &Services, id: Uuid) -> catalogue::Result<bool>
     Ok(found.is_some())
 }
 
-/// Keeps a copy that was just made, unless its image has gone meanwhile, and gives up what is too much.
+/// Keeps a copy that was just made, and gives up what is too much.
 pub(super) fn keep(
     writer: &Writer,
     (id, image): (Uuid, Uuid),
     backend: &str,
     now_us: u64,
 ) -> catalogue::Result<()> {
-    if writer.get::<Image>(&image)?.is_none() {
-        return discard(writer, id, backend, now_us);
-    }
     writer.put(&Master {
         id,
         image,

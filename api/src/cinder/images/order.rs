@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::content::{Content, Named};
 use super::facts::Facts;
 use super::masters;
 use crate::catalogue::{self, Writer};
 use crate::cinder::encryption;
 use crate::cinder::records::Volume;
+use crate::cinder::work;
 use crate::convert::Format;
-use crate::glance::records::ImageData;
 use crate::jobs::{Job, JobError};
 use crate::server::Services;
 
@@ -27,7 +28,7 @@ pub(super) struct Order {
     /// What the volume will say of the image.
     pub(super) metadata: BTreeMap<String, String>,
     /// The image's bytes.
-    pub(super) data: ImageData,
+    pub(super) data: Content,
     pub(super) way: Way,
 }
 
@@ -38,7 +39,7 @@ pub(super) enum Way {
     Nowhere,
     /// As a clone of a volume of the store in the same pool: the image, or a converted copy.
     Clone(Uuid),
-    /// By a conversion into a copy that is kept, of which the volume is a clone.
+    /// By way of a copy of the disk that is kept, of which the volume is a clone.
     Master(Uuid),
     /// By copying the bytes.
     Copy,
@@ -61,7 +62,7 @@ impl Order {
         volume: &Volume,
         facts: &Facts,
     ) -> catalogue::Result<Option<Self>> {
-        let Some(data) = facts.data.clone() else {
+        let Some(data) = facts.content.clone() else {
             return Ok(None);
         };
         let way = way(services, writer, volume, facts, &data)?;
@@ -76,23 +77,48 @@ impl Order {
     }
 
     /// The job that carries it out: neither image nor copy go before it is done.
-    pub(super) fn job(&self, (quick, long): (&str, &str), volume: &Volume, now_us: u64) -> Job {
+    pub(super) fn job(
+        &self,
+        services: &Services,
+        (quick, long): (&str, &str),
+        volume: &Volume,
+    ) -> Job {
         let kind = if self.way.is_instant() { quick } else { long };
         let (id, project) = (volume.id.to_string(), Some(volume.project_id.as_str()));
         let args = serde_json::json!(self);
-        let job = Job::new(kind, &id, project, args, now_us).reading(self.image);
+        let job = Job::new(kind, &id, project, args, services.now_us()).reading(self.image);
+        if !self.way.is_instant() {
+            self.data.lend(services, job.id);
+        }
         match self.way {
-            Way::Clone(master) if master != self.data.volume => job.reading(master),
+            Way::Clone(master) if Some(master) != self.data.volume() => job.reading(master),
             Way::Master(master) => job.owning(master),
             _ => job,
         }
     }
 
+    /// What the image's bytes are known by.
+    pub(super) fn as_named(&self) -> Named<'_> {
+        Named {
+            id: self.image,
+            owner: self.owner.as_deref(),
+            disk_format: &self.disk_format,
+        }
+    }
+
+    /// Whether the image's bytes are a disk's.
+    pub(super) fn is_disk(&self) -> bool {
+        is_disk(&self.disk_format)
+    }
+
     /// What a job was told.
     pub(super) fn of(job: &Job) -> Result<Self, JobError> {
-        serde_json::from_value(job.args.clone())
-            .map_err(|error| JobError(format!("the job does not tell what to do: {error}")))
+        work::args(job)
     }
+}
+
+fn is_disk(format: &str) -> bool {
+    OTHER_DISKS.contains(&format) || Format::of_disk_format(format).is_some_and(Format::is_plain)
 }
 
 fn way(
@@ -100,28 +126,27 @@ fn way(
     writer: &Writer,
     volume: &Volume,
     facts: &Facts,
-    data: &ImageData,
+    content: &Content,
 ) -> catalogue::Result<Way> {
     let named = volume.backend.as_deref();
     let Some(backend) = named.and_then(|name| services.backends().get(name)) else {
         return Ok(Way::Nowhere);
     };
     let encrypts = encryption::of_type(writer, volume.volume_type_id)?.is_some();
-    let format = &facts.disk_format;
-    let is_disk = OTHER_DISKS.contains(&format.as_str())
-        || Format::of_disk_format(format).is_some_and(Format::is_plain);
-    let near = services.backends().get(&data.backend);
-    let is_near = near.is_some_and(|near| near.name() == backend.name());
-    Ok(match (is_disk, encrypts || facts.is_sealed(services)) {
-        (true, false) if is_near => Way::Clone(data.volume),
-        (true, _) => Way::Copy,
-        (false, true) => Way::Convert,
-        (false, false) => {
-            let master = masters::id_of(facts.id, backend.name());
-            match masters::use_one(writer, master, services.now_us())? {
-                true => Way::Clone(master),
-                false => Way::Master(master),
-            }
-        }
+    let is_disk = is_disk(&facts.disk_format);
+    let moved = if is_disk { Way::Copy } else { Way::Convert };
+    if encrypts || facts.is_sealed(services) {
+        return Ok(moved);
+    }
+    let near = content.volume_in(services, backend);
+    if let Some(near) = near.filter(|_| is_disk) {
+        return Ok(Way::Clone(near));
+    }
+    let Some(kept) = content.kept_as(facts.as_named(), is_disk, backend.name()) else {
+        return Ok(moved);
+    };
+    Ok(match masters::use_one(writer, kept, services.now_us())? {
+        true => Way::Clone(kept),
+        false => Way::Master(kept),
     })
 }

@@ -61,7 +61,7 @@ pub(in crate::cinder) fn reimage(
         let message = format!("Invalid input received: Image {} is not active.", facts.id);
         Fault::bad_request(message)
     })?;
-    let job = order.job((CLONE, FILL), &volume, services.now_us());
+    let job = order.job(services, (CLONE, FILL), &volume);
     jobs::enqueue(writer, job)?;
     let before = std::mem::replace(&mut volume.status, "downloading".to_owned());
     volume.previous_status = Some(before);

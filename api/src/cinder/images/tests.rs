@@ -1,5 +1,6 @@
 //! Volumes of images and images of volumes, through the router and down to the bytes.
 
+mod elsewhere;
 mod encrypted;
 mod refusals;
 mod uploads;

@@ -37,13 +37,6 @@ pub(super) struct Upload {
     pub(super) disk_format: String,
 }
 
-impl Upload {
-    fn of(job: &Job) -> Result<Self, JobError> {
-        serde_json::from_value(job.args.clone())
-            .map_err(|error| JobError(format!("the job does not tell what to do: {error}")))
-    }
-}
-
 struct Uploading {
     is_long: bool,
 }
@@ -54,7 +47,7 @@ impl Handler for Uploading {
     }
 
     fn run(&self, services: &Services, job: &Job) -> Result<(), JobError> {
-        let upload = Upload::of(job)?;
+        let upload = work::args::<Upload>(job)?;
         let volume: Volume = work::row(services, job)?;
         let id = VolumeId(volume.id);
         let store = services.store_of(volume.backend.as_deref())?;
@@ -71,19 +64,10 @@ impl Handler for Uploading {
             }
             return Ok(store.clone_volume(VolumeId(upload.data.volume), id, spec)?);
         }
-        // Of a volume in use that is what it was at one moment.
-        let moment = VolumeId(Uuid::new_v5(&job.id, b"moment"));
-        let spec = VolumeSpec {
-            size_bytes: source.size_bytes,
-            ..work::spec_of(services, &volume)?
-        };
-        store.clone_volume(moment, id, spec)?;
-        let converted = convert(services, job, &upload, &image, moment);
-        // A job that will run again goes on with the same content.
-        if !services.is_stopping() {
-            store.delete_volume(moment)?;
-        }
-        note_size(services, upload.image, converted?)
+        of_the_moment(services, job, &volume, |moment| {
+            let made = convert(services, job, &upload, &image, moment)?;
+            note_size(services, upload.image, made)
+        })
     }
 
     fn finish(
@@ -93,19 +77,8 @@ impl Handler for Uploading {
         result: Outcome<'_>,
         now_us: u64,
     ) -> catalogue::Result<()> {
-        let failure = Failure {
-            resource: Resource::Volume,
-            action: Action::CopyVolumeToImage,
-            detail: Detail::UploadFailed,
-        };
-        work::tell(writer, job, result, failure, now_us)?;
-        work::settle::<Volume>(writer, job, now_us, |volume| {
-            let before = volume.previous_status.take();
-            if volume.status == "uploading" {
-                volume.status = before.unwrap_or_else(|| "available".to_owned());
-            }
-        })?;
-        let Ok(mut upload) = Upload::of(job) else {
+        settle_volume(writer, job, result, now_us)?;
+        let Ok(mut upload) = work::args::<Upload>(job) else {
             return Ok(());
         };
         let image = writer.get::<Image>(&upload.image)?;
@@ -123,6 +96,69 @@ impl Handler for Uploading {
     }
 }
 
+/// Does something with what a volume, perhaps one in use, holds at one moment.
+pub(super) fn of_the_moment(
+    services: &Services,
+    job: &Job,
+    volume: &Volume,
+    work: impl FnOnce(VolumeId) -> Result<(), JobError>,
+) -> Result<(), JobError> {
+    let (id, moment) = (
+        VolumeId(volume.id),
+        VolumeId(Uuid::new_v5(&job.id, b"moment")),
+    );
+    let store = services.store_of(volume.backend.as_deref())?;
+    let spec = VolumeSpec {
+        size_bytes: store.volume_info(id)?.size_bytes,
+        ..work::spec_of(services, volume)?
+    };
+    store.clone_volume(moment, id, spec)?;
+    let worked = work(moment);
+    // A job that will run again goes on with the same content.
+    if !services.is_stopping() {
+        store.delete_volume(moment)?;
+    }
+    worked
+}
+
+/// Gives a volume the status back that it had before it became an image, or did not.
+pub(super) fn settle_volume(
+    writer: &Writer,
+    job: &Job,
+    result: Outcome<'_>,
+    now_us: u64,
+) -> catalogue::Result<()> {
+    let failure = Failure {
+        resource: Resource::Volume,
+        action: Action::CopyVolumeToImage,
+        detail: Detail::UploadFailed,
+    };
+    work::tell(writer, job, result, failure, now_us)?;
+    work::settle::<Volume>(writer, job, now_us, |volume| {
+        let before = volume.previous_status.take();
+        if volume.status == "uploading" {
+            volume.status = before.unwrap_or_else(|| "available".to_owned());
+        }
+    })
+}
+
+/// Writes a disk as an image into what `target_of` makes when told the image's length, which it answers.
+pub(super) fn converted(
+    services: &Services,
+    job: &Job,
+    disk_format: &str,
+    disk: store::Volume,
+    target_of: impl FnOnce(u64) -> Result<store::Volume, JobError>,
+) -> Result<u64, JobError> {
+    let format = Format::of_disk_format(disk_format);
+    let format = format
+        .ok_or_else(|| JobError(format!("no images of format {disk_format} are made here")))?;
+    let progress = Progress::new(services, job);
+    let watch = |done, all| progress.report(done, all);
+    let converter = Converter::new(&services.config().scratch);
+    Ok(converter.from_volume(disk, format, target_of, &watch)?)
+}
+
 /// Writes the image, and answers its length and that of its disk.
 fn convert(
     services: &Services,
@@ -131,11 +167,6 @@ fn convert(
     image: &Image,
     moment: VolumeId,
 ) -> Result<(u64, u64), JobError> {
-    let format = Format::of_disk_format(&upload.disk_format);
-    let format = format.ok_or_else(|| {
-        let format = &upload.disk_format;
-        JobError(format!("no images of format {format} are made here"))
-    })?;
     let store = services.store_of(Some(&upload.data.backend))?;
     let volume = store.volume(moment)?;
     let disk_bytes = volume.size_bytes();
@@ -145,10 +176,7 @@ fn convert(
         let spec = glance::data::spec(services, image.owner.as_deref(), &place);
         Ok(moving::fresh(store, VolumeId(place.volume), spec)?)
     };
-    let progress = Progress::new(services, job);
-    let watch = |done, all| progress.report(done, all);
-    let converter = Converter::new(&services.config().scratch);
-    let len = converter.from_volume(volume, format, target_of, &watch)?;
+    let len = converted(services, job, &upload.disk_format, volume, target_of)?;
     Ok((len, disk_bytes))
 }
 

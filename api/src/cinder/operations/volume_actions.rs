@@ -143,6 +143,8 @@ pub(in crate::cinder) const ALL: [Operation; 25] = [
         Rule::VolumeActionsUploadImage,
     )
     .body(upload)
+    // Of images elsewhere, and of a quota there.
+    .faults(&[413, 503])
     .answers(202, uploading),
     action("os-extend", "Make a volume larger.", Rule::VolumeExtend)
         .body(|| of("os-extend", [field("new_size", size())])),
@@ -180,7 +182,7 @@ pub(in crate::cinder) const ALL: [Operation; 25] = [
         let reserved = maybe("reimage_reserved", spelled_flag());
         of("os-reimage", [field("image_id", uuid()), reserved])
     })
-    .faults(&[409]),
+    .faults(&[409, 503]),
     action(
         "os-set_image_metadata",
         "Add pairs to what is said of a volume's image.",

@@ -61,7 +61,7 @@ pub(in crate::cinder) const CREATE: Operation =
     Operation::post("/volumes", "Create a volume, empty or from a source.")
         .rule(Rule::VolumeCreate)
         .body(new)
-        .faults(&[409])
+        .faults(&[409, 503])
         .answers(202, wire::<VolumeBody>);
 pub(in crate::cinder) const SHOW: Operation = Operation::get("/volumes/{id}", "Show a volume.")
     .rule(Rule::VolumeGet)

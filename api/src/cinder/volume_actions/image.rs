@@ -4,17 +4,76 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Context, Done};
-use crate::cinder::images::{self, Facts, UploadRequest};
+use super::{Call, Context, Done};
+use crate::auth::Caller;
+use crate::catalogue::Reader;
+use crate::cinder::images::{self, Destination, Sought, UploadRequest};
 use crate::cinder::records::Volume;
-use crate::cinder::validate;
+use crate::cinder::{validate, volumes};
+use crate::external::glance::UserToken;
 use crate::fault::Fault;
 use crate::glance::records::Visibility;
+use crate::microversion::Microversion;
 use crate::policy::Rule;
+use crate::server::Services;
 
 /// Forms that an upload can ask for.
 pub(in crate::cinder) const DISK_FORMATS: [&str; 7] =
     ["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"];
+
+/// What has to be asked of others before an action's transaction.
+#[derive(Default)]
+pub(super) struct Ahead {
+    /// The image that the action names.
+    sought: Sought,
+    /// Where the image is made that the action asks for.
+    destination: Destination,
+}
+
+impl Ahead {
+    /// Asks what an action needs to know.
+    pub(super) async fn of(
+        services: &Services,
+        call: &Call,
+        token: &UserToken,
+    ) -> Result<Self, Fault> {
+        let mut ahead = Self::default();
+        match call.name.as_str() {
+            "os-reimage" => {
+                let id = call.args.get("image_id").and_then(Value::as_str);
+                if let Some(id) = id.and_then(|id| Uuid::parse_str(id).ok()) {
+                    ahead.sought = Sought::of_id(services, token, id).await;
+                }
+            }
+            "os-volume_upload_image" => {
+                let call = call.clone();
+                let volume = move |reader: &Reader| {
+                    let volume = volumes::find(reader, &call.caller, &call.id)?;
+                    let request = upload_request(&call.args, call.version)?;
+                    check_upload(&call.caller, &volume, &request)?;
+                    Ok((volume, request))
+                };
+                ahead.destination = Destination::ahead(services, token, volume).await?;
+            }
+            _ => {}
+        }
+        Ok(ahead)
+    }
+
+    /// See [`Destination::undo`].
+    pub(super) fn undo(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.destination.undo()
+    }
+}
+
+/// Whether a caller may have an image made.
+fn check_upload(caller: &Caller, volume: &Volume, request: &UploadRequest) -> Result<(), Fault> {
+    caller.check(Rule::VolumeActionsUploadImage, volume)?;
+    match request.visibility {
+        Some(Visibility::Public) => caller.check(Rule::VolumeActionsUploadPublic, volume),
+        _ => Ok(()),
+    }
+}
 
 impl Context<'_> {
     pub(super) fn show_image_metadata(&self, volume: &Volume) -> Result<Done, Fault> {
@@ -67,54 +126,53 @@ impl Context<'_> {
         if reserved {
             self.check(Rule::VolumeReimageReserved, &volume)?;
         }
-        let facts = Facts::of_id(self.writer, self.caller, &image)?;
+        let sought = self.ahead.take().sought;
+        let facts = sought.find(self.writer, self.caller, &image)?;
         images::reimage(self.services, self.writer, volume, &facts, reserved)?;
         Ok(Done::default())
     }
 
     pub(super) fn upload_image(&self, volume: Volume) -> Result<Done, Fault> {
-        let request = self.upload_request()?;
-        self.check(Rule::VolumeActionsUploadImage, &volume)?;
-        if request.visibility == Some(Visibility::Public) {
-            self.check(Rule::VolumeActionsUploadPublic, &volume)?;
-        }
+        let request = upload_request(self.args, self.version)?;
+        check_upload(self.caller, &volume, &request)?;
         let (services, writer) = (self.services, self.writer);
-        let told = images::upload(services, writer, self.caller, volume, &request)?;
+        let asked = (&request, self.ahead.take().destination);
+        let told = images::upload(services, writer, self.caller, volume, asked)?;
         Ok(Done {
             accepted: true,
             ..answer(told)
         })
     }
+}
 
-    fn upload_request(&self) -> Result<UploadRequest, Fault> {
-        let map = self.map()?;
-        let name = validate::text(map, "image_name")?.ok_or_else(|| {
-            let reason = "'image_name' is a required property";
-            validate::invalid("os-volume_upload_image", self.args, reason)
-        })?;
-        let given = map.get("disk_format").filter(|given| !given.is_null());
-        let format = given.map_or(Some("raw"), Value::as_str);
-        let format = format.filter(|format| DISK_FORMATS.contains(format));
-        let disk_format = format.ok_or_else(|| {
-            let names: Vec<String> = DISK_FORMATS.iter().map(|one| format!("'{one}'")).collect();
-            let given = given.unwrap_or(&Value::Null);
-            let shown = validate::repr(given);
-            let reason = format!("{shown} is not one of [{}]", names.join(", "));
-            validate::invalid("disk_format", given, &reason)
-        })?;
-        let container_format = validate::text(map, "container_format")?;
-        let since_1 = self.version.has(1);
-        let visibility = map.get("visibility").and_then(Value::as_str);
-        let visibility = visibility.map_or(Some(Visibility::Private), Visibility::parse);
-        Ok(UploadRequest {
-            name,
-            disk_format: disk_format.to_owned(),
-            container_format: container_format.unwrap_or_else(|| "bare".to_owned()),
-            force: validate::flag(map, "force")?.unwrap_or(false),
-            visibility: visibility.filter(|_| since_1),
-            protected: since_1 && validate::flag(map, "protected")?.unwrap_or(false),
-        })
-    }
+fn upload_request(args: &Value, version: Microversion) -> Result<UploadRequest, Fault> {
+    let map = super::map_of(args)?;
+    let name = validate::text(map, "image_name")?.ok_or_else(|| {
+        let reason = "'image_name' is a required property";
+        validate::invalid("os-volume_upload_image", args, reason)
+    })?;
+    let given = map.get("disk_format").filter(|given| !given.is_null());
+    let format = given.map_or(Some("raw"), Value::as_str);
+    let format = format.filter(|format| DISK_FORMATS.contains(format));
+    let disk_format = format.ok_or_else(|| {
+        let names: Vec<String> = DISK_FORMATS.iter().map(|one| format!("'{one}'")).collect();
+        let given = given.unwrap_or(&Value::Null);
+        let shown = validate::repr(given);
+        let reason = format!("{shown} is not one of [{}]", names.join(", "));
+        validate::invalid("disk_format", given, &reason)
+    })?;
+    let container_format = validate::text(map, "container_format")?;
+    let since_1 = version.has(1);
+    let visibility = map.get("visibility").and_then(Value::as_str);
+    let visibility = visibility.map_or(Some(Visibility::Private), Visibility::parse);
+    Ok(UploadRequest {
+        name,
+        disk_format: disk_format.to_owned(),
+        container_format: container_format.unwrap_or_else(|| "bare".to_owned()),
+        force: validate::flag(map, "force")?.unwrap_or(false),
+        visibility: visibility.filter(|_| since_1),
+        protected: since_1 && validate::flag(map, "protected")?.unwrap_or(false),
+    })
 }
 
 fn answer(body: Value) -> Done {
