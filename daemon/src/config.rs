@@ -141,6 +141,27 @@ pub(crate) struct IdentityConfig {
     pub(crate) cache: Duration,
 }
 
+/// Where images are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ImageMode {
+    /// In the daemon's own Image.
+    #[default]
+    BuiltIn,
+    /// In a Glance elsewhere.
+    Glance,
+}
+
+/// Settings of Image; all but the mode are for a Glance elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ImageConfig {
+    /// Which Image.
+    pub(crate) mode: ImageMode,
+    /// Its URL, without the version.
+    pub(crate) url: Option<String>,
+    /// File with the CA of its certificate; `None` is the system's.
+    pub(crate) ca: Option<PathBuf>,
+}
+
 /// Settings of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogConfig {
@@ -168,6 +189,7 @@ pub(crate) struct Config {
     pub(crate) nbd: NbdConfig,
     pub(crate) backup: BackupConfig,
     pub(crate) identity: IdentityConfig,
+    pub(crate) image: ImageConfig,
     /// File that the audit log goes to, if there is one.
     pub(crate) audit: Option<PathBuf>,
     pub(crate) metrics_listen: Option<SocketAddr>,
@@ -323,6 +345,7 @@ impl Config {
             },
             backup: BackupConfig::default(),
             identity: IdentityConfig::default(),
+            image: ImageConfig::default(),
             audit: None,
             metrics_listen: None,
             log: LogConfig {

@@ -3,7 +3,7 @@
 //! Each check is a function from the settings to a finding. What they try (a file, a port) they take
 //! back; a running daemon is noticed and left alone.
 
-mod identity;
+mod elsewhere;
 mod machine;
 mod storage;
 
@@ -69,7 +69,7 @@ pub(crate) fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(storage::spaces(config));
     findings.extend(machine::ports(config, daemon));
     findings.extend(machine::certificate(config));
-    findings.extend(identity::pairing(config));
+    findings.extend(elsewhere::pairing(config));
     findings
 }
 

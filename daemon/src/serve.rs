@@ -35,12 +35,12 @@ use rustls::ServerConfig;
 use store::disk::{Io, RealIo};
 use tokio::runtime::Runtime;
 
-use crate::config::{Config, IdentityMode};
+use crate::config::{Config, IdentityMode, ImageMode};
 use crate::datadir::{DataDir, RunInfo};
 use crate::directory::CatalogueDirectory;
 use crate::exports::VolumeExports;
 use crate::signals::{EndSignals, OnHangup};
-use crate::{identity, log, systemd};
+use crate::{elsewhere, log, systemd};
 use credentials::Start;
 pub(crate) use credentials::password_was_reset;
 use http::{Door, HttpServer, Limits};
@@ -82,7 +82,7 @@ struct HttpSockets {
 struct Classic {
     identity: Option<std::net::TcpListener>,
     volume: std::net::TcpListener,
-    image: std::net::TcpListener,
+    image: Option<std::net::TcpListener>,
 }
 
 /// Runs the daemon until it is told to stop.
@@ -147,7 +147,8 @@ impl Daemon {
 
         let mut settings = addresses::api_config(config, http_address, nbd_address);
         settings.backup = Some(backups::open(&config.backup, &data)?);
-        settings.keystone = identity::open(&config.identity, clock.clone())?;
+        settings.keystone = elsewhere::keystone(&config.identity, clock.clone())?;
+        settings.glance = elsewhere::glance(&config.image, settings.keystone.as_ref())?;
         let password = first_password(config, &data, &settings)?;
         settings.scratch = data.make_scratch()?;
         let services = Services::new(Parts {
@@ -270,13 +271,16 @@ impl HttpSockets {
         let classic = match config.http.classic_ports {
             false => None,
             true => Some(Classic {
-                // Where users are elsewhere, so is what answers on that port.
+                // Where users or images are elsewhere, so is what answers on that port.
                 identity: match config.identity.mode {
                     IdentityMode::BuiltIn => Some(classic(addresses::IDENTITY_PORT)?),
                     IdentityMode::Keystone => None,
                 },
                 volume: classic(addresses::VOLUME_PORT)?,
-                image: classic(addresses::IMAGE_PORT)?,
+                image: match config.image.mode {
+                    ImageMode::BuiltIn => Some(classic(addresses::IMAGE_PORT)?),
+                    ImageMode::Glance => None,
+                },
             }),
         };
         let metrics = config
@@ -306,7 +310,8 @@ impl HttpSockets {
             let identity = classic.identity;
             doors.extend(identity.map(|own| door(own, server::identity_root(services))));
             doors.push(door(classic.volume, server::volume_root(services)));
-            doors.push(door(classic.image, image::root(services)));
+            let image = classic.image;
+            doors.extend(image.map(|own| door(own, image::root(services))));
         }
         // On a loopback address only, for collectors of this machine.
         doors.extend(self.metrics.map(|listener| Door {

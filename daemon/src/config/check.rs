@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Config, IdentityMode};
+use super::{Config, IdentityMode, ImageMode};
 
 /// The key at fault and what is wrong.
 type Fault = (&'static str, String);
@@ -70,18 +70,37 @@ fn tls(config: &Config) -> Result<(), Fault> {
     }
 }
 
-/// A Keystone elsewhere: that it is named, and reached with encryption.
+/// A Keystone and a Glance elsewhere: that they are named, belong together, and are reached with
+/// encryption.
 fn elsewhere(config: &Config) -> Result<(), Fault> {
-    if config.identity.mode != IdentityMode::Keystone {
-        return Ok(());
+    let is_own = config.identity.mode == IdentityMode::BuiltIn;
+    if is_own && config.image.mode == ImageMode::Glance {
+        let message = "\"glance\" needs identity.mode = \"keystone\": a Glance takes the tokens of its own \
+                       cloud's users";
+        return Err(("image.mode", message.to_owned()));
     }
-    match &config.identity.url {
-        None => Err(("identity.url", "say where it is".to_owned())),
-        Some(url) if is_exposed(url) && !config.allow_plaintext => {
-            Err(("identity.url", EXPOSED.to_owned()))
+    let services = [
+        (
+            "identity.url",
+            config.identity.mode == IdentityMode::Keystone,
+            &config.identity.url,
+        ),
+        (
+            "image.url",
+            config.image.mode == ImageMode::Glance,
+            &config.image.url,
+        ),
+    ];
+    for (key, wanted, url) in services {
+        match url {
+            None if wanted => return Err((key, "say where it is".to_owned())),
+            Some(url) if wanted && is_exposed(url) && !config.allow_plaintext => {
+                return Err((key, EXPOSED.to_owned()));
+            }
+            _ => {}
         }
-        Some(_) => Ok(()),
     }
+    Ok(())
 }
 
 fn backup(config: &Config) -> Result<(), Fault> {

@@ -9,7 +9,7 @@ use api::policy::Rules;
 
 use super::env::PREFIX;
 use super::value::{self, Parsed};
-use super::{Config, DedupDomain, IdentityMode, LogFormat};
+use super::{Config, DedupDomain, IdentityMode, ImageMode, LogFormat};
 
 /// One setting.
 pub(super) struct Key {
@@ -298,6 +298,31 @@ pub(super) const KEYS: &[Key] = &[
         doc: "Seconds for which an answer about a token holds: a token that is revoked may be good for as\n\
               long. 0 asks about every request.",
         set: |c, text| put(&mut c.identity.cache, value::seconds(text, 0, 300)),
+    },
+    Key {
+        name: "image.mode",
+        default: "builtin",
+        doc: "Where images are: in the daemon itself (\"builtin\"), or in a \"glance\" elsewhere, which needs\n\
+              identity.mode = \"keystone\". Then /image is not served, and the keys below say where it is.",
+        set: |c, text| {
+            let choices = [
+                ("builtin", ImageMode::BuiltIn),
+                ("glance", ImageMode::Glance),
+            ];
+            put(&mut c.image.mode, value::choice(text, &choices))
+        },
+    },
+    Key {
+        name: "image.url",
+        default: "",
+        doc: "URL of the Glance, with or without /v2.",
+        set: |c, text| put(&mut c.image.url, value::service_url(text, "/v2").map(Some)),
+    },
+    Key {
+        name: "image.ca",
+        default: "",
+        doc: "PEM file with the CA of its certificate. Default: the system's.",
+        set: |c, text| put(&mut c.image.ca, value::path(text).map(Some)),
     },
     Key {
         name: "audit.file",

@@ -175,10 +175,20 @@ fn services_elsewhere_are_named_and_encrypted() {
         Some("http://k.example:5000")
     );
     assert_eq!(config.identity.project, "service");
-    load(&[data, keystone, ("identity.url", "http://127.0.0.1:5000")]).unwrap();
-    // Images are always here; a setting that did nothing would be worse than none.
-    let glance = load(&[data, ("image.mode", "glance")]).unwrap_err();
-    assert!(glance.contains("image.mode"), "{glance}");
+    let keystone = [data, keystone, ("identity.url", "http://127.0.0.1:5000")];
+    load(&keystone).unwrap();
+    let with = |more: &[(&'static str, &str)]| load(&[&keystone, more].concat());
+    let glance = ("image.mode", "glance");
+    let error = with(&[glance]).unwrap_err();
+    assert!(error.contains("image.url: say where"), "{error}");
+    let error = with(&[glance, ("image.url", "http://g.example:9292")]).unwrap_err();
+    assert!(error.contains("allow_plaintext"), "{error}");
+    let url = ("image.url", "https://g.example:9292/v2");
+    let config = with(&[glance, url]).unwrap();
+    assert_eq!(config.image.url.as_deref(), Some("https://g.example:9292"));
+    // Its users are those of the Keystone.
+    let error = load(&[data, glance, url]).unwrap_err();
+    assert!(error.contains("identity.mode = \"keystone\""), "{error}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Resource, geteuid, getrlimit};
 
 use super::{Daemon, Finding, Level};
-use crate::config::{Config, IdentityMode};
+use crate::config::{Config, IdentityMode, ImageMode};
 use crate::tls::Certificate;
 
 /// File descriptors besides connections: files of the pool, listeners, the catalogue.
@@ -102,10 +102,10 @@ pub(super) fn ports(config: &Config, daemon: Daemon) -> Vec<Finding> {
         if config.identity.mode == IdentityMode::BuiltIn {
             wanted.push(("port of Identity", address(5000)));
         }
-        wanted.extend([
-            ("port of Block Storage", address(8776)),
-            ("port of Image", address(9292)),
-        ]);
+        wanted.push(("port of Block Storage", address(8776)));
+        if config.image.mode == ImageMode::BuiltIn {
+            wanted.push(("port of Image", address(9292)));
+        }
     }
     wanted.extend(
         config

@@ -1,14 +1,15 @@
-//! The Keystone elsewhere, from the settings and our user's credentials.
+//! The Keystone and the Glance elsewhere, from the settings and our user's credentials.
 
 use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use api::clock::Clock;
+use api::external::glance::{self, Glance};
 use api::external::{Keystone, Settings};
 use zeroize::Zeroizing;
 
-use crate::config::{IdentityConfig, IdentityMode};
+use crate::config::{IdentityConfig, IdentityMode, ImageConfig, ImageMode};
 use crate::private::{self, Pair};
 
 /// Variables with our user's name and password, where no file is named.
@@ -18,7 +19,7 @@ const PASSWORD: &str = "CINDERBLOCK_IDENTITY_PASSWORD";
 const CA_BYTES_MAX: u64 = 1 << 20;
 
 /// The Keystone, if there is one elsewhere. It is not asked yet: it may start later.
-pub(crate) fn open(config: &IdentityConfig, clock: Clock) -> Result<Option<Keystone>> {
+pub(crate) fn keystone(config: &IdentityConfig, clock: Clock) -> Result<Option<Keystone>> {
     if config.mode == IdentityMode::BuiltIn {
         return Ok(None);
     }
@@ -32,7 +33,7 @@ pub(crate) fn open(config: &IdentityConfig, clock: Clock) -> Result<Option<Keyst
     };
     let settings = Settings {
         url,
-        ca: config.ca.as_deref().map(read_ca).transpose()?,
+        ca: read_ca("identity.ca", config.ca.as_deref())?,
         user,
         password,
         user_domain: config.user_domain.clone(),
@@ -52,12 +53,29 @@ fn from_environment() -> Result<Pair> {
     Ok((read(USER)?, read(PASSWORD)?))
 }
 
-fn read_ca(path: &Path) -> Result<Vec<u8>> {
+/// The Glance of that Keystone's cloud, if there is one elsewhere. It is not asked yet.
+pub(crate) fn glance(config: &ImageConfig, keystone: Option<&Keystone>) -> Result<Option<Glance>> {
+    if config.mode == ImageMode::BuiltIn {
+        return Ok(None);
+    }
+    let keystone =
+        keystone.context("image.mode = \"glance\" needs identity.mode = \"keystone\"")?;
+    let settings = glance::Settings {
+        url: config.url.clone().context("image.url is not set")?,
+        ca: read_ca("image.ca", config.ca.as_deref())?,
+    };
+    Ok(Some(Glance::new(&settings, keystone.clone())?))
+}
+
+fn read_ca(key: &str, path: Option<&Path>) -> Result<Option<Vec<u8>>> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
     let shown = path.display();
-    let file = std::fs::File::open(path).with_context(|| format!("identity.ca {shown}"))?;
+    let file = std::fs::File::open(path).with_context(|| format!("{key} {shown}"))?;
     let mut pem = Vec::new();
     file.take(CA_BYTES_MAX)
         .read_to_end(&mut pem)
-        .with_context(|| format!("identity.ca {shown}"))?;
-    Ok(pem)
+        .with_context(|| format!("{key} {shown}"))?;
+    Ok(Some(pem))
 }
