@@ -12,6 +12,7 @@ mod domain_config;
 mod domain_options;
 mod ec2;
 mod endpoint_groups;
+mod limits;
 mod policies;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub(super) fn routes() -> Routes {
         .merge(consumers::routes())
         .merge(policies::routes())
         .merge(endpoint_groups::routes())
+        .merge(limits::routes())
         .merge(associations::routes())
         .merge(domain_config::routes())
 }

@@ -293,3 +293,18 @@ async fn defaults_of_domains_are_shown_by_group_and_option() {
         Value::Null
     );
 }
+
+#[tokio::test]
+async fn unified_limits_are_there_and_none() {
+    let world = World::new().await;
+    for kind in ["limits", "registered_limits"] {
+        let listed = world.member("GET", kind, Value::Null).await;
+        assert_eq!(listed.status, StatusCode::OK);
+        assert_eq!(listed.body[kind], json!([]));
+        let own = listed.body["links"]["self"].as_str().unwrap();
+        assert!(own.ends_with(&format!("/v3/{kind}")), "{own}");
+        let path = format!("/identity/v3/{kind}");
+        let denied = world.cloud.send("GET", &path, &[], Value::Null).await;
+        assert_eq!(denied.status, StatusCode::UNAUTHORIZED);
+    }
+}
