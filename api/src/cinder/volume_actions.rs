@@ -1,5 +1,6 @@
 //! `POST /volumes/{id}/action`.
 
+mod ahead;
 mod image;
 
 use std::cell::Cell;
@@ -25,11 +26,11 @@ use crate::fault::Fault;
 use crate::microversion::Microversion;
 use crate::policy::Rule;
 use crate::server::{HTML, Services};
+use ahead::{Ahead, Call};
 
 /// Actions that came later, with their first microversion.
 const LATER: [(&str, u16); 2] = [("revert", 40), ("os-reimage", 68)];
 
-use image::Ahead;
 pub(super) use image::DISK_FORMATS;
 
 /// What an action needs to know.
@@ -41,16 +42,6 @@ struct Context<'a> {
     args: &'a Value,
     /// Taken by the action that needs it.
     ahead: Cell<Ahead>,
-}
-
-/// An action that is asked for.
-#[derive(Clone)]
-struct Call {
-    caller: Caller,
-    version: Microversion,
-    id: String,
-    name: String,
-    args: Value,
 }
 
 /// What is left to do and to answer once the transaction is through.
@@ -90,13 +81,11 @@ pub(super) async fn action(
             let ahead = Ahead::of(&own, &call, &token).await?;
             let undo = ahead.undo();
             let done = own.blocking(move |services| act(services, &call, ahead));
-            match done.await {
-                Ok(response) => Ok(response),
-                Err(fault) => {
-                    undo.await;
-                    Err(fault)
-                }
+            let done = done.await;
+            if done.is_err() {
+                undo.await;
             }
+            done
         })
         .await
 }

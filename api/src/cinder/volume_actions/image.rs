@@ -4,70 +4,26 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Call, Context, Done};
+use super::{Context, Done};
 use crate::auth::Caller;
-use crate::catalogue::Reader;
-use crate::cinder::images::{self, Destination, Sought, UploadRequest};
+use crate::cinder::images::{self, UploadRequest};
 use crate::cinder::records::Volume;
-use crate::cinder::{validate, volumes};
-use crate::external::glance::UserToken;
+use crate::cinder::validate;
 use crate::fault::Fault;
 use crate::glance::records::Visibility;
 use crate::microversion::Microversion;
 use crate::policy::Rule;
-use crate::server::Services;
 
 /// Forms that an upload can ask for.
 pub(in crate::cinder) const DISK_FORMATS: [&str; 7] =
     ["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"];
 
-/// What has to be asked of others before an action's transaction.
-#[derive(Default)]
-pub(super) struct Ahead {
-    /// The image that the action names.
-    sought: Sought,
-    /// Where the image is made that the action asks for.
-    destination: Destination,
-}
-
-impl Ahead {
-    /// Asks what an action needs to know.
-    pub(super) async fn of(
-        services: &Services,
-        call: &Call,
-        token: &UserToken,
-    ) -> Result<Self, Fault> {
-        let mut ahead = Self::default();
-        match call.name.as_str() {
-            "os-reimage" => {
-                let id = call.args.get("image_id").and_then(Value::as_str);
-                if let Some(id) = id.and_then(|id| Uuid::parse_str(id).ok()) {
-                    ahead.sought = Sought::of_id(services, token, id).await;
-                }
-            }
-            "os-volume_upload_image" => {
-                let call = call.clone();
-                let volume = move |reader: &Reader| {
-                    let volume = volumes::find(reader, &call.caller, &call.id)?;
-                    let request = upload_request(&call.args, call.version)?;
-                    check_upload(&call.caller, &volume, &request)?;
-                    Ok((volume, request))
-                };
-                ahead.destination = Destination::ahead(services, token, volume).await?;
-            }
-            _ => {}
-        }
-        Ok(ahead)
-    }
-
-    /// See [`Destination::undo`].
-    pub(super) fn undo(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.destination.undo()
-    }
-}
-
 /// Whether a caller may have an image made.
-fn check_upload(caller: &Caller, volume: &Volume, request: &UploadRequest) -> Result<(), Fault> {
+pub(super) fn check_upload(
+    caller: &Caller,
+    volume: &Volume,
+    request: &UploadRequest,
+) -> Result<(), Fault> {
     caller.check(Rule::VolumeActionsUploadImage, volume)?;
     match request.visibility {
         Some(Visibility::Public) => caller.check(Rule::VolumeActionsUploadPublic, volume),
@@ -145,7 +101,8 @@ impl Context<'_> {
     }
 }
 
-fn upload_request(args: &Value, version: Microversion) -> Result<UploadRequest, Fault> {
+/// What an upload asks for.
+pub(super) fn upload_request(args: &Value, version: Microversion) -> Result<UploadRequest, Fault> {
     let map = super::map_of(args)?;
     let name = validate::text(map, "image_name")?.ok_or_else(|| {
         let reason = "'image_name' is a required property";
