@@ -9,6 +9,7 @@ mod limits;
 mod stall;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -102,6 +103,7 @@ impl HttpServer {
             let headers = from_fn_with_state(tls.is_some(), limits::secure_headers);
             let app = app
                 .layer(from_fn_with_state(limits, limits::limit_time))
+                .layer(from_fn(unread::settle))
                 .layer(headers);
             let manner = Manner {
                 app,

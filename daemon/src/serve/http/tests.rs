@@ -89,6 +89,35 @@ fn answers_and_stops() {
     drop(idle);
 }
 
+#[test]
+fn a_body_that_nobody_reads_ends_no_connection_silently() {
+    let (called, calls) = std::sync::mpsc::channel();
+    let refuse = move || {
+        called.send(()).unwrap();
+        std::future::ready("refused")
+    };
+    let served = serve(Router::new().route("/", put(refuse)), Limits::default());
+    let head = |length: usize, more: &str| {
+        format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n{more}\r\n")
+    };
+    let mut stream = connect(served.address);
+    stream.write_all(head(5, "").as_bytes()).unwrap();
+    // The answer is on its way before the body is.
+    calls.recv_timeout(PATIENCE).unwrap();
+    let next = format!("hello{}", head(0, "Connection: close\r\n"));
+    stream.write_all(next.as_bytes()).unwrap();
+    let told = rest(stream);
+    assert_eq!(told.matches("HTTP/1.1 200").count(), 2, "{told}");
+    assert_eq!(told.matches("connection: close").count(), 1, "{told}");
+    // Nobody reads so much for nothing, and who waits to be told to go on is told to go.
+    for head in [head(1 << 20, ""), head(5, "Expect: 100-continue\r\n")] {
+        let told = ask(served.address, &head);
+        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+        assert!(told.contains("connection: close"), "{told}");
+    }
+    served.runtime.block_on(served.server.stop(PATIENCE));
+}
+
 /// Counts the bytes of a body; 500 when it breaks off.
 async fn count(request: Request) -> Result<String, StatusCode> {
     let bytes = axum::body::to_bytes(request.into_body(), usize::MAX).await;
