@@ -9,6 +9,7 @@ mod select;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;

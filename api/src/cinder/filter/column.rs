@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::texts::Texts;
+
 /// Room between the labels of neighbours that are added one behind the other.
 const STEP: u64 = 1 << 40;
 
@@ -15,6 +17,8 @@ struct Value {
 
 struct Entry {
     value: Value,
+    /// Of the text among all.
+    place: Option<usize>,
     /// Labels have the order of the values.
     label: u64,
     uses: u32,
@@ -27,6 +31,7 @@ pub(super) struct Dictionary {
     entries: Vec<Entry>,
     by_value: BTreeMap<Value, u32>,
     free: Vec<u32>,
+    texts: Texts,
 }
 
 impl Dictionary {
@@ -36,6 +41,7 @@ impl Dictionary {
             entries: Vec::new(),
             by_value: BTreeMap::new(),
             free: Vec::new(),
+            texts: Texts::default(),
         }
     }
 
@@ -62,6 +68,13 @@ impl Dictionary {
         self.entries[symbol as usize].value.text.as_deref()
     }
 
+    /// Which symbols' texts have a part.
+    pub(super) fn containing(&self, part: &str) -> Vec<bool> {
+        let mut found = vec![false; self.entries.len()];
+        self.texts.mark(part, &mut found);
+        found
+    }
+
     /// How many symbols there may be.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
@@ -77,6 +90,7 @@ impl Dictionary {
         let label = self.label_for(&value);
         let entry = Entry {
             value: value.clone(),
+            place: None,
             label: label.unwrap_or_default(),
             uses: 1,
         };
@@ -90,6 +104,7 @@ impl Dictionary {
                 (self.entries.len() - 1) as u32
             }
         };
+        self.place(symbol);
         self.by_value.insert(value, symbol);
         if label.is_none() {
             self.relabel();
@@ -124,14 +139,28 @@ impl Dictionary {
         }
     }
 
+    /// Puts the text of a symbol to the others.
+    fn place(&mut self, symbol: u32) {
+        let entry = &mut self.entries[symbol as usize];
+        let text = entry.value.text.as_deref();
+        entry.place = text.map(|text| self.texts.add(symbol, text));
+    }
+
     /// One row less has the symbol.
     fn release(&mut self, symbol: u32) {
         let entry = &mut self.entries[symbol as usize];
         entry.uses -= 1;
         if entry.uses == 0 {
             let value = std::mem::take(&mut entry.value);
+            if let Some(place) = entry.place.take() {
+                self.texts.remove(place);
+            }
             self.by_value.remove(&value);
             self.free.push(symbol);
+            if self.texts.is_worn() {
+                self.texts = Texts::default();
+                (0..self.entries.len() as u32).for_each(|symbol| self.place(symbol));
+            }
         }
     }
 }

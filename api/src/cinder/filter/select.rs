@@ -122,6 +122,9 @@ impl<'a> Check<'a> {
 
 /// Which symbols a condition holds of: each text is looked at once, however many rows have it.
 fn accepted(condition: &Condition, dictionary: &Dictionary) -> Vec<bool> {
+    if let Test::Contains(part) = &condition.test {
+        return dictionary.containing(part);
+    }
     let symbols = 0..dictionary.len() as u32;
     symbols
         .map(|symbol| condition.holds(dictionary.text(symbol)))
