@@ -84,7 +84,7 @@ pub(crate) struct JournalSettings {
     pub(crate) dir: PathBuf,
     pub(crate) pool: [u8; 16],
     pub(crate) segment_blocks: u32,
-    /// Write zeroes into new segments, so that later syncs change no file system metadata.
+    /// Write zeroes ahead of small batches, so that most syncs change no file system metadata.
     pub(crate) prefill: bool,
     pub(crate) containers: Arc<ContainerIds>,
 }
@@ -165,7 +165,7 @@ impl Journal {
             inner.next_spare += 1;
             drop(inner);
             room(u64::from(self.segment_blocks) * BLOCK_BYTES as u64)?;
-            let spare = Spare::create(&*self.io, path, self.segment_blocks, self.prefill)?;
+            let spare = Spare::create(&*self.io, path, self.segment_blocks)?;
             self.lock().spares.push(spare);
         }
     }

@@ -49,6 +49,8 @@ mod read;
 mod reserve;
 mod room;
 mod sealer;
+#[cfg(test)]
+mod segment_tests;
 mod spec;
 mod state;
 mod stats;

@@ -35,7 +35,7 @@ pub(crate) fn options() -> OpenOptions {
         memory_bytes: 4 << 20,
         raw_tier_bytes: None,
         background: false,
-        prefill_journal: false,
+        prefill_journal: true,
     }
 }
 

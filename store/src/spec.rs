@@ -62,7 +62,8 @@ pub struct OpenOptions {
     pub raw_tier_bytes: Option<u64>,
     /// Start the packing, checkpoint and reclaim thread. Tests that step by hand say no.
     pub background: bool,
-    /// Write zeroes into new journal segments, so that later syncs change no file system metadata.
+    /// Write zeroes ahead of small batches of the journal, so that most syncs change no file system
+    /// metadata.
     pub prefill_journal: bool,
 }
 

@@ -18,6 +18,9 @@ use crate::journal::{Journal, poisoned};
 
 /// Unwritten bytes beyond which appenders write before they go on.
 const QUEUE_BYTES_MAX: usize = 32 << 20;
+/// A turn that writes less than this is worth preparing the file for those that follow; larger ones
+/// take longer than what the file system does for them.
+const SMALL_BYTES: usize = 1 << 20;
 
 impl Journal {
     /// Makes everything appended before the call durable.
@@ -134,12 +137,19 @@ impl Journal {
     }
 
     fn perform(&self, steps: &[Step], sync: Sync, last: &Segment) -> Result<()> {
+        let mut bytes = 0;
         for step in steps {
             match step {
                 Step::Begin(segment, spare) => self.begin_segment(segment, spare)?,
                 Step::Batch(batch) => {
                     batch.segment.write(batch.start_block, &batch.bytes)?;
                     batch.segment.set_written(batch.start_block + batch.blocks);
+                    bytes += batch.bytes.len();
+                    if sync == Sync::No {
+                        // The disk works while more comes, and the next sync has less to wait for.
+                        let (start, blocks) = (batch.start_block, batch.blocks);
+                        batch.segment.start_write_back(start, blocks);
+                    }
                 }
                 Step::End(segment, used) => {
                     segment.write_trailer(*used)?;
@@ -147,11 +157,13 @@ impl Journal {
                 }
             }
         }
-        if sync == Sync::Yes {
-            last.sync()
-        } else {
-            Ok(())
+        if sync == Sync::No {
+            return Ok(());
         }
+        if self.prefill && bytes < SMALL_BYTES {
+            last.fill_ahead();
+        }
+        last.sync()
     }
 
     /// Copies chunks that have not reached the file from memory. `false` when they are not there,

@@ -234,12 +234,7 @@ fn begin(
         None => {
             let path = settings.dir.join(format!("spare-{next_spare:08}"));
             next_spare += 1;
-            Spare::create(
-                &*settings.io,
-                path,
-                settings.segment_blocks,
-                settings.prefill,
-            )?
+            Spare::create(&*settings.io, path, settings.segment_blocks)?
         }
     };
     let windows = u64::from(

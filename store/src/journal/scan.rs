@@ -1,6 +1,8 @@
 //! Reading batches back, for recovery and for the packer.
 
-use crate::disk::BLOCK_BYTES;
+use std::cell::RefCell;
+
+use crate::disk::{AlignedBuf, BLOCK_BYTES};
 use crate::journal::format::{BATCH_HEADER_BYTES, BatchHeader};
 use crate::journal::record::{self, Record};
 use crate::journal::segment::Segment;
@@ -16,16 +18,29 @@ pub(crate) struct Batch {
 /// Whether the data blocks are checked too, or the record tables alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// As recovery must: a batch with a torn data block never happened.
+    /// As recovery must: a batch with a torn data block never happened, and neither did one that
+    /// only the page cache has.
     DataToo,
     /// As the packer may: it checks each block when it reads it.
     RecordsOnly,
+}
+
+/// Blocks that recovery reads at once.
+const WINDOW_BLOCKS: u32 = 256;
+
+/// Part of a segment as the disk has it.
+#[derive(Default)]
+struct Window {
+    first_block: u32,
+    bytes: AlignedBuf,
 }
 
 /// Walks the batches of a segment in order.
 pub(crate) struct Scan<'a> {
     segment: &'a Segment,
     check: Check,
+    /// What was read last, where the data is checked too.
+    window: RefCell<Window>,
     block: u32,
     sequence: u64,
 }
@@ -36,6 +51,7 @@ impl<'a> Scan<'a> {
         Self {
             segment,
             check,
+            window: RefCell::default(),
             block: 1,
             sequence: segment.header.first_sequence,
         }
@@ -168,7 +184,46 @@ impl<'a> Scan<'a> {
     }
 
     fn read_bytes(&self, block: u32, skip: usize, out: &mut [u8]) -> Result<()> {
-        self.segment
-            .read_bytes(u64::from(block) * BLOCK_BYTES as u64 + skip as u64, out)
+        let offset = u64::from(block) * BLOCK_BYTES as u64 + skip as u64;
+        match self.check {
+            Check::RecordsOnly => self.segment.read_bytes(offset, out),
+            Check::DataToo => self.read_window(offset, out),
+        }
+    }
+
+    /// Reads what recovery looks at, in pieces that are worth a call each.
+    fn read_window(&self, mut offset: u64, mut out: &mut [u8]) -> Result<()> {
+        let mut window = self.window.borrow_mut();
+        while !out.is_empty() {
+            let start = u64::from(window.first_block) * BLOCK_BYTES as u64;
+            let skip = offset.checked_sub(start).map(|skip| skip as usize);
+            let found = skip.and_then(|skip| window.bytes.get(skip..));
+            let Some(found) = found.filter(|found| !found.is_empty()) else {
+                window.load(self.segment, (offset / BLOCK_BYTES as u64) as u32)?;
+                continue;
+            };
+            let take = found.len().min(out.len());
+            let (part, rest) = out.split_at_mut(take);
+            part.copy_from_slice(&found[..take]);
+            (offset, out) = (offset + take as u64, rest);
+        }
+        Ok(())
+    }
+}
+
+impl Window {
+    /// Reads on from `block`.
+    fn load(&mut self, segment: &Segment, block: u32) -> Result<()> {
+        let blocks = WINDOW_BLOCKS.min(segment.header.blocks.saturating_sub(block));
+        if blocks == 0 {
+            let context = format!(
+                "journal segment {}: read past its end",
+                segment.header.number
+            );
+            return Err(Error::new(ErrorKind::Corrupt, context));
+        }
+        self.bytes.resize(blocks as usize * BLOCK_BYTES);
+        self.first_block = block;
+        segment.read_from_disk(block, &mut self.bytes)
     }
 }

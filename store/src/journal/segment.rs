@@ -10,15 +10,21 @@ use crate::journal::format::{BatchHeader, SegmentHeader, Trailer};
 use crate::journal::seals::Seals;
 use crate::{Error, ErrorKind, Result};
 
+/// Blocks that are filled ahead of small batches.
+const FILL_BLOCKS: u32 = 256;
+
 /// A segment that is being written, or waits to be packed.
 pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
-    /// For writing, past the page cache.
+    /// For reading what the disk itself has.
     direct: Arc<dyn File>,
-    /// For reading what lies behind `written`.
+    /// For writing, and for reading what lies behind `written`: what was written lately is read
+    /// again soon, by guests and by the packer.
     buffered: Arc<dyn File>,
     /// Blocks from the start that have reached the file.
     written: AtomicU32,
+    /// Blocks from the start that were written in this or an earlier life.
+    filled: AtomicU32,
     /// Last sequence in it; final once the segment is closed.
     last_sequence: AtomicU64,
     /// CRC32C of each block that has an address; what has none is never asked for.
@@ -32,37 +38,23 @@ pub(crate) struct Spare {
     pub(crate) path: PathBuf,
     direct: Arc<dyn File>,
     buffered: Arc<dyn File>,
+    /// Blocks from the start that are known to have been written.
+    filled: u32,
 }
 
 impl Spare {
-    /// Creates a file of `blocks`, with real blocks and, if `prefill`, written zeroes: a first write
-    /// into unwritten extents would cost a metadata update at each sync.
-    pub(crate) fn create(io: &dyn Io, path: PathBuf, blocks: u32, prefill: bool) -> Result<Self> {
+    /// Creates a file of `blocks`, with real blocks.
+    pub(crate) fn create(io: &dyn Io, path: PathBuf, blocks: u32) -> Result<Self> {
         let spare = Self::open(io, path, Create::New)?;
         let bytes = u64::from(blocks) * BLOCK_BYTES as u64;
-        let filled = spare.fill(bytes, prefill);
-        if let Err(error) = filled {
+        let allocated = spare.direct.allocate(0, bytes);
+        if let Err(error) = allocated.and_then(|()| spare.direct.sync_data()) {
             let context = format!("preallocating {}", spare.path.display());
             // A half-made spare is of no use and holds space that others need now.
             let _ = io.remove(&spare.path);
             return Err(Error::io(context, error));
         }
         Ok(spare)
-    }
-
-    fn fill(&self, bytes: u64, prefill: bool) -> std::io::Result<()> {
-        self.direct.allocate(0, bytes)?;
-        if prefill {
-            let mut zeroes = AlignedBuf::with_capacity(1 << 20);
-            zeroes.resize(1 << 20);
-            let mut offset = 0;
-            while offset < bytes {
-                let take = (bytes - offset).min(zeroes.len() as u64);
-                self.direct.write_at(&zeroes[..take as usize], offset)?;
-                offset += take;
-            }
-        }
-        self.direct.sync_data()
     }
 
     /// Opens a file left by an earlier segment.
@@ -77,6 +69,7 @@ impl Spare {
             path,
             direct,
             buffered,
+            filled: 0,
         })
     }
 
@@ -103,6 +96,7 @@ impl Spare {
             path: self.path.clone(),
             direct,
             buffered,
+            filled: self.filled,
         }
     }
 
@@ -141,6 +135,7 @@ impl Spare {
             direct,
             buffered,
             written: AtomicU32::new(1),
+            filled: AtomicU32::new(self.filled),
             last_sequence,
             checksums,
             seals: OnceLock::new(),
@@ -155,6 +150,7 @@ impl Segment {
             path,
             direct: Arc::clone(&self.direct),
             buffered: Arc::clone(&self.buffered),
+            filled: self.filled.load(Ordering::Relaxed).max(self.written()),
         }
     }
 
@@ -232,6 +228,15 @@ impl Segment {
             .map_err(|e| Error::io(format!("reading journal segment {}", self.header.number), e))
     }
 
+    /// Reads whole blocks past the page cache. What a failed sync has left there may never have
+    /// reached the disk, and recovery must not take it for written.
+    pub(crate) fn read_from_disk(&self, first_block: u32, out: &mut AlignedBuf) -> Result<()> {
+        let offset = u64::from(first_block) * BLOCK_BYTES as u64;
+        self.direct
+            .read_at(out, offset)
+            .map_err(|e| Error::io(format!("reading journal segment {}", self.header.number), e))
+    }
+
     fn read_raw(&self, first_block: u32, out: &mut [u8]) -> Result<()> {
         self.read_bytes(u64::from(first_block) * BLOCK_BYTES as u64, out)
     }
@@ -244,10 +249,7 @@ impl Segment {
             return Ok(());
         };
         let mut again = AlignedBuf::zeroed(out.len());
-        let offset = u64::from(first_block) * BLOCK_BYTES as u64;
-        self.direct
-            .read_at(&mut again, offset)
-            .map_err(|e| Error::io(format!("reading journal segment {}", self.header.number), e))?;
+        self.read_from_disk(first_block, &mut again)?;
         self.verify_all(first_block, &again)?;
         tracing::warn!(%damage, "the page cache was wrong, the disk is right");
         out.copy_from_slice(&again);
@@ -282,14 +284,37 @@ impl Segment {
 
     /// Writes whole blocks.
     pub(crate) fn write(&self, first_block: u32, data: &[u8]) -> Result<()> {
-        self.direct
+        self.buffered
             .write_at(data, u64::from(first_block) * BLOCK_BYTES as u64)
             .map_err(|e| Error::io(format!("writing journal segment {}", self.header.number), e))
     }
 
+    /// Starts to bring blocks to the disk.
+    pub(crate) fn start_write_back(&self, first_block: u32, blocks: u32) {
+        let bytes = |blocks| u64::from(blocks) * BLOCK_BYTES as u64;
+        self.buffered
+            .start_write_back(bytes(first_block), bytes(blocks));
+    }
+
+    /// Writes zeroes behind what is written, where nothing was ever written: a first write changes
+    /// the file system's metadata, and the sync that makes it durable costs that of a journal of its
+    /// own. To be called before such a sync, by the one thread that writes. Nothing depends on it, so
+    /// a failure is not one of the journal.
+    pub(crate) fn fill_ahead(&self) {
+        let written = self.written();
+        if self.filled.load(Ordering::Relaxed) > written {
+            return;
+        }
+        let blocks = FILL_BLOCKS.min(self.header.blocks.saturating_sub(written));
+        let zeroes = AlignedBuf::zeroed(blocks as usize * BLOCK_BYTES);
+        if self.write(written, &zeroes).is_ok() {
+            self.filled.store(written + blocks, Ordering::Relaxed);
+        }
+    }
+
     /// Makes what was written durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.direct
+        self.buffered
             .sync_data()
             .map_err(|e| Error::io(format!("syncing journal segment {}", self.header.number), e))
     }
