@@ -37,6 +37,9 @@ const IDLE_US: u64 = 10_000_000;
 const IDLE_BYTES: u64 = 16 << 20;
 /// Containers whose fingerprints are read in one step after opening.
 const HOOKS_AT_ONCE: usize = 64;
+/// How much the background thread steps back where processors are short, as `nice` counts: a guest
+/// waits for what it asked, and nobody for the packer until the raw tier is full.
+const BACKGROUND_NICE: i32 = 10;
 /// How long the threads sleep when there is nothing to do and nobody wakes them.
 const NAP: Duration = Duration::from_millis(500);
 
@@ -175,19 +178,31 @@ impl Threads {
 
 /// Starts the threads. They hold the pool only while they work, so it closes with its last user.
 pub(crate) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
-    let spawn = |name: &str, turn: fn(&Engine)| {
+    let spawn = |name: &str, turn: fn(&Engine), nice: i32| {
         let weak = Arc::downgrade(engine);
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || run(&weak, turn))
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            step_back(nice);
+            run(&weak, turn);
+        })
     };
     let handles = vec![
-        spawn("store-background", background)?,
-        spawn("store-writer", write_behind)?,
+        spawn("store-background", background, BACKGROUND_NICE)?,
+        spawn("store-writer", write_behind, 0)?,
     ];
     *engine.threads.handles.lock().expect(poisoned!()) = handles;
     engine.threads.running.store(true, Ordering::Release);
     Ok(())
+}
+
+/// Lowers the priority of the calling thread, which is what Linux takes "this process" to be.
+fn step_back(nice: i32) {
+    let own = rustix::process::getpriority_process(None);
+    if let Ok(own) = own
+        && nice > 0
+    {
+        // Without it the pool works as well, only less politely.
+        let _ = rustix::process::setpriority_process(None, (own + nice).min(19));
+    }
 }
 
 fn run(weak: &Weak<Engine>, turn: fn(&Engine)) {
