@@ -5,6 +5,8 @@ use std::io::{self, Read};
 
 /// Buffers grown beyond this are given back as soon as they are empty.
 const KEEP: usize = 4 << 20;
+/// Units larger than this are received to their end and no further.
+const ALONE: usize = 256 << 10;
 
 /// Bytes received and not yet consumed.
 pub(crate) struct ReceiveBuffer {
@@ -52,7 +54,12 @@ impl ReceiveBuffer {
             let enough = (self.start + need + self.base).max(self.end + 1);
             self.bytes.resize((self.end * 2).min(enough), 0);
         }
-        let received = from.read(&mut self.bytes[self.end..])?;
+        // The start of what follows a large unit would have to be moved to the front afterwards.
+        let end = match need {
+            0..=ALONE => self.bytes.len(),
+            _ => self.bytes.len().min(self.start + need),
+        };
+        let received = from.read(&mut self.bytes[self.end..end])?;
         self.end += received;
         Ok(received)
     }
@@ -107,9 +114,25 @@ impl SendBuffer {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::io::{self, Read};
 
     use super::ReceiveBuffer;
+
+    #[test]
+    fn what_follows_a_large_unit_is_left_where_it_is() {
+        let (base, need) = (1 << 20, (1 << 20) + 28);
+        let mut buffer = ReceiveBuffer::new(base);
+        for _ in 0..3 {
+            buffer.receive(&mut io::repeat(7).take(28), 28).unwrap();
+            while buffer.filled().len() < need {
+                buffer.receive(&mut io::repeat(7), need).unwrap();
+            }
+            assert_eq!(buffer.filled().len(), need);
+            buffer.consume(need);
+        }
+        buffer.receive(&mut io::repeat(7), 28).unwrap();
+        assert!(buffer.filled().len() > base, "small units come together");
+    }
 
     #[test]
     fn the_buffer_grows_with_what_arrives_and_no_further_than_it_must() {
