@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::client::Answer;
 use super::token::Validated;
-use super::{Keystone, Unavailable};
+use super::{Keystone, SERVICE_ROLE, Unavailable};
 
 /// A token is replaced so long before its end: what it is shown with takes a while.
 const MARGIN_US: u64 = 60_000_000;
@@ -23,8 +23,16 @@ pub(super) struct Login {
 }
 
 struct Token {
-    text: Zeroizing<String>,
+    own: Own,
     expires_us: u64,
+}
+
+/// Our own token.
+#[derive(Clone)]
+pub(super) struct Own {
+    pub(super) text: Zeroizing<String>,
+    /// Whether it is that of a service: others refuse what is said to be one and is not.
+    pub(super) is_service: bool,
 }
 
 impl Keystone {
@@ -33,13 +41,18 @@ impl Keystone {
     /// # Errors
     /// When the Keystone does not answer or refuses; the log has the reason.
     pub async fn service_token(&self) -> Result<Zeroizing<String>, Unavailable> {
+        Ok(self.own_token().await?.text)
+    }
+
+    /// The same, with what it is good for.
+    pub(super) async fn own_token(&self) -> Result<Own, Unavailable> {
         // One login at a time: those who wait take what the first gets.
         let mut login = self.0.login.lock().await;
         let now_us = self.0.clock.now_us();
         if let Some(token) = &login.token
             && token.expires_us > now_us.saturating_add(MARGIN_US)
         {
-            return Ok(token.text.clone());
+            return Ok(token.own.clone());
         }
         let refused = login.refused_us.and_then(|at_us| now_us.checked_sub(at_us));
         if refused.is_some_and(|ago_us| ago_us < REFUSED_US) {
@@ -55,12 +68,12 @@ impl Keystone {
             tracing::error!("Keystone's answer to our login makes no sense");
             Unavailable
         })?;
-        let text = token.text.clone();
+        let own = token.own.clone();
         *login = Login {
             token: Some(token),
             refused_us: None,
         };
-        Ok(text)
+        Ok(own)
     }
 
     /// Forgets our token, which was refused, unless it is another by now.
@@ -69,7 +82,7 @@ impl Keystone {
         if login
             .token
             .as_ref()
-            .is_some_and(|own| own.text.as_str() == text)
+            .is_some_and(|token| token.own.text.as_str() == text)
         {
             login.token = None;
         }
@@ -97,8 +110,12 @@ impl Keystone {
 
 fn read(answer: &Answer) -> Option<Token> {
     let text = answer.headers.get(SUBJECT_TOKEN)?.to_str().ok()?;
+    let validated = Validated::parse(&answer.body)?;
     Some(Token {
-        text: Zeroizing::new(text.to_owned()),
-        expires_us: Validated::parse(&answer.body)?.expires_us(),
+        own: Own {
+            text: Zeroizing::new(text.to_owned()),
+            is_service: validated.has_role(SERVICE_ROLE),
+        },
+        expires_us: validated.expires_us(),
     })
 }

@@ -9,6 +9,7 @@ use super::image::{Draft, Image, Images};
 use super::{Error, Glance, UserToken};
 use crate::external::AUTH_TOKEN;
 use crate::external::client::{Answer, secret};
+use crate::external::login::Own;
 
 /// Header with the token of the service that asks for a user.
 const SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
@@ -78,14 +79,14 @@ impl Glance {
         user: Option<&UserToken>,
         request: impl Fn() -> RequestBuilder,
     ) -> Result<Answer, Error> {
-        let own = self.0.keystone.service_token().await?;
+        let own = self.0.keystone.own_token().await?;
         let http = &self.0.http;
         let answer = http.send(signed(request(), user, &own)?).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        self.0.keystone.forget(&own).await;
-        let own = self.0.keystone.service_token().await?;
+        self.0.keystone.forget(&own.text).await;
+        let own = self.0.keystone.own_token().await?;
         Ok(http.send(signed(request(), user, &own)?).await?)
     }
 }
@@ -94,15 +95,17 @@ impl Glance {
 pub(super) fn signed(
     request: RequestBuilder,
     user: Option<&UserToken>,
-    own: &str,
+    own: &Own,
 ) -> Result<RequestBuilder, Error> {
-    let own = secret(own).ok_or(Error::Away)?;
-    Ok(match user {
-        None => request.header(AUTH_TOKEN, own),
-        Some(user) => {
-            let user = secret(user.text()).ok_or(Error::Unseen)?;
-            request.header(AUTH_TOKEN, user).header(SERVICE_TOKEN, own)
-        }
+    let text = secret(&own.text).ok_or(Error::Away)?;
+    let Some(user) = user else {
+        return Ok(request.header(AUTH_TOKEN, text));
+    };
+    let user = secret(user.text()).ok_or(Error::Unseen)?;
+    let request = request.header(AUTH_TOKEN, user);
+    Ok(match own.is_service {
+        true => request.header(SERVICE_TOKEN, text),
+        false => request,
     })
 }
 
@@ -157,10 +160,13 @@ fn reason(answer: &Answer) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, StatusCode};
+    use http::{HeaderMap, Method, StatusCode};
+    use zeroize::Zeroizing;
 
-    use super::{REASON_CHARS_MAX, reason};
-    use crate::external::client::Answer;
+    use super::{REASON_CHARS_MAX, reason, signed};
+    use crate::external::client::{Answer, Http};
+    use crate::external::glance::UserToken;
+    use crate::external::login::Own;
 
     fn told(body: &str) -> String {
         reason(&Answer {
@@ -168,6 +174,28 @@ mod tests {
             headers: HeaderMap::new(),
             body: body.as_bytes().to_vec(),
         })
+    }
+
+    #[test]
+    fn our_token_goes_along_where_it_is_that_of_a_service() {
+        let http = Http::new("Glance", "http://127.0.0.1:1", None).unwrap();
+        let told = |user: Option<&UserToken>, is_service| {
+            let own = Own {
+                text: Zeroizing::new("own".to_owned()),
+                is_service,
+            };
+            let request = http.request(Method::GET, &["v2"], &[]);
+            let request = signed(request, user, &own).unwrap().build().unwrap();
+            let header = |name: &str| {
+                let value = request.headers().get(name);
+                value.map_or("", |value| value.to_str().unwrap()).to_owned()
+            };
+            [header("x-auth-token"), header("x-service-token")]
+        };
+        let user = UserToken::new("user");
+        assert_eq!(told(Some(&user), true), ["user", "own"]);
+        assert_eq!(told(Some(&user), false), ["user", ""]);
+        assert_eq!(told(None, true), ["own", ""]);
     }
 
     #[test]

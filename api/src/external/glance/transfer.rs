@@ -179,7 +179,7 @@ impl Glance {
         image: Uuid,
         bytes: u64,
     ) -> Result<Response, Error> {
-        let own = self.0.keystone.service_token().await?;
+        let own = self.0.keystone.own_token().await?;
         let (http, id) = (&self.0.http, image.to_string());
         let [version, images, id] = path_of(&id);
         let request = http.request(Method::GET, &[version, images, id, "file"], &[]);
@@ -189,7 +189,7 @@ impl Glance {
             StatusCode::OK | StatusCode::NO_CONTENT => Ok(response),
             status => {
                 if status == StatusCode::UNAUTHORIZED {
-                    self.0.keystone.forget(&own).await;
+                    self.0.keystone.forget(&own.text).await;
                 }
                 Err(match refusal(&http.read(response).await?) {
                     // A service may be let in where its user no longer is.
@@ -206,7 +206,7 @@ impl Glance {
         (image, bytes): (Uuid, u64),
         body: Body,
     ) -> Result<Answer, Error> {
-        let own = self.0.keystone.service_token().await?;
+        let own = self.0.keystone.own_token().await?;
         let (http, id) = (&self.0.http, image.to_string());
         let [version, images, id] = path_of(&id);
         let request = http
