@@ -2,7 +2,7 @@
 //!
 //! [`Fault`] answers in Block Storage's form, `{"itemNotFound": {"code", "message"}}`;
 //! [`IdentityFault`] wraps one and answers in Identity's, `{"error": {"code", "title", "message"}}`.
-//! [`ImageFault`] answers in Image's, which depends on what the request accepts. What went wrong
+//! `ImageFault` answers in Image's, which depends on what the request accepts. What went wrong
 //! inside is logged here and never told to the caller.
 
 mod image;

@@ -1,4 +1,4 @@
-//! The Identity API, version 3 and the older 2.0 ([`v2`]): users, projects, roles and tokens of this cloud.
+//! The Identity API, version 3 and the older 2.0 (`v2`): users, projects, roles and tokens of this cloud.
 //!
 //! Tokens are opaque: 256 random bits, of which only a BLAKE3 hash is stored. Nothing about rights is
 //! kept in a token; whether it is valid and which roles it carries is worked out from users, projects

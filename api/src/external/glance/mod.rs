@@ -3,9 +3,9 @@
 //! What a caller asks for is asked there with the caller's own token, so that Glance decides what the
 //! caller sees and may do. Our own token goes along as that of a service, which lets it take a token
 //! that has expired meanwhile. Jobs go on with the caller's token too; it is lent to them in memory
-//! alone ([`lent`]), and a job that has none, after a restart, asks as ourselves.
+//! alone (`lent`), and a job that has none, after a restart, asks as ourselves.
 //!
-//! Handlers await requests; jobs, which block, have a thread that makes them ([`waiting`]). Every
+//! Handlers await requests; jobs, which block, have a thread that makes them (`waiting`). Every
 //! request, and every piece of an image's bytes, has its time.
 
 mod image;
