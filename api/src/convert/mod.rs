@@ -2,7 +2,7 @@
 //!
 //! An image is hostile until shown otherwise. [`inspect`] reads its headers here, in bounded steps, and
 //! refuses whatever would make a reader of it open something else. [`Converter`] then has `qemu-img` do
-//! the conversion, told the format, in a [`sandbox`] that holds nothing but the image and the target,
+//! the conversion, told the format, in a `sandbox` that holds nothing but the image and the target,
 //! both as exports of a socket in its own directory. Nothing here probes for a format.
 
 mod bytes;
