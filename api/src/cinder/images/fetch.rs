@@ -152,7 +152,7 @@ pub(super) fn glance_of(services: &Services) -> Result<&Glance, JobError> {
     glance.ok_or_else(|| JobError("the image is at a Glance, and there is none now".to_owned()))
 }
 
-/// Brings the bytes of an image into an empty volume that is large enough; durable on return.
+/// Brings the bytes of an image into a volume that is large enough; durable on return.
 fn into(
     services: &Services,
     job: &Job,
@@ -162,6 +162,8 @@ fn into(
     if volume.size_bytes() < remote.size_bytes {
         return Err(JobError("the image is larger than the volume".to_owned()));
     }
+    // Zeroes are not written, and what came of an attempt before this one nobody has vouched for.
+    volume.trim(0, volume.size_bytes(), Durability::Buffered)?;
     let (glance, progress) = (glance_of(services)?, Progress::new(services, job));
     let user = glance.borrowed(job.id);
     let mut source = Download::begin(glance, services, user, (image, remote.size_bytes))?;

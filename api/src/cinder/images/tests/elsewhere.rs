@@ -240,6 +240,20 @@ async fn bytes_that_are_not_the_image_are_no_volume() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_an_attempt_that_failed_is_in_the_next() {
+    let pair = Pair::new().await;
+    let image = pair.image(json!({}), &disk()).await;
+    let made = pair.gallery.create(image, json!({})).await;
+    let job = pair.gallery.job();
+    // One bit among zeroes, which nobody writes the second time.
+    pair.elsewhere.suffer(Trouble::Wrong);
+    assert!(!pair.run(&job).unwrap_err().is_interruption());
+    pair.elsewhere.suffer(Trouble::None);
+    pair.run_jobs();
+    pair.gallery.check(&id_of(&made)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_glance_that_is_away_keeps_nobody_waiting() {
     let pair = Pair::new().await;
     let image = pair.image(json!({}), &disk()).await;
