@@ -1,10 +1,9 @@
 //! One connection's thread: it moves bytes between the socket and the two state machines.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use socket2::Socket;
 use tracing::{debug, info, warn};
 
 use crate::buffer::{ReceiveBuffer, SendBuffer};
@@ -13,6 +12,7 @@ use crate::export::Exports;
 use crate::handshake::{Handshake, Session, Step};
 use crate::proto::{MAX_OPTION_LENGTH, OPTION_HEADER_LENGTH};
 use crate::transmission::{Transmission, Verdict};
+use crate::wait::Patient;
 
 /// Room for many small requests, or for a large one and what follows it.
 const RECEIVE_BYTES: usize = 1 << 20;
@@ -101,7 +101,7 @@ fn shake_hands(
             Step::More => {
                 socket.set_read_timeout(Some(left(deadline)?))?;
                 let need = OPTION_HEADER_LENGTH + MAX_OPTION_LENGTH;
-                if receive(received, socket, need).map_err(timed_out)? == 0 {
+                if receive(received, &mut &*socket, need).map_err(timed_out)? == 0 {
                     return Err(End::HungUp);
                 }
             }
@@ -124,6 +124,7 @@ fn transmit(
     let socket = connection.socket.as_ref();
     let mut transmission = Transmission::new(session, &connection.stats);
     let mut out = SendBuffer::default();
+    let mut patient = Patient::new(socket);
     loop {
         let (used, verdict) = transmission.step(received.filled(), &mut out);
         received.consume(used);
@@ -136,7 +137,7 @@ fn transmit(
         match verdict {
             Verdict::Send => {}
             Verdict::Need(_) if connections.is_stopping() => return End::Stopping,
-            Verdict::Need(bytes) => match receive(received, socket, bytes) {
+            Verdict::Need(bytes) => match receive(received, &mut patient, bytes) {
                 Ok(0) => return End::HungUp,
                 Ok(_) => {}
                 Err(error) => return End::Socket(error),
@@ -159,9 +160,9 @@ fn flush_at_stop(connection: &Connection, session: &Session) {
     }
 }
 
-fn receive(received: &mut ReceiveBuffer, socket: &Socket, need: usize) -> io::Result<usize> {
+fn receive(received: &mut ReceiveBuffer, from: &mut impl Read, need: usize) -> io::Result<usize> {
     loop {
-        match received.receive(&mut &*socket, need) {
+        match received.receive(from, need) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }

@@ -15,6 +15,7 @@ pub mod proto;
 mod server;
 mod stop;
 mod transmission;
+mod wait;
 
 pub use client::{Address, Client, Pending, Timeouts, Uri};
 pub use connections::{ConnectionInfo, Connections, Counts};
