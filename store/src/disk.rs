@@ -107,9 +107,6 @@ pub trait File: Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all of `data` at `offset`, growing the file if needed.
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
-    /// Starts to bring what was written in a range to the disk and does not wait for it: a later
-    /// [`File::sync_data`] has less to do. It promises nothing and nothing fails by it.
-    fn start_write_back(&self, _offset: u64, _len: u64) {}
     /// Makes everything written so far durable, the length included.
     fn sync_data(&self) -> io::Result<()>;
     /// Current length.

@@ -169,8 +169,7 @@ fn blocks_of_the_journal_open_where_they_were_written_and_unchanged() {
     let path = Path::new("/pool/journal").join(format!("{:08}.wal", segment.header.number));
     let offset = u64::from(here) * CHUNK_BYTES as u64 + 77;
     file(&io, &path).write_at(&flipped[77..78], offset).unwrap();
-    let mut bytes = [0; CHUNK_BYTES];
-    let refused = store.volume(SECRET).unwrap().read(0, &mut bytes);
+    let refused = segment.read(here, &mut stored);
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Corrupt);
 }
 

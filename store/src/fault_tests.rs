@@ -150,6 +150,10 @@ fn a_wrong_block_in_the_page_cache_is_read_again_from_the_disk() {
     let volume = store.volume(ID).unwrap();
     let data = noise(1, 8192);
     volume.write(0, &data, Durability::Durable).unwrap();
+    drop((volume, store));
+    // What was written lately is read from memory.
+    let store = open(&io).unwrap();
+    let volume = store.volume(ID).unwrap();
     let mut found = vec![0; data.len()];
     io.inject(Fault::once(Some(OpKind::Read), 0, Effect::Lie));
     volume.read(0, &mut found).unwrap();

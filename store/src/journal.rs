@@ -8,6 +8,7 @@
 mod batch;
 mod commit;
 pub(crate) mod format;
+mod recent;
 pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod scan;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub(crate) use batch::APPEND_CHUNKS_MAX;
 use batch::Inner;
+use recent::Recent;
 use segment::{Segment, Spare};
 pub(crate) use writer::Purpose;
 
@@ -87,6 +89,8 @@ pub(crate) struct JournalSettings {
     /// Write zeroes ahead of small batches, so that most syncs change no file system metadata.
     pub(crate) prefill: bool,
     pub(crate) containers: Arc<ContainerIds>,
+    /// Memory for large batches that were written lately, in bytes.
+    pub(crate) keep_bytes: usize,
 }
 
 /// An open journal.
@@ -97,6 +101,7 @@ pub(crate) struct Journal {
     prefill: bool,
     containers: Arc<ContainerIds>,
     inner: Mutex<Inner>,
+    recent: Arc<Recent>,
     /// Bytes of closed batches that are not written yet.
     queue_bytes: Arc<AtomicUsize>,
     /// Held by whoever makes spares: others wait for those instead of making their own.
@@ -199,6 +204,9 @@ impl Journal {
         let block = segment
             .block_of(address)
             .expect("the segment was found by this address");
+        if self.recent.read(segment.header.number, block, out) {
+            return Ok(());
+        }
         let end = block + (out.len() / BLOCK_BYTES) as u32;
         if end > segment.written() && self.read_unwritten(segment, block, out) {
             return Ok(());
@@ -245,6 +253,7 @@ impl Journal {
             .write()
             .expect(poisoned!())
             .remove(&segment.header.first_container);
+        self.recent.forget(segment.header.number);
         self.segments_in_use.fetch_sub(1, Ordering::Relaxed);
     }
 

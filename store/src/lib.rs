@@ -39,6 +39,7 @@ mod mark;
 #[cfg(test)]
 mod model;
 mod open;
+mod pace;
 mod pack;
 mod packer;
 mod places;

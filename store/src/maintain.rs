@@ -19,6 +19,7 @@ use crate::index::LayerId;
 use crate::journal::poisoned;
 use crate::journal::segment::Segment;
 use crate::mark::Mark;
+use crate::pace::Pace;
 use crate::{Error, ErrorKind, Result};
 
 /// Written bytes after which a checkpoint is due: bounds the time a restart takes to replay.
@@ -70,6 +71,7 @@ pub(crate) struct Maintenance {
     pub(crate) replaced_chunks: u64,
     /// Bytes written when the pool was last seen, and since when that has not changed.
     idle: (u64, u64),
+    pub(crate) pace: Pace,
 }
 
 impl Maintenance {
@@ -90,6 +92,7 @@ impl Maintenance {
             marks_ended: 0,
             garbage: false,
             idle: (0, now_us),
+            pace: Pace::new(now_us),
         }
     }
 
@@ -277,8 +280,7 @@ impl Engine {
         set_aside(&mut blocked, self.note_idleness(maintenance))?;
         let mut worked = false;
         maintenance.look_again_at_locked(self.keys.loaded());
-        let segments = self.journal.ended_segments();
-        let ended = segments.iter().any(|one| !maintenance.is_locked(one));
+        let ended = self.packing_is_due(maintenance);
         if ended || self.checkpoint_due(maintenance) {
             let written = set_aside(&mut blocked, self.checkpoint(maintenance))?;
             worked = written.is_some() && !ended;
@@ -299,10 +301,6 @@ impl Engine {
                 Ok(worked)
             }
         }
-    }
-
-    fn raw_tier_is_tight(&self) -> bool {
-        self.journal.bytes() > self.raw_quota_bytes / 2
     }
 
     fn reclaim_step(&self, maintenance: &mut Maintenance) -> Result<bool> {

@@ -65,7 +65,7 @@ impl Engine {
         let reserve = Arc::new(Reserve::new(Arc::clone(&io), dir));
         let relief = Arc::clone(&reserve);
         let relief = Arc::new(move || relief.give_up());
-        let index = Index::open(Arc::clone(&file), options.memory_bytes / 4, relief)?;
+        let index = Index::open(Arc::clone(&file), options.memory_bytes / 8, relief)?;
         let (checkpoint, containers) = reserve_ids(&index, &*io, dir)?;
         let loaded = load(&index, checkpoint.next_layer)?;
         let packs = PackSet::open(
@@ -82,6 +82,7 @@ impl Engine {
             segment_blocks: segment_blocks(space),
             prefill: options.prefill_journal,
             containers: Arc::clone(&containers),
+            keep_bytes: (options.memory_bytes * 3 / 8) as usize,
         };
         let forwarded: HashSet<ContainerId> = index.read()?.forwards()?.into_iter().collect();
         let journal = Journal::open(
@@ -115,11 +116,11 @@ impl Engine {
         );
         maintenance.garbage = !places.is_empty();
         let packs = Arc::new(packs);
-        let runs = (options.memory_bytes / 4 / SEEN_RUN_BYTES).max(64) as usize;
+        let runs = (options.memory_bytes / 8 / SEEN_RUN_BYTES).max(64) as usize;
         let engine = Arc::new(Self {
             reader: Reader::new(
                 Arc::clone(&packs),
-                options.memory_bytes / 4,
+                options.memory_bytes * 3 / 16,
                 options.memory_bytes / 16,
             ),
             keys: Keys::new(Arc::clone(&io), master_key, dir.join("keys")),

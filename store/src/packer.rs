@@ -58,7 +58,12 @@ impl Engine {
     /// # Errors
     /// `NoSpace` when there is no room to pack the oldest into; nothing has changed then.
     pub(crate) fn pack_round(&self, maintenance: &mut Maintenance) -> Result<bool> {
-        match self.pack_segments(maintenance, ROUND_BYTES) {
+        let most = match self.raw_tier_is_tight() {
+            true => ROUND_BYTES,
+            // Guests may come back at any moment.
+            false => ROUND_BYTES / 4,
+        };
+        match self.pack_segments(maintenance, most) {
             // One segment after the other makes room for the next.
             Err(error) if error.kind() == ErrorKind::NoSpace => self.pack_segments(maintenance, 0),
             outcome => outcome,
@@ -214,7 +219,10 @@ impl Engine {
         live: &[Live],
         out: &mut [u8],
     ) -> Result<()> {
-        segment.read(live[0].block, out)?;
+        let first = live[0].block;
+        self.journal.read(segment, segment.address(first), out)?;
+        // What was read from memory has not been looked at, and is about to become permanent.
+        segment.verify_all(first, out)?;
         for (one, chunk) in live.iter().zip(out.chunks_exact_mut(CHUNK_BYTES)) {
             let secrets = self.secrets_of(maintenance, one.layer)?;
             if let Some(key) = &secrets.key {

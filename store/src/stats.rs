@@ -92,6 +92,11 @@ impl Engine {
         self.counters.write_ops.load(Ordering::Relaxed)
     }
 
+    /// Reads, writes, trims and zeroings since the pool was opened.
+    pub(crate) fn operations(&self) -> u64 {
+        self.counters.read_ops.load(Ordering::Relaxed) + self.write_ops()
+    }
+
     /// Bytes written by guests since the pool was opened.
     pub(crate) fn written_bytes(&self) -> u64 {
         self.counters.written_bytes.load(Ordering::Relaxed)

@@ -6,7 +6,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -172,22 +171,6 @@ impl File for RealFile {
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         check_aligned(self.caching, data, offset)?;
         self.inner.write_all_at(data, offset)
-    }
-
-    fn start_write_back(&self, offset: u64, len: u64) {
-        let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
-            return;
-        };
-        // SAFETY: the call takes an open descriptor and numbers, and touches no memory of ours.
-        unsafe {
-            // What it refuses or fails to write is still to be synced, and fails there.
-            libc::sync_file_range(
-                self.inner.as_raw_fd(),
-                offset,
-                len,
-                libc::SYNC_FILE_RANGE_WRITE,
-            );
-        }
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -155,10 +155,6 @@ impl File for RecordingFile {
         Ok(())
     }
 
-    fn start_write_back(&self, offset: u64, len: u64) {
-        self.inner.start_write_back(offset, len);
-    }
-
     fn sync_data(&self) -> io::Result<()> {
         count(self.inner.sync_data(), &self.counters.syncs)
     }

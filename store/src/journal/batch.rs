@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::disk::{AlignedBuf, BLOCK_BYTES};
 use crate::journal::format::{BATCH_HEADER_BYTES, BatchHeader, INLINE_TABLE_BYTES};
+use crate::journal::recent::Recent;
 use crate::journal::segment::{Segment, Spare};
 
 /// Data of a batch beyond which it is closed, in blocks: group commit is at full disk speed from
@@ -44,8 +45,14 @@ pub(super) struct ClosedBatch {
     pub(super) bytes: AlignedBuf,
 }
 
+impl ClosedBatch {
+    /// The number of its segment, and its first block.
+    pub(super) fn key(&self) -> (u64, u32) {
+        (self.segment.header.number, self.start_block)
+    }
+}
+
 /// One step of file work, in journal order.
-#[derive(Clone)]
 pub(super) enum Step {
     /// Give the file its name and its header.
     Begin(Arc<Segment>, Arc<Spare>),
@@ -62,8 +69,8 @@ pub(super) struct Inner {
     pub(super) queue: VecDeque<Step>,
     /// Bytes of closed batches that are not written yet; changed under the lock, looked at without.
     pub(super) queue_bytes: Arc<AtomicUsize>,
-    /// What is being written now, for readers.
-    pub(super) in_flight: Vec<Step>,
+    /// Closed batches, for readers.
+    pub(super) recent: Arc<Recent>,
     pub(super) spares: Vec<Spare>,
     pub(super) next_spare: u64,
     pub(super) next_number: u64,
@@ -84,6 +91,7 @@ impl Inner {
         begin: Arc<Spare>,
         spares: Vec<Spare>,
         next_spare: u64,
+        recent: Arc<Recent>,
     ) -> Self {
         let (next_number, next_sequence) =
             (current.header.number + 1, current.header.first_sequence);
@@ -93,7 +101,7 @@ impl Inner {
             next_block: 1,
             open: None,
             queue_bytes: Arc::default(),
-            in_flight: Vec::new(),
+            recent,
             spares,
             next_spare,
             next_number,
@@ -145,12 +153,14 @@ impl Inner {
         open.segment.set_last_sequence(header.sequence);
         self.queue_bytes
             .fetch_add(open.bytes.len(), Ordering::Relaxed);
-        self.queue.push_back(Step::Batch(Arc::new(ClosedBatch {
+        let batch = Arc::new(ClosedBatch {
             segment: open.segment,
             start_block: open.start_block,
             blocks: header.total_blocks(),
             bytes: open.bytes,
-        })));
+        });
+        self.recent.add(&batch);
+        self.queue.push_back(Step::Batch(batch));
     }
 
     /// Whether the current segment takes `blocks` of data and `table` bytes more.

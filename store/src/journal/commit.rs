@@ -11,11 +11,13 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use crate::Result;
-use crate::disk::BLOCK_BYTES;
-use crate::journal::batch::{Inner, Step};
+use crate::journal::batch::{ClosedBatch, Inner, Step};
+use crate::journal::recent::copy_blocks;
 use crate::journal::segment::Segment;
 use crate::journal::{Journal, poisoned};
 
+/// Buffers kept for batches to come.
+const FREE_BUFFERS: usize = 4;
 /// Unwritten bytes beyond which appenders write before they go on.
 const QUEUE_BYTES_MAX: usize = 32 << 20;
 /// A turn that writes less than this is worth preparing the file for those that follow; larger ones
@@ -105,35 +107,42 @@ impl Journal {
         let sync = if inner.flushers > 0 { Sync::Yes } else { sync };
         inner.busy = true;
         let steps: Vec<Step> = mem::take(&mut inner.queue).into();
-        inner.in_flight.clone_from(&steps);
         let upto = inner.next_sequence - 1;
         let last = Arc::clone(&inner.current);
         drop(inner);
         let outcome = self.perform(&steps, sync, &last);
         let mut inner = self.lock();
         inner.busy = false;
-        inner.in_flight.clear();
         match &outcome {
             Ok(()) if sync == Sync::Yes => {
                 inner.durable_sequence = inner.durable_sequence.max(upto);
             }
             Ok(()) => {}
-            Err(_) => inner.failed = true,
-        }
-        for step in steps {
-            if let Step::Batch(batch) = step {
-                self.queue_bytes
-                    .fetch_sub(batch.bytes.len(), Ordering::Relaxed);
-                // Readers may hold the batch still; then the buffer goes with them.
-                if let Ok(batch) = Arc::try_unwrap(batch)
-                    && inner.free_buffers.len() < 4
-                {
-                    inner.free_buffers.push(batch.bytes);
-                }
+            Err(_) => {
+                inner.failed = true;
+                self.recent.give_up_unwritten();
             }
         }
         self.changed.notify_all();
-        outcome.map(|()| inner)
+        outcome?;
+        self.reuse(&mut inner, steps);
+        Ok(inner)
+    }
+
+    /// Takes back the buffers of written batches that nobody reads from memory any more.
+    fn reuse(&self, inner: &mut Inner, steps: Vec<Step>) {
+        let batches = steps.into_iter().filter_map(|step| match step {
+            Step::Batch(batch) => Some(batch),
+            Step::Begin(..) | Step::End(..) => None,
+        });
+        let written: Vec<Arc<ClosedBatch>> = batches.collect();
+        for batch in &written {
+            self.queue_bytes
+                .fetch_sub(batch.bytes.len(), Ordering::Relaxed);
+        }
+        let free = self.recent.written(written);
+        let room = FREE_BUFFERS.saturating_sub(inner.free_buffers.len());
+        inner.free_buffers.extend(free.into_iter().take(room));
     }
 
     fn perform(&self, steps: &[Step], sync: Sync, last: &Segment) -> Result<()> {
@@ -145,11 +154,6 @@ impl Journal {
                     batch.segment.write(batch.start_block, &batch.bytes)?;
                     batch.segment.set_written(batch.start_block + batch.blocks);
                     bytes += batch.bytes.len();
-                    if sync == Sync::No {
-                        // The disk works while more comes, and the next sync has less to wait for.
-                        let (start, blocks) = (batch.start_block, batch.blocks);
-                        batch.segment.start_write_back(start, blocks);
-                    }
                 }
                 Step::End(segment, used) => {
                     segment.write_trailer(*used)?;
@@ -174,36 +178,16 @@ impl Journal {
         first_block: u32,
         out: &mut [u8],
     ) -> bool {
-        let inner = self.lock();
         let number = segment.header.number;
-        let blocks = (out.len() / BLOCK_BYTES) as u32;
-        let copy = |start: u32, bytes: &[u8], out: &mut [u8]| {
-            let Some(skip) = first_block.checked_sub(start) else {
-                return false;
-            };
-            let from = skip as usize * BLOCK_BYTES;
-            let Some(source) = bytes.get(from..from + blocks as usize * BLOCK_BYTES) else {
-                return false;
-            };
-            out.copy_from_slice(source);
-            true
-        };
+        let inner = self.lock();
         if let Some(open) = &inner.open
             && open.segment.header.number == number
-            && copy(open.start_block, &open.bytes, out)
+            && copy_blocks(&open.bytes, open.start_block, first_block, out)
         {
             return true;
         }
-        inner
-            .queue
-            .iter()
-            .chain(&inner.in_flight)
-            .any(|step| match step {
-                Step::Batch(batch) if batch.segment.header.number == number => {
-                    copy(batch.start_block, &batch.bytes, out)
-                }
-                _ => false,
-            })
+        // Closed after the first look, perhaps.
+        self.recent.read(number, first_block, out)
     }
 }
 

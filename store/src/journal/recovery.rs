@@ -14,6 +14,7 @@ use crate::addr::ContainerId;
 use crate::disk::Create;
 use crate::journal::batch::Inner;
 use crate::journal::format::SegmentHeader;
+use crate::journal::recent::Recent;
 use crate::journal::record::Record;
 use crate::journal::scan::{Check, Scan};
 use crate::journal::segment::{Segment, Spare};
@@ -63,6 +64,7 @@ impl Journal {
             prefill: settings.prefill,
             containers: settings.containers,
             queue_bytes: Arc::clone(&begun.queue_bytes),
+            recent: Arc::clone(&begun.recent),
             inner: Mutex::new(begun),
             making: Mutex::new(()),
             changed: Condvar::new(),
@@ -258,5 +260,6 @@ fn begin(
     };
     let shared = Arc::new(spare.share());
     let current = Arc::new(spare.into_segment(header));
-    Ok(Inner::new(current, shared, spares, next_spare))
+    let recent = Arc::new(Recent::new(settings.keep_bytes));
+    Ok(Inner::new(current, shared, spares, next_spare, recent))
 }

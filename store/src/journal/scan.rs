@@ -25,8 +25,10 @@ pub(crate) enum Check {
     RecordsOnly,
 }
 
-/// Blocks that recovery reads at once.
+/// Blocks that recovery reads at once, data and all.
 const WINDOW_BLOCKS: u32 = 256;
+/// Blocks that are read at once where data is passed over.
+const RECORDS_WINDOW_BLOCKS: u32 = 8;
 
 /// Part of a segment as the disk has it.
 #[derive(Default)]
@@ -39,7 +41,7 @@ struct Window {
 pub(crate) struct Scan<'a> {
     segment: &'a Segment,
     check: Check,
-    /// What was read last, where the data is checked too.
+    /// What was read last.
     window: RefCell<Window>,
     block: u32,
     sequence: u64,
@@ -184,22 +186,19 @@ impl<'a> Scan<'a> {
     }
 
     fn read_bytes(&self, block: u32, skip: usize, out: &mut [u8]) -> Result<()> {
-        let offset = u64::from(block) * BLOCK_BYTES as u64 + skip as u64;
-        match self.check {
-            Check::RecordsOnly => self.segment.read_bytes(offset, out),
-            Check::DataToo => self.read_window(offset, out),
-        }
-    }
-
-    /// Reads what recovery looks at, in pieces that are worth a call each.
-    fn read_window(&self, mut offset: u64, mut out: &mut [u8]) -> Result<()> {
+        let mut offset = u64::from(block) * BLOCK_BYTES as u64 + skip as u64;
+        let mut out = out;
+        let at_once = match self.check {
+            Check::RecordsOnly => RECORDS_WINDOW_BLOCKS,
+            Check::DataToo => WINDOW_BLOCKS,
+        };
         let mut window = self.window.borrow_mut();
         while !out.is_empty() {
             let start = u64::from(window.first_block) * BLOCK_BYTES as u64;
             let skip = offset.checked_sub(start).map(|skip| skip as usize);
             let found = skip.and_then(|skip| window.bytes.get(skip..));
             let Some(found) = found.filter(|found| !found.is_empty()) else {
-                window.load(self.segment, (offset / BLOCK_BYTES as u64) as u32)?;
+                window.load(self.segment, (offset / BLOCK_BYTES as u64) as u32, at_once)?;
                 continue;
             };
             let take = found.len().min(out.len());
@@ -213,8 +212,8 @@ impl<'a> Scan<'a> {
 
 impl Window {
     /// Reads on from `block`.
-    fn load(&mut self, segment: &Segment, block: u32) -> Result<()> {
-        let blocks = WINDOW_BLOCKS.min(segment.header.blocks.saturating_sub(block));
+    fn load(&mut self, segment: &Segment, block: u32, at_once: u32) -> Result<()> {
+        let blocks = at_once.min(segment.header.blocks.saturating_sub(block));
         if blocks == 0 {
             let context = format!(
                 "journal segment {}: read past its end",

@@ -16,10 +16,9 @@ const FILL_BLOCKS: u32 = 256;
 /// A segment that is being written, or waits to be packed.
 pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
-    /// For reading what the disk itself has.
+    /// For writing, and for reading what the disk itself has.
     direct: Arc<dyn File>,
-    /// For writing, and for reading what lies behind `written`: what was written lately is read
-    /// again soon, by guests and by the packer.
+    /// For reading what is not in memory any more: who reads it once often reads it again.
     buffered: Arc<dyn File>,
     /// Blocks from the start that have reached the file.
     written: AtomicU32,
@@ -256,7 +255,8 @@ impl Segment {
         Ok(())
     }
 
-    fn verify_all(&self, first_block: u32, data: &[u8]) -> Result<()> {
+    /// Checks blocks against the checksums of their records.
+    pub(crate) fn verify_all(&self, first_block: u32, data: &[u8]) -> Result<()> {
         let chunks = data.chunks_exact(BLOCK_BYTES).enumerate();
         chunks
             .into_iter()
@@ -282,18 +282,11 @@ impl Segment {
         ))
     }
 
-    /// Writes whole blocks.
-    pub(crate) fn write(&self, first_block: u32, data: &[u8]) -> Result<()> {
-        self.buffered
+    /// Writes whole blocks past the page cache.
+    pub(crate) fn write(&self, first_block: u32, data: &AlignedBuf) -> Result<()> {
+        self.direct
             .write_at(data, u64::from(first_block) * BLOCK_BYTES as u64)
             .map_err(|e| Error::io(format!("writing journal segment {}", self.header.number), e))
-    }
-
-    /// Starts to bring blocks to the disk.
-    pub(crate) fn start_write_back(&self, first_block: u32, blocks: u32) {
-        let bytes = |blocks| u64::from(blocks) * BLOCK_BYTES as u64;
-        self.buffered
-            .start_write_back(bytes(first_block), bytes(blocks));
     }
 
     /// Writes zeroes behind what is written, where nothing was ever written: a first write changes
@@ -314,7 +307,7 @@ impl Segment {
 
     /// Makes what was written durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.buffered
+        self.direct
             .sync_data()
             .map_err(|e| Error::io(format!("syncing journal segment {}", self.header.number), e))
     }

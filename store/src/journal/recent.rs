@@ -1,0 +1,168 @@
+//! Batches in memory, for reading: those that have not reached their file, and those that have lately.
+//!
+//! The journal is written past the page cache, which would cost a copy and, worse, fresh memory for
+//! every byte of a stream. What was written last is what guests and the packer read next, so the
+//! batches themselves take the page cache's place, up to a limit.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, RwLock};
+
+use crate::disk::{AlignedBuf, BLOCK_BYTES};
+use crate::journal::batch::ClosedBatch;
+use crate::journal::poisoned;
+
+/// A batch's place: the number of its segment, and its first block.
+type Key = (u64, u32);
+
+/// The batches.
+pub(super) struct Recent {
+    batches: RwLock<Batches>,
+    /// Bytes of written batches that are kept at most.
+    keep_bytes: usize,
+}
+
+#[derive(Default)]
+struct Batches {
+    unwritten: BTreeMap<Key, Arc<ClosedBatch>>,
+    written: BTreeMap<Key, Kept>,
+    written_bytes: usize,
+}
+
+/// A batch that is in its file as well.
+#[derive(Clone)]
+enum Kept {
+    /// One that fills most of its buffer.
+    Whole(Arc<ClosedBatch>),
+    /// A copy of one that does not: buffers are as large as the largest batch.
+    Copy(Arc<[u8]>),
+}
+
+impl Kept {
+    fn of(batch: &Arc<ClosedBatch>) -> Self {
+        match batch.bytes.len() >= batch.bytes.capacity() / 2 {
+            true => Self::Whole(Arc::clone(batch)),
+            false => Self::Copy(Arc::from(&*batch.bytes)),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Whole(batch) => &batch.bytes,
+            Self::Copy(bytes) => bytes,
+        }
+    }
+
+    /// What it takes of memory.
+    fn memory(&self) -> usize {
+        match self {
+            Self::Whole(batch) => batch.bytes.capacity(),
+            Self::Copy(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl Batches {
+    fn keep(&mut self, key: Key, kept: Kept) {
+        self.written_bytes += kept.memory();
+        self.written.insert(key, kept);
+    }
+
+    fn drop_oldest(&mut self) -> Option<Kept> {
+        let (_, oldest) = self.written.pop_first()?;
+        self.written_bytes -= oldest.memory();
+        Some(oldest)
+    }
+}
+
+impl Recent {
+    pub(super) fn new(keep_bytes: usize) -> Self {
+        Self {
+            batches: RwLock::default(),
+            keep_bytes,
+        }
+    }
+
+    /// Takes in a batch that is about to be written.
+    pub(super) fn add(&self, batch: &Arc<ClosedBatch>) {
+        let mut batches = self.batches.write().expect(poisoned!());
+        batches.unwritten.insert(batch.key(), Arc::clone(batch));
+    }
+
+    /// Notes that batches have reached their file, and gives back buffers that are free now.
+    pub(super) fn written(&self, written: Vec<Arc<ClosedBatch>>) -> Vec<AlignedBuf> {
+        let kept: Vec<Kept> = written.iter().map(Kept::of).collect();
+        let mut dropped = Vec::new();
+        let mut batches = self.batches.write().expect(poisoned!());
+        for (batch, kept) in written.iter().zip(kept) {
+            batches.unwritten.remove(&batch.key());
+            batches.keep(batch.key(), kept);
+        }
+        while batches.written_bytes > self.keep_bytes {
+            dropped.extend(batches.drop_oldest());
+        }
+        drop(batches);
+        let evicted = dropped.into_iter().filter_map(|kept| match kept {
+            Kept::Whole(batch) => Some(batch),
+            Kept::Copy(_) => None,
+        });
+        // Readers may hold a batch still; then the buffer goes with them.
+        written
+            .into_iter()
+            .chain(evicted)
+            .filter_map(Arc::into_inner)
+            .map(|batch| batch.bytes)
+            .collect()
+    }
+
+    /// Forgets what will never reach its file: it must not read as if it had.
+    pub(super) fn give_up_unwritten(&self) {
+        let mut batches = self.batches.write().expect(poisoned!());
+        batches.unwritten.clear();
+    }
+
+    /// Drops what is kept of a segment.
+    pub(super) fn forget(&self, segment: u64) {
+        let mut batches = self.batches.write().expect(poisoned!());
+        let of_it = batches.written.range((segment, 0)..=(segment, u32::MAX));
+        let keys: Vec<Key> = of_it.map(|(key, _)| *key).collect();
+        for key in keys {
+            if let Some(kept) = batches.written.remove(&key) {
+                batches.written_bytes -= kept.memory();
+            }
+        }
+    }
+
+    /// Copies blocks that one batch holds; `false` when none here does.
+    pub(super) fn read(&self, segment: u64, first_block: u32, out: &mut [u8]) -> bool {
+        let Some((start_block, kept)) = self.find((segment, first_block)) else {
+            return false;
+        };
+        copy_blocks(kept.bytes(), start_block, first_block, out)
+    }
+
+    /// The batch that starts at or last before a place of a segment.
+    fn find(&self, place: Key) -> Option<(u32, Kept)> {
+        let upto = (Bound::Included((place.0, 0)), Bound::Included(place));
+        let batches = self.batches.read().expect(poisoned!());
+        // What is unwritten is newer, and so lies behind all that is written.
+        if let Some((key, batch)) = batches.unwritten.range(upto).next_back() {
+            return Some((key.1, Kept::Whole(Arc::clone(batch))));
+        }
+        let (key, kept) = batches.written.range(upto).next_back()?;
+        Some((key.1, kept.clone()))
+    }
+}
+
+/// Copies blocks out of a batch that starts at `start`; `false` when it does not hold them all.
+pub(super) fn copy_blocks(bytes: &[u8], start: u32, first_block: u32, out: &mut [u8]) -> bool {
+    let Some(skip) = first_block.checked_sub(start) else {
+        return false;
+    };
+    let from = skip as usize * BLOCK_BYTES;
+    let Some(source) = bytes.get(from..from + out.len()) else {
+        return false;
+    };
+    out.copy_from_slice(source);
+    true
+}

@@ -1,0 +1,96 @@
+//! When packing may begin.
+//!
+//! Guests wait for what they ask, and nobody for the packer until the raw tier fills: what is
+//! overwritten before it is packed need never be. So packing keeps out of the way of a burst, within
+//! bounds: it begins when guests have been quiet for a moment, when a segment has waited for long,
+//! or when room is short.
+
+use crate::engine::Engine;
+use crate::maintain::Maintenance;
+
+/// Guests that did nothing for so long are quiet.
+const QUIET_US: u64 = 1_000_000;
+/// How long an ended segment waits at most while guests are busy.
+const WAIT_US: u64 = 30_000_000;
+
+/// What was last seen, and since when it has not changed.
+#[derive(Clone, Copy)]
+struct Unchanged {
+    what: u64,
+    since_us: u64,
+}
+
+impl Unchanged {
+    /// How long it has been as it is now.
+    fn for_us(&mut self, what: u64, now_us: u64) -> u64 {
+        if self.what != what {
+            (self.what, self.since_us) = (what, now_us);
+        }
+        now_us.saturating_sub(self.since_us)
+    }
+}
+
+/// How long guests have been quiet, and how long the oldest ended segment has waited.
+pub(crate) struct Pace {
+    operations: Unchanged,
+    oldest: Unchanged,
+}
+
+impl Pace {
+    pub(crate) fn new(now_us: u64) -> Self {
+        let start = Unchanged {
+            what: 0,
+            since_us: now_us,
+        };
+        Self {
+            operations: start,
+            oldest: start,
+        }
+    }
+
+    fn is_due(&mut self, operations: u64, oldest: Option<u64>, now_us: u64) -> bool {
+        let quiet = self.operations.for_us(operations, now_us) >= QUIET_US;
+        let Some(oldest) = oldest else { return false };
+        self.oldest.for_us(oldest, now_us) >= WAIT_US || quiet
+    }
+}
+
+impl Engine {
+    /// Whether ended segments should be packed now. To be asked in every turn, as it notes what has
+    /// changed since the last.
+    pub(crate) fn packing_is_due(&self, maintenance: &mut Maintenance) -> bool {
+        let segments = self.journal.ended_segments();
+        let oldest = segments.iter().find(|one| !maintenance.is_locked(one));
+        let oldest = oldest.map(|segment| segment.header.number);
+        let now_us = self.io.now_us();
+        let quiet = maintenance.pace.is_due(self.operations(), oldest, now_us);
+        oldest.is_some() && (quiet || self.raw_tier_is_tight())
+    }
+
+    /// Whether the raw tier is over half of its quota, or the disk has no room for the other half.
+    pub(crate) fn raw_tier_is_tight(&self) -> bool {
+        let half = self.raw_quota_bytes / 2;
+        let room = self.reserve.check_room(half, self.ranges.bytes());
+        self.journal.bytes() > half || room.is_err()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pace;
+
+    #[test]
+    fn packing_waits_for_quiet_but_not_for_ever() {
+        let second = 1_000_000;
+        let mut pace = Pace::new(0);
+        assert!(!pace.is_due(0, None, 100 * second), "nothing to pack");
+        for turn in 1..300 {
+            let now_us = 200 * second + turn * second / 10;
+            let due = pace.is_due(turn, Some(1), now_us);
+            assert!(!due, "guests are busy, {turn} tenths of a second");
+        }
+        assert!(pace.is_due(300, Some(1), 231 * second), "waited long");
+        assert!(!pace.is_due(301, Some(2), 231 * second), "the next waits");
+        assert!(pace.is_due(301, Some(2), 232 * second), "guests are quiet");
+    }
+}
