@@ -172,26 +172,38 @@ impl Engine {
         let entry = state.layers.get(&layer);
         let entry = entry.ok_or_else(|| corrupt(format!("layer {} has no row", layer.0)))?;
         let id = entry.layer.domain;
-        let domain = state.domains.get(&id);
-        let domain = domain.ok_or_else(|| corrupt(format!("domain {id} has no key")))?;
+        drop(state);
+        let secrets = self.secrets_of_domain(id)?;
+        secrets.ok_or_else(|| corrupt(format!("domain {id} has no key")))
+    }
+
+    /// What the chunks of a domain are named and sealed with; `None` when there is no such domain.
+    ///
+    /// # Errors
+    /// `KeyUnavailable`.
+    pub(crate) fn secrets_of_domain(&self, id: DomainId) -> Result<Option<Secrets>> {
+        let state = self.state.read().expect(poisoned!());
+        let Some(domain) = state.domains.get(&id) else {
+            return Ok(None);
+        };
         let sealing = match &domain.secret {
             Secret::Sealed(sealing) => Arc::clone(sealing),
             Secret::Plain(key) => {
-                return Ok(Secrets {
+                return Ok(Some(Secrets {
                     domain: id,
                     fingerprints: key.clone(),
                     key: None,
-                });
+                }));
             }
         };
         // Files may have to be read.
         drop(state);
         let key = self.keys.get(&sealing)?;
-        Ok(Secrets {
+        Ok(Some(Secrets {
             domain: id,
             fingerprints: key.fingerprints.clone(),
             key: Some(Arc::clone(key)),
-        })
+        }))
     }
 
     /// Makes sure that a volume's domain is there. `structure` is held.

@@ -4,7 +4,7 @@
 //! `cut`, `state`, a layer's overlay, the journal's. Only `maintenance` and `structure` are held over a sync.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use quick_cache::sync::Cache;
@@ -21,6 +21,7 @@ use crate::pack::files::PackSet;
 use crate::pack::reader::Reader;
 use crate::places::Places;
 use crate::pool_file::PoolFile;
+use crate::recompress::Recompressor;
 use crate::reserve::Reserve;
 use crate::room::Ranges;
 use crate::state::{Counters, State};
@@ -72,6 +73,7 @@ pub(crate) struct Engine {
     pub(crate) maintenance_queue: Mutex<()>,
     pub(crate) threads: Threads,
     pub(crate) reserve: Arc<Reserve>,
+    pub(crate) recompressor: Recompressor,
     pub(crate) ranges: Ranges,
     /// Bytes of packs given back since the pool was opened.
     pub(crate) freed_bytes: AtomicU64,
@@ -110,6 +112,20 @@ impl Engine {
             return Err(Error::new(ErrorKind::Failed, context));
         }
         Ok(())
+    }
+
+    /// Takes a container id, for a container or for sealing one anew.
+    ///
+    /// # Errors
+    /// `Busy` when all that are reserved are taken.
+    pub(crate) fn take_container_id(&self) -> Result<ContainerId> {
+        let id = self.containers.take(1).map(ContainerId);
+        id.ok_or_else(|| Error::new(ErrorKind::Busy, "container ids wait for a checkpoint"))
+    }
+
+    /// Counts bytes of packs that were given back.
+    pub(crate) fn note_freed(&self, bytes: u64) {
+        self.freed_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Finds a container. A caller that goes on to read holds an epoch guard from before it learnt

@@ -7,6 +7,7 @@ mod addr;
 mod checkpoint;
 mod chunk;
 mod cleanup;
+mod compact;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
@@ -47,6 +48,8 @@ mod pool_file;
 #[cfg(test)]
 mod race_tests;
 mod read;
+mod recompress;
+mod relocate;
 mod reserve;
 mod room;
 mod sealer;
@@ -65,8 +68,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use ids::{DomainId, SnapshotId, VolumeId};
 pub use sealer::{SealError, Sealer};
 pub use spec::{
-    Durability, Encryption, Extent, ExtentKind, OpenOptions, Packing, SnapshotInfo, VolumeInfo,
-    VolumeSpec, ZeroMode,
+    Durability, Encryption, Extent, ExtentKind, OpenOptions, Packing, Recompression, SnapshotInfo,
+    VolumeInfo, VolumeSpec, ZeroMode,
 };
 pub use stats::{PoolSpace, PoolStats, VolumeStats};
 pub use store::{Store, VOLUME_BYTES_MAX};

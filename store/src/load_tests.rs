@@ -36,6 +36,7 @@ fn open_real(dir: &Path) -> Store {
         memory_bytes: 8 << 20,
         raw_tier_bytes: Some(1 << 20),
         background: true,
+        recompression: None,
         prefill_journal: false,
     };
     Store::open(Arc::new(RealIo::new()), dir, options).unwrap()

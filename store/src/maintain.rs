@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::addr::ContainerId;
+use crate::compact::{Compaction, Effort};
 use crate::dedup::Dedup;
 use crate::encryption::Secrets;
 use crate::engine::Engine;
@@ -20,7 +21,7 @@ use crate::journal::poisoned;
 use crate::journal::segment::Segment;
 use crate::mark::Mark;
 use crate::pace::Pace;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, recompress};
 
 /// Written bytes after which a checkpoint is due: bounds the time a restart takes to replay.
 const CHECKPOINT_BYTES: u64 = 1 << 30;
@@ -41,6 +42,8 @@ const HOOKS_AT_ONCE: usize = 64;
 /// How much the background thread steps back where processors are short, as `nice` counts: a guest
 /// waits for what it asked, and nobody for the packer until the raw tier is full.
 const BACKGROUND_NICE: i32 = 10;
+/// The same for recompression, for which nobody ever waits: as far as it goes.
+const IDLE_NICE: i32 = 19;
 /// How long the threads sleep when there is nothing to do and nobody wakes them.
 const NAP: Duration = Duration::from_millis(500);
 
@@ -69,6 +72,10 @@ pub(crate) struct Maintenance {
     pub(crate) garbage: bool,
     /// Mapped chunks that were overwritten or discarded since the last mark began.
     pub(crate) replaced_chunks: u64,
+    /// What a mark has found worth writing anew.
+    pub(crate) compaction: Compaction,
+    /// How much is worth it.
+    pub(crate) effort: Effort,
     /// Bytes written when the pool was last seen, and since when that has not changed.
     idle: (u64, u64),
     pub(crate) pace: Pace,
@@ -91,6 +98,8 @@ impl Maintenance {
             marks_begun: 0,
             marks_ended: 0,
             garbage: false,
+            compaction: Compaction::default(),
+            effort: Effort::default(),
             idle: (0, now_us),
             pace: Pace::new(now_us),
         }
@@ -163,6 +172,13 @@ impl Threads {
         *ready.expect(poisoned!()).0 = false;
     }
 
+    /// Does nothing for a while, or until the threads are asked to end.
+    pub(crate) fn rest(&self, time: Duration) {
+        let woken = self.woken.lock().expect(poisoned!());
+        let goes_on = |_: &mut bool| !self.stop.load(Ordering::Acquire);
+        drop(self.wake.wait_timeout_while(woken, time, goes_on));
+    }
+
     /// Asks all threads to end, and waits for them.
     pub(crate) fn join(&self, engine: &Engine) {
         self.stop.store(true, Ordering::Release);
@@ -188,10 +204,13 @@ pub(crate) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
             run(&weak, turn);
         })
     };
-    let handles = vec![
+    let mut handles = vec![
         spawn("store-background", background, BACKGROUND_NICE)?,
         spawn("store-writer", write_behind, 0)?,
     ];
+    if engine.recompressor.is_on() {
+        handles.push(spawn("store-idle", recompress::turn, IDLE_NICE)?);
+    }
     *engine.threads.handles.lock().expect(poisoned!()) = handles;
     engine.threads.running.store(true, Ordering::Release);
     Ok(())
@@ -308,7 +327,14 @@ impl Engine {
             self.mark_step(maintenance)?;
             return Ok(true);
         }
-        if !maintenance.garbage && maintenance.replaced_chunks < REPLACED_CHUNKS {
+        if self.compact_step(maintenance)? {
+            return Ok(true);
+        }
+        let few = match self.is_tight() {
+            true => REPLACED_CHUNKS / 16,
+            false => REPLACED_CHUNKS,
+        };
+        if !maintenance.garbage && maintenance.replaced_chunks < few {
             return Ok(false);
         }
         self.checkpoint(maintenance)?;
@@ -372,9 +398,11 @@ impl Engine {
         let number = {
             let mut maintenance = self.maintenance()?;
             self.checkpoint(&mut maintenance)?;
+            maintenance.effort = Effort::Asked;
             self.start_mark(&mut maintenance)
         };
         while self.mark_goes_on(number)? {}
+        while self.compaction_goes_on()? {}
         if blocked.is_some() {
             self.pack_waiting()?;
         }
@@ -413,11 +441,27 @@ impl Engine {
         if maintenance.marks_ended >= number || maintenance.mark.is_none() {
             return Ok(false);
         }
-        if self.raw_tier_is_tight() && !self.journal.ended_segments().is_empty() {
-            self.checkpoint(&mut maintenance)?;
-            self.pack_round(&mut maintenance)?;
-        }
+        self.make_way(&mut maintenance)?;
         self.mark_step(&mut maintenance).map(|_| true)
+    }
+
+    /// Takes a step of compaction unless it has ended.
+    fn compaction_goes_on(&self) -> Result<bool> {
+        let mut maintenance = self.maintenance()?;
+        if maintenance.compaction.is_empty() {
+            return Ok(false);
+        }
+        self.make_way(&mut maintenance)?;
+        self.compact_step(&mut maintenance)
+    }
+
+    /// Packs before anything else where writers would have to wait for it.
+    fn make_way(&self, maintenance: &mut Maintenance) -> Result<()> {
+        if self.raw_tier_is_tight() && !self.journal.ended_segments().is_empty() {
+            self.checkpoint(maintenance)?;
+            self.pack_round(maintenance)?;
+        }
+        Ok(())
     }
 }
 

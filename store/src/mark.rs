@@ -8,25 +8,27 @@
 //! a crash starts again.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering;
 
 use crate::Result;
-use crate::addr::{Address, CONTAINER_SLOTS, ContainerId};
+use crate::addr::{Address, ContainerId};
 use crate::checkpoint::Stale;
+use crate::compact::{Compaction, Effort};
 use crate::engine::{Engine, Place};
 use crate::index::{ContainerRow, IndexRead, LayerId, Run};
 use crate::journal::poisoned;
 use crate::maintain::Maintenance;
+use crate::pack::format::{SlotBits, set};
 
 /// Runs visited in one transaction.
 const RUNS_AT_ONCE: usize = 4096;
-const WORDS: usize = CONTAINER_SLOTS as usize / 64;
+/// The disk is tight when one of so many bytes is free, or less: more than 80 % are taken.
+const TIGHT_SHARE: u64 = 5;
 
 /// A mark under way.
 pub(crate) struct Mark {
     /// Containers from this id on are exempt.
     epoch: u64,
-    bits: HashMap<ContainerId, [u64; WORDS]>,
+    bits: HashMap<ContainerId, SlotBits>,
     /// Where to go on: the layers still to visit, and the next run of the first.
     layers: Vec<LayerId>,
     next_run: u32,
@@ -34,9 +36,8 @@ pub(crate) struct Mark {
 
 impl Mark {
     fn set(&mut self, address: Address) {
-        let slot = address.slot() as usize;
-        let words = self.bits.entry(address.container()).or_insert([0; WORDS]);
-        words[slot / 64] |= 1 << (slot % 64);
+        let bits = self.bits.entry(address.container()).or_default();
+        set(bits, address.slot());
     }
 
     fn live(&self, container: ContainerId) -> u32 {
@@ -47,9 +48,14 @@ impl Mark {
 }
 
 impl Maintenance {
-    /// Tells a mark under way that an address is referred to.
+    /// Whether nobody wants to know what is referred to.
+    fn takes_no_notes(&self) -> bool {
+        self.mark.is_none() && self.compaction.is_empty()
+    }
+
+    /// Tells a mark under way, and compaction that waits, that an address is referred to.
     pub(crate) fn note_address(&mut self, engine: &Engine, address: Address) -> Result<()> {
-        if self.mark.is_none() || !address.is_data() {
+        if self.takes_no_notes() || !address.is_data() {
             return Ok(());
         }
         let settled = engine.settled(address)?;
@@ -59,12 +65,15 @@ impl Maintenance {
                 mark.set(settled);
             }
         }
+        if settled.is_data() {
+            self.compaction.keep(settled);
+        }
         Ok(())
     }
 
     /// [`Self::note_address`] for all of a run.
     pub(crate) fn note_run(&mut self, engine: &Engine, run: &Run) -> Result<()> {
-        if self.mark.is_none() {
+        if self.takes_no_notes() {
             return Ok(());
         }
         run.iter()
@@ -156,7 +165,7 @@ impl Engine {
 
     /// Removes the rows of what the mark has not met, then the bytes.
     fn sweep(&self, maintenance: &mut Maintenance) -> Result<u64> {
-        let Some(mark) = maintenance.mark.take() else {
+        let Some(mut mark) = maintenance.mark.take() else {
             return Ok(0);
         };
         // Segments that were given back must stay so, or they would be packed again; and reads that
@@ -195,8 +204,26 @@ impl Engine {
         self.commit_runs(writer, Stale::None)?;
         let freed = self.forget(maintenance, &dead, &changed, &windows);
         maintenance.marks_ended = maintenance.marks_begun;
-        self.freed_bytes.fetch_add(freed, Ordering::Relaxed);
+        self.note_freed(freed);
+        self.plan_compaction(maintenance, &mut mark);
         Ok(freed)
+    }
+
+    /// Chooses what is to be compacted. The reads that could still have known an address of a dead slot
+    /// have been waited for.
+    fn plan_compaction(&self, maintenance: &mut Maintenance, mark: &mut Mark) {
+        if self.is_tight() {
+            maintenance.effort = maintenance.effort.max(Effort::Tight);
+        }
+        let places = self.places.read().expect(poisoned!());
+        let swept = places.iter().filter(|(id, _)| id.0 < mark.epoch);
+        maintenance.compaction = Compaction::plan(swept, &mut mark.bits, maintenance.effort);
+    }
+
+    /// Whether space is short enough for more work to be worth what it frees.
+    pub(crate) fn is_tight(&self) -> bool {
+        let space = self.io.space(&self.dir);
+        space.is_ok_and(|space| space.free_bytes < space.total_bytes / TIGHT_SHARE)
     }
 
     fn forget(

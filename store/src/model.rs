@@ -35,6 +35,7 @@ pub(crate) fn options() -> OpenOptions {
         memory_bytes: 4 << 20,
         raw_tier_bytes: None,
         background: false,
+        recompression: None,
         prefill_journal: true,
     }
 }

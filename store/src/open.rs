@@ -26,6 +26,7 @@ use crate::pack::files::PackSet;
 use crate::pack::reader::Reader;
 use crate::places::Places;
 use crate::pool_file::PoolFile;
+use crate::recompress::Recompressor;
 use crate::reserve::Reserve;
 use crate::room::Ranges;
 use crate::state::{Counters, State};
@@ -116,6 +117,7 @@ impl Engine {
         );
         maintenance.garbage = !places.is_empty();
         let packs = Arc::new(packs);
+        let opened_us = io.now_us();
         let runs = (options.memory_bytes / 8 / SEEN_RUN_BYTES).max(64) as usize;
         let engine = Arc::new(Self {
             reader: Reader::new(
@@ -153,6 +155,7 @@ impl Engine {
             threads: Threads::default(),
             maintenance_queue: Mutex::new(()),
             reserve,
+            recompressor: Recompressor::new(options.recompression, opened_us),
             ranges: Ranges::default(),
             freed_bytes: 0.into(),
         });

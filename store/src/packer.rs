@@ -23,7 +23,7 @@ use crate::journal::scan::{Check, Scan};
 use crate::journal::segment::Segment;
 use crate::maintain::Maintenance;
 use crate::pack::writer::{ContainerBuilder, FrameOptions};
-use crate::{DomainId, Error, ErrorKind, Result};
+use crate::{DomainId, ErrorKind, Result};
 
 /// Segments packed in one transaction at most.
 const ROUND_BYTES: u64 = 1 << 30;
@@ -343,10 +343,7 @@ impl Engine {
         let builder = match round.open.entry(domain) {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(none) => {
-                let id = self.containers.take(1).ok_or_else(|| {
-                    Error::new(ErrorKind::Busy, "container ids wait for a checkpoint")
-                })?;
-                let (id, options) = (ContainerId(id), FrameOptions::default());
+                let (id, options) = (self.take_container_id()?, FrameOptions::default());
                 let key = secrets.key.clone();
                 none.insert(ContainerBuilder::new(id, domain, key, options))
             }
@@ -384,6 +381,7 @@ impl Engine {
             live: sealed.slots as u16,
             plain_bytes: sealed.plain_bytes as u32,
             domain: sealed.domain,
+            tight: false,
         };
         // From here on the round itself may find it; the rows of both go into one transaction.
         self.places
@@ -393,6 +391,7 @@ impl Engine {
         maintenance
             .dedup
             .insert_container(sealed.id, &sealed.directory.fingerprints);
+        self.reader.warmth.touch(sealed.id);
         round.rows.push((sealed.id, row));
         Ok(())
     }

@@ -14,16 +14,21 @@ pub(crate) struct Held {
     pub(crate) stored: u64,
     /// Part of `stored` that the last mark did not meet, by the share of each container.
     pub(crate) dead: u64,
+    /// Part of `stored` that recompression has not looked at.
+    pub(crate) loose: u64,
 }
 
 impl Held {
-    fn of(row: &ContainerRow) -> Self {
-        let (slots, live) = (u64::from(row.slots), u64::from(row.live));
+    /// What one container holds.
+    pub(crate) fn of(row: &ContainerRow) -> Self {
+        let unique = u64::from(row.plain_bytes);
+        let live = u64::from(row.live) * CHUNK_BYTES as u64;
         let stored = row.location.len();
         Self {
-            unique: slots * CHUNK_BYTES as u64,
+            unique,
             stored,
-            dead: stored * slots.saturating_sub(live) / slots.max(1),
+            dead: stored * unique.saturating_sub(live) / unique.max(1),
+            loose: if row.tight { 0 } else { stored },
         }
     }
 
@@ -32,6 +37,7 @@ impl Held {
             unique: self.unique + other.unique,
             stored: self.stored + other.stored,
             dead: self.dead + other.dead,
+            loose: self.loose + other.loose,
         }
     }
 
@@ -40,6 +46,7 @@ impl Held {
             unique: self.unique - other.unique,
             stored: self.stored - other.stored,
             dead: self.dead - other.dead,
+            loose: self.loose - other.loose,
         }
     }
 }

@@ -91,6 +91,21 @@ impl Reserve {
         }
     }
 
+    /// Whether as many bytes may be taken for a moment, to give more back: half of the reserve will do
+    /// for the index meanwhile.
+    ///
+    /// # Errors
+    /// `NoSpace`.
+    pub(crate) fn check_room_to_free(&self, bytes: u64) -> Result<()> {
+        let space = self.space()?;
+        let held = self.held_bytes.load(Ordering::Acquire);
+        if space.free_bytes + held >= bytes + wanted_bytes(space) / 2 {
+            return Ok(());
+        }
+        let context = format!("{bytes} bytes more, to give others back, find too little room");
+        Err(Error::new(ErrorKind::NoSpace, context))
+    }
+
     /// Whether data may take so many bytes of the disk more when metadata may still need `besides`.
     ///
     /// # Errors

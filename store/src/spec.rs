@@ -62,6 +62,8 @@ pub struct OpenOptions {
     pub raw_tier_bytes: Option<u64>,
     /// Start the packing, checkpoint and reclaim thread. Tests that step by hand say no.
     pub background: bool,
+    /// How cold data is compressed again; `None` leaves it as it is.
+    pub recompression: Option<Recompression>,
     /// Write zeroes ahead of small batches of the journal, so that most syncs change no file system
     /// metadata.
     pub prefill_journal: bool,
@@ -73,7 +75,27 @@ impl Default for OpenOptions {
             memory_bytes: 1 << 30,
             raw_tier_bytes: None,
             background: true,
+            recompression: Some(Recompression::default()),
             prefill_journal: true,
+        }
+    }
+}
+
+/// How hard the pool tries to store cold data smaller. Needs [`OpenOptions::background`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recompression {
+    /// Seconds without a read after which data is cold.
+    pub cold_after_s: u32,
+    /// Share of one processor, 1 to 100.
+    pub cpu_percent: u8,
+}
+
+impl Default for Recompression {
+    /// Ten minutes, and a fifth.
+    fn default() -> Self {
+        Self {
+            cold_after_s: 600,
+            cpu_percent: 20,
         }
     }
 }

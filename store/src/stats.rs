@@ -24,6 +24,8 @@ pub struct PoolStats {
     pub stored_bytes: u64,
     /// Part of `stored_bytes` that no volume or snapshot was found to need any more.
     pub dead_bytes: u64,
+    /// Part of `stored_bytes` that recompression has not looked at yet.
+    pub loose_bytes: u64,
     /// Journal blocks that are not packed yet (the raw tier).
     pub raw_tier_bytes: u64,
     /// What the raw tier may hold before writers wait.
@@ -118,6 +120,7 @@ impl Engine {
             unique_bytes: held.unique,
             stored_bytes: held.stored,
             dead_bytes: held.dead,
+            loose_bytes: held.loose,
             raw_tier_bytes: self.journal.used_bytes(),
             raw_tier_quota_bytes: self.raw_quota_bytes,
             metadata_bytes: self.metadata_bytes(),

@@ -92,14 +92,16 @@ impl Location {
 pub(crate) struct ContainerRow {
     /// Where its bytes are.
     pub(crate) location: Location,
-    /// Slots in use when it was written.
+    /// Slots numbered when it was written.
     pub(crate) slots: u16,
     /// Slots referred to, at the last mark.
     pub(crate) live: u16,
-    /// Length before compression.
+    /// Length of the chunks that it holds before compression.
     pub(crate) plain_bytes: u32,
     /// Whose data it holds.
     pub(crate) domain: DomainId,
+    /// Whether recompression is done with it: it has been recompressed, or that gains nothing.
+    pub(crate) tight: bool,
 }
 
 /// How far the index has followed the journal.
@@ -235,6 +237,10 @@ impl Row for LayerRow {
 impl Row for ContainerRow {
     const NAME: &'static str = "container";
 
+    fn format(&self) -> u8 {
+        if self.tight { 2 } else { 1 }
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         match self.location {
             Location::Local(LocalPlace { pack, offset, len }) => {
@@ -251,7 +257,11 @@ impl Row for ContainerRow {
     }
 
     fn take(format: u8, fields: &mut Fields<'_>) -> Option<Self> {
-        (format == 1).then_some(())?;
+        let tight = match format {
+            1 => false,
+            2 => true,
+            _ => return None,
+        };
         let location = match fields.u8()? {
             1 => Location::Local(LocalPlace {
                 pack: fields.u64()?,
@@ -266,6 +276,7 @@ impl Row for ContainerRow {
             live: fields.u16()?,
             plain_bytes: fields.u32()?,
             domain: DomainId(fields.uuid()?),
+            tight,
         })
     }
 }

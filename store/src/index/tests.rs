@@ -77,6 +77,7 @@ fn rows_survive_reopening() {
         live: 1024,
         plain_bytes: 4 << 20,
         domain: DomainId(uuid(9)),
+        tight: false,
     };
     let layer = LayerRow {
         parent: Some(LayerId(1)),

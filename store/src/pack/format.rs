@@ -12,7 +12,7 @@ use super::LocalPlace;
 use crate::addr::{CHUNK_BYTES, CHUNK_SHIFT, CONTAINER_ID_MAX, CONTAINER_SLOTS, ContainerId};
 use crate::chunk::Fingerprint;
 use crate::chunk::compress::Codec;
-use crate::chunk::seal::{KeyId, TAG_BYTES};
+use crate::chunk::seal::{KeyId, Nonce, TAG_BYTES};
 use crate::disk::BLOCK_BYTES;
 use crate::ids::DomainId;
 
@@ -36,8 +36,12 @@ const TAIL_BYTES_MAX: usize = CONTAINER_SLOTS as usize * (FRAME_ENTRY_BYTES + FI
     + BITMAP_BYTES
     + FOOTER_BYTES
     + BLOCK_BYTES;
+/// Enough for the frames of a container, of which there are as many as slots at most.
+const FRAME_NUMBER_BITS: u32 = CONTAINER_SLOTS.ilog2();
 /// Set for a container whose frames are sealed.
 const FEATURE_SEALED: u32 = 1;
+/// Set besides for one whose frames are not numbered under its own id alone.
+const FEATURE_SEALED_ANEW: u32 = 2;
 /// No container is longer.
 pub(crate) const CONTAINER_BYTES_MAX: usize =
     (HEADER_BYTES + CONTAINER_SLOTS as usize * (CHUNK_BYTES + TAG_BYTES) + TAIL_BYTES_MAX)
@@ -138,6 +142,8 @@ pub(crate) struct Header {
     pub(crate) domain: DomainId,
     /// The key that its frames are sealed with.
     pub(crate) key: Option<KeyId>,
+    /// The id that was taken for sealing them anew; `None` in the container's first writing.
+    pub(crate) anew: Option<ContainerId>,
     /// Size of a frame as a power of two.
     pub(crate) frame_log2: u8,
     /// What frames are compressed with, where it pays.
@@ -157,6 +163,12 @@ impl Header {
             .div_ceil(1 << (u32::from(self.frame_log2) - CHUNK_SHIFT))
     }
 
+    /// With what a frame is sealed: a nonce that no other frame has, of this writing or another.
+    pub(crate) fn nonce(&self, frame: u64) -> Nonce {
+        let writing = self.anew.map_or(0, |id| id.0);
+        Nonce::new(self.id, writing << FRAME_NUMBER_BITS | frame)
+    }
+
     /// Bytes behind each frame that is stored.
     pub(crate) fn tag_bytes(&self) -> usize {
         self.key.map_or(0, |_| TAG_BYTES)
@@ -171,17 +183,23 @@ impl Header {
         put(container, 0, *HEADER_MAGIC);
         put(container, 8, VERSION.to_le_bytes());
         put(container, 10, [self.frame_log2, self.codec as u8]);
-        if let Some(key) = self.key {
-            put(container, 12, FEATURE_SEALED.to_le_bytes());
-            put(container, 40, key);
-        }
+        put(container, 12, self.features().to_le_bytes());
         put(container, 16, self.id.0.to_le_bytes());
         put(container, 24, *self.domain.0.as_bytes());
-        put(container, 56, self.slots.to_le_bytes());
+        put(container, 40, self.key.unwrap_or_default());
+        put(container, 56, (self.slots as u16).to_le_bytes());
+        let anew = self.anew.map_or(0, |id| id.0);
+        put(container, 58, ((anew >> 32) as u16).to_le_bytes());
+        put(container, 72, (anew as u32).to_le_bytes());
         put(container, 64, self.directory_offset.to_le_bytes());
         put(container, 68, self.total_len.to_le_bytes());
         let crc = crc32c::crc32c(&container[..HEADER_BYTES - 4]);
         put(container, HEADER_BYTES - 4, crc.to_le_bytes());
+    }
+
+    fn features(&self) -> u32 {
+        let sealed = self.key.map_or(0, |_| FEATURE_SEALED);
+        sealed | self.anew.map_or(0, |_| FEATURE_SEALED_ANEW)
     }
 
     /// Checks the start of a container.
@@ -193,19 +211,25 @@ impl Header {
         let (body, _) = bytes.split_at(HEADER_BYTES - 4);
         check(body, u32_at(&bytes, HEADER_BYTES - 4)?)?;
         let features = u32_at(&bytes, 12)?;
-        if u16_at(&bytes, 8)? != VERSION || features & !FEATURE_SEALED != 0 {
+        let known = FEATURE_SEALED | FEATURE_SEALED_ANEW;
+        if u16_at(&bytes, 8)? != VERSION || features & !known != 0 {
             return Err(Bad::Unsupported);
         }
         let key: KeyId = array(&bytes, 40)?;
-        require(features == FEATURE_SEALED || key == [0; 16], "key id")?;
+        let sealed = features & FEATURE_SEALED != 0;
+        require(sealed || key == [0; 16], "key id")?;
+        let anew = u64::from(u16_at(&bytes, 58)?) << 32 | u64::from(u32_at(&bytes, 72)?);
+        let is_anew = features & FEATURE_SEALED_ANEW != 0;
+        require(is_anew == (anew != 0) && (sealed || !is_anew), "writing")?;
         let [frame_log2, codec] = array(&bytes, 10)?;
         let header = Self {
             id: ContainerId(u64_at(&bytes, 16)?),
             domain: DomainId(Uuid::from_bytes(array(&bytes, 24)?)),
-            key: (features == FEATURE_SEALED).then_some(key),
+            key: sealed.then_some(key),
+            anew: is_anew.then_some(ContainerId(anew)),
             frame_log2,
             codec: Codec::from_byte(codec).ok_or(Bad::Unsupported)?,
-            slots: u32_at(&bytes, 56)?,
+            slots: u32::from(u16_at(&bytes, 56)?),
             directory_offset: u32_at(&bytes, 64)?,
             total_len: u32_at(&bytes, 68)?,
         };
@@ -214,7 +238,9 @@ impl Header {
     }
 
     fn validate(&self) -> Result<(), Bad> {
-        require((1..=CONTAINER_ID_MAX).contains(&self.id.0), "container id")?;
+        let ids = 1..=CONTAINER_ID_MAX;
+        require(ids.contains(&self.id.0), "container id")?;
+        require(self.anew.is_none_or(|id| ids.contains(&id.0)), "writing")?;
         require(FRAME_LOG2.contains(&self.frame_log2), "frame size")?;
         require((1..=CONTAINER_SLOTS).contains(&self.slots), "slots")?;
         let tags = self.frames() as usize * self.tag_bytes();
@@ -248,6 +274,17 @@ pub(crate) struct Frame {
 /// One bit a slot.
 pub(crate) type SlotBits = [u64; CONTAINER_SLOTS as usize / 64];
 
+/// Whether the bit of a slot is set.
+pub(crate) fn is_set(bits: &SlotBits, slot: u32) -> bool {
+    let word = bits.get(slot as usize / 64).copied().unwrap_or(0);
+    word >> (slot % 64) & 1 == 1
+}
+
+/// Sets the bit of a slot.
+pub(crate) fn set(bits: &mut SlotBits, slot: u32) {
+    bits[slot as usize / 64] |= 1 << (slot % 64);
+}
+
 /// What a container says about its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Directory {
@@ -264,8 +301,7 @@ pub(crate) struct Directory {
 impl Directory {
     /// Whether the slot held a chunk when the container was written.
     pub(crate) fn is_live(&self, slot: u32) -> bool {
-        let word = self.live.get(slot as usize / 64).copied().unwrap_or(0);
-        word >> (slot % 64) & 1 == 1
+        is_set(&self.live, slot)
     }
 
     /// Length of a frame before compression; the last may be shorter than the others.

@@ -16,8 +16,9 @@ use super::format::{Directory, Frame};
 use super::handles;
 use crate::addr::{CHUNK_BYTES, ContainerId};
 use crate::chunk::compress::decompress;
-use crate::chunk::seal::{BadSeal, DataKey, Kind, Nonce};
+use crate::chunk::seal::{BadSeal, DataKey, Kind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::recompress::Warmth;
 
 /// Stored bytes read with one call, if a single frame does not have more. Every thread that reads
 /// keeps a buffer of this size.
@@ -38,6 +39,8 @@ pub(crate) struct Reader {
     pub(crate) frames: FrameCache,
     /// Directories.
     pub(crate) directories: DirectoryCache,
+    /// When containers were last read.
+    pub(crate) warmth: Warmth,
 }
 
 /// One call's constants.
@@ -57,6 +60,7 @@ impl Reader {
             packs,
             frames: FrameCache::new(frame_bytes),
             directories: DirectoryCache::new(directory_bytes),
+            warmth: Warmth::default(),
         }
     }
 
@@ -80,10 +84,24 @@ impl Reader {
         first_slot: u32,
         out: &mut [u8],
     ) -> Result<()> {
-        debug_assert!(out.len().is_multiple_of(CHUNK_BYTES));
+        self.warmth.touch(container);
         let directory = self.directory(container, place)?;
+        self.read_slots(&directory, place, key, first_slot, out)
+    }
+
+    /// [`Self::read`] of a container whose directory is at hand.
+    pub(crate) fn read_slots(
+        &self,
+        directory: &Directory,
+        place: &LocalPlace,
+        key: Option<&DataKey>,
+        first_slot: u32,
+        out: &mut [u8],
+    ) -> Result<()> {
+        debug_assert!(out.len().is_multiple_of(CHUNK_BYTES));
+        let container = directory.header.id;
         let request = Request {
-            directory: &directory,
+            directory,
             place,
             key,
             start: first_slot as usize * CHUNK_BYTES,
@@ -280,7 +298,7 @@ impl Request<'_> {
             return Ok(stored);
         };
         let (sealed, tag) = stored.split_last_chunk_mut().ok_or(BadSeal)?;
-        let nonce = Nonce::new(self.directory.header.id, u64::from(number));
+        let nonce = self.directory.header.nonce(u64::from(number));
         key.open(nonce, Kind::Frame(self.frame(number).codec), sealed, tag)?;
         Ok(sealed)
     }

@@ -92,7 +92,7 @@ fn slots_return_at_every_frame_size() {
     let io: Arc<dyn Io> = Arc::new(RealIo::new());
     let packs = packs(&io, &dir.path().join("pack"));
     for (id, frame_log2) in (1..).zip(format::FRAME_LOG2) {
-        for codec in [Codec::Raw, Codec::Lz4] {
+        for codec in [Codec::Raw, Codec::Lz4, Codec::Zstd] {
             let sealed = build(id, 1001, FrameOptions { frame_log2, codec });
             let place = packs.append(&sealed).unwrap();
             packs.sync().unwrap();
@@ -137,7 +137,12 @@ fn forged(sealed: &SealedContainer, change: impl FnOnce(&mut Vec<u8>, &mut Direc
 #[test]
 fn sealed_frames_open_with_their_key_in_their_place_and_unchanged() {
     let key = |byte| Arc::new(DataKey::derive(DOMAIN, &[byte; 32]));
-    for (frame_log2, codec) in [(12, Codec::Raw), (14, Codec::Lz4), (16, Codec::Raw)] {
+    for (frame_log2, codec) in [
+        (12, Codec::Raw),
+        (14, Codec::Lz4),
+        (14, Codec::Zstd),
+        (16, Codec::Raw),
+    ] {
         let sealed = build_with(9, 1024, Some(key(1)), FrameOptions { frame_log2, codec });
         assert!(sealed.bytes.len() <= format::CONTAINER_BYTES_MAX);
         let (sim, packs) = sim_packs();

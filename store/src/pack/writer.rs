@@ -15,8 +15,8 @@ use super::format::{
     self, CONTAINER_BYTES_MAX, Directory, FRAME_LOG2, Frame, HEADER_BYTES, Header, SlotBits,
 };
 use crate::addr::{CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
-use crate::chunk::compress::{Codec, Compressor};
-use crate::chunk::seal::{DataKey, Kind, Nonce};
+use crate::chunk::compress::{Codec, Compressor, Gain};
+use crate::chunk::seal::{DataKey, Kind};
 use crate::chunk::{Fingerprint, FingerprintMap};
 use crate::ids::DomainId;
 
@@ -93,10 +93,8 @@ pub(crate) struct SealedContainer {
 
 /// A container being filled.
 pub(crate) struct ContainerBuilder {
-    id: ContainerId,
-    domain: DomainId,
+    header: Header,
     key: Option<Arc<DataKey>>,
-    options: FrameOptions,
     compressor: Compressor,
     /// The chunks of the frame being filled.
     plain: Vec<u8>,
@@ -116,14 +114,47 @@ impl ContainerBuilder {
         key: Option<Arc<DataKey>>,
         options: FrameOptions,
     ) -> Self {
-        debug_assert!(FRAME_LOG2.contains(&options.frame_log2));
-        Self {
+        let header = Header {
             id,
             domain,
+            key: key.as_ref().map(|key| key.id),
+            anew: None,
+            frame_log2: options.frame_log2,
+            codec: options.codec,
+            slots: 0,
+            directory_offset: 0,
+            total_len: 0,
+        };
+        Self::with_header(header, key)
+    }
+
+    /// An empty container that will take the place of the one with header `old`. What is sealed is
+    /// sealed anew, under `anew`: an id that was taken for this writing and nothing else.
+    pub(crate) fn in_place_of(
+        old: &Header,
+        key: Option<Arc<DataKey>>,
+        anew: Option<ContainerId>,
+        options: FrameOptions,
+    ) -> Self {
+        debug_assert_eq!(old.key, key.as_ref().map(|key| key.id));
+        debug_assert_eq!(key.is_some(), anew.is_some());
+        let header = Header {
+            anew,
+            frame_log2: options.frame_log2,
+            codec: options.codec,
+            ..*old
+        };
+        Self::with_header(header, key)
+    }
+
+    /// Counts and lengths of the header are not yet known.
+    fn with_header(header: Header, key: Option<Arc<DataKey>>) -> Self {
+        debug_assert!(FRAME_LOG2.contains(&header.frame_log2));
+        Self {
+            header,
             key,
-            options,
             compressor: Compressor::new(),
-            plain: Vec::with_capacity(1 << options.frame_log2),
+            plain: Vec::with_capacity(1 << header.frame_log2),
             stored: ContainerBytes::new(),
             frames: Vec::new(),
             fingerprints: Vec::new(),
@@ -134,7 +165,7 @@ impl ContainerBuilder {
 
     /// Which container it will be.
     pub(crate) fn id(&self) -> ContainerId {
-        self.id
+        self.header.id
     }
 
     /// Slots used so far.
@@ -156,7 +187,7 @@ impl ContainerBuilder {
     pub(crate) fn push(&mut self, fingerprint: Fingerprint, chunk: &[u8]) -> u32 {
         assert_eq!(chunk.len(), CHUNK_BYTES, "a chunk has one size");
         let slot = self.next_slot();
-        self.live[slot as usize / 64] |= 1 << (slot % 64);
+        format::set(&mut self.live, slot);
         self.slots.insert(fingerprint, slot);
         self.plain.extend_from_slice(chunk);
         self.fingerprints.push(fingerprint);
@@ -165,7 +196,6 @@ impl ContainerBuilder {
     }
 
     /// Uses a slot for nothing, so that compaction can keep the numbers of the slots that live.
-    #[cfg(test)]
     pub(crate) fn push_dead(&mut self) -> u32 {
         let slot = self.next_slot();
         self.plain.resize(self.plain.len() + CHUNK_BYTES, 0);
@@ -190,14 +220,10 @@ impl ContainerBuilder {
         let total_len = format::total_len(directory_offset, self.frames.len(), slots as usize);
         let directory = Directory {
             header: Header {
-                id: self.id,
-                domain: self.domain,
-                key: self.key.as_ref().map(|key| key.id),
-                frame_log2: self.options.frame_log2,
-                codec: self.options.codec,
                 slots,
                 directory_offset: directory_offset as u32,
                 total_len: total_len as u32,
+                ..self.header
             },
             frames: self.frames.into(),
             fingerprints: self.fingerprints.into(),
@@ -206,8 +232,8 @@ impl ContainerBuilder {
         directory.encode(&mut self.stored.0);
         let live: u32 = self.live.iter().map(|word| word.count_ones()).sum();
         Some(SealedContainer {
-            id: self.id,
-            domain: self.domain,
+            id: self.header.id,
+            domain: self.header.domain,
             bytes: self.stored,
             directory: Arc::new(directory),
             slots,
@@ -221,7 +247,7 @@ impl ContainerBuilder {
     }
 
     fn close_frame_if_full(&mut self) {
-        if self.plain.len() == 1 << self.options.frame_log2 {
+        if self.plain.len() == 1 << self.header.frame_log2 {
             self.close_frame();
         }
     }
@@ -231,20 +257,27 @@ impl ContainerBuilder {
             return;
         }
         let end = self.fingerprints.len();
-        let mut slots = end - self.plain.len() / CHUNK_BYTES..end;
-        let dead = slots.all(|slot| self.live[slot / 64] >> (slot % 64) & 1 == 0);
+        let slots = end - self.plain.len() / CHUNK_BYTES..end;
+        let count = slots.len();
+        let live = slots
+            .filter(|slot| format::is_set(&self.live, *slot as u32))
+            .count();
         let offset = self.stored.len();
-        let codec = if dead {
+        let gain = if live == count {
+            Gain::Worthwhile
+        } else {
+            Gain::Any
+        };
+        let codec = if live == 0 {
             Codec::Raw
         } else {
             self.compressor
-                .compress_frame(&self.plain, self.options.codec, &mut self.stored.0)
+                .compress_frame(&self.plain, self.header.codec, gain, &mut self.stored.0)
         };
         if let Some(key) = &self.key
-            && !dead
+            && live > 0
         {
-            // The id is this container's alone, so the frame's number is new under it.
-            let nonce = Nonce::new(self.id, self.frames.len() as u64);
+            let nonce = self.header.nonce(self.frames.len() as u64);
             let tag = key.seal(nonce, Kind::Frame(codec), &mut self.stored.0[offset..]);
             self.stored.0.extend_from_slice(&tag);
         }

@@ -86,9 +86,15 @@ fn container_checkpoint_and_domain() {
         live: 1000,
         plain_bytes: 4 << 20,
         domain: DomainId(ID),
+        tight: false,
     };
     let location = "01030000000000000000000000010000000000 2000".replace(' ', "");
     check(&container, &format!("01{location}0004e80300004000{ID_HEX}"));
+    let tight = ContainerRow {
+        tight: true,
+        ..container
+    };
+    check(&tight, &format!("02{location}0004e80300004000{ID_HEX}"));
     let checkpoint = CheckpointRow {
         applied_sequence: 1,
         next_container: 2,
