@@ -23,6 +23,7 @@ use std::time::Duration;
 use api::policy::Rules;
 pub(crate) use backend::BackendConfig;
 use keys::{KEYS, Key};
+use store::Recompression;
 
 /// Where equal data is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +182,9 @@ pub(crate) struct Config {
     pub(crate) dedup_domain: DedupDomain,
     pub(crate) memory_bytes: u64,
     pub(crate) raw_tier_bytes: Option<u64>,
+    pub(crate) recompress: bool,
+    pub(crate) recompress_after: Duration,
+    pub(crate) recompress_cpu_percent: u8,
     pub(crate) master_key: PathBuf,
     pub(crate) token_lifetime: Duration,
     pub(crate) policy: Arc<Rules>,
@@ -303,6 +307,14 @@ impl Config {
         Ok(config)
     }
 
+    /// What the pools are told of recompression.
+    pub(crate) fn recompression(&self) -> Option<Recompression> {
+        self.recompress.then(|| Recompression {
+            cold_after_s: u32::try_from(self.recompress_after.as_secs()).unwrap_or(u32::MAX),
+            cpu_percent: self.recompress_cpu_percent,
+        })
+    }
+
     /// Gives the backends their folders; without any there is the one that there always was.
     fn place_backends(&mut self) {
         if self.backends.is_empty() {
@@ -327,6 +339,9 @@ impl Config {
             dedup_domain: DedupDomain::Project,
             memory_bytes: 0,
             raw_tier_bytes: None,
+            recompress: false,
+            recompress_after: Duration::ZERO,
+            recompress_cpu_percent: 0,
             master_key: PathBuf::new(),
             token_lifetime: Duration::ZERO,
             policy: Arc::default(),

@@ -115,7 +115,7 @@ fn head(text: &mut String, name: &str, kind: Kind, help: &str) {
 }
 
 /// The numbers of a pool: name, kind, meaning and value.
-fn pool_values(pool: &PoolStats) -> [(&'static str, Kind, &'static str, u64); 19] {
+fn pool_values(pool: &PoolStats) -> [(&'static str, Kind, &'static str, u64); 20] {
     use Kind::{Counter, Gauge};
     [
         (
@@ -155,6 +155,12 @@ fn pool_values(pool: &PoolStats) -> [(&'static str, Kind, &'static str, u64); 19
             Gauge,
             "Stored data that nothing needs.",
             pool.dead_bytes,
+        ),
+        (
+            "pool_loose_bytes",
+            Gauge,
+            "Stored data that recompression has not looked at.",
+            pool.loose_bytes,
         ),
         (
             "pool_raw_tier_bytes",

@@ -94,6 +94,7 @@ fn space(pool: &PoolStats) -> wire::PoolSpace {
         unique_bytes: pool.unique_bytes,
         stored_bytes: pool.stored_bytes,
         dead_bytes: pool.dead_bytes,
+        loose_bytes: pool.loose_bytes,
         raw_tier_bytes: pool.raw_tier_bytes,
         raw_tier_quota_bytes: pool.raw_tier_quota_bytes,
         metadata_bytes: pool.metadata_bytes,

@@ -163,6 +163,7 @@ fn add(sum: &mut PoolStats, more: &PoolStats) {
     sum.unique_bytes += more.unique_bytes;
     sum.stored_bytes += more.stored_bytes;
     sum.dead_bytes += more.dead_bytes;
+    sum.loose_bytes += more.loose_bytes;
     sum.raw_tier_bytes += more.raw_tier_bytes;
     sum.raw_tier_quota_bytes += more.raw_tier_quota_bytes;
     sum.metadata_bytes += more.metadata_bytes;

@@ -58,6 +58,8 @@ pub struct PoolSpace {
     pub stored_bytes: u64,
     /// Part of `stored_bytes` that nothing needs any more.
     pub dead_bytes: u64,
+    /// Part of `stored_bytes` that recompression has not looked at yet.
+    pub loose_bytes: u64,
     /// Journal blocks that are not packed yet.
     pub raw_tier_bytes: u64,
     /// What the raw tier may hold before writers wait.

@@ -85,6 +85,11 @@ fn space(stats: &Stats) -> String {
         line("unique", pool.unique_bytes, "distinct, packed"),
         line("stored", pool.stored_bytes, &packed),
         line("dead", pool.dead_bytes, "part of stored that nothing needs"),
+        line(
+            "loose",
+            pool.loose_bytes,
+            "part of stored that recompression has not looked at",
+        ),
         line("raw tier", pool.raw_tier_bytes, &quota),
         line("metadata", pool.metadata_bytes, ""),
         line(

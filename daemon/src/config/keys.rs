@@ -102,6 +102,32 @@ pub(super) const KEYS: &[Key] = &[
         set: |c, text| put(&mut c.raw_tier_bytes, value::size(text).map(Some)),
     },
     Key {
+        name: "recompress",
+        default: "true",
+        doc: "Compress data again that nobody has read for a while: about a quarter less space.",
+        set: |c, text| put(&mut c.recompress, value::switch(text)),
+    },
+    Key {
+        name: "recompress_after_s",
+        default: "600",
+        doc: "Seconds without a read, up to a year, after which that is done.",
+        set: |c, text| {
+            put(
+                &mut c.recompress_after,
+                value::seconds(text, 0, 366 * 86400),
+            )
+        },
+    },
+    Key {
+        name: "recompress_cpu_percent",
+        default: "20",
+        doc: "Per cent of one processor that it may take.",
+        set: |c, text| {
+            c.recompress_cpu_percent = u8::try_from(value::count(text, 1, 100)?).unwrap_or(100);
+            Ok(())
+        },
+    },
+    Key {
         name: "master_key",
         default: "",
         doc: "File with the master key of encrypted volumes, made when the first is. Better not on the\n\

@@ -56,6 +56,22 @@ fn a_policy_file_is_compiled_with_the_settings() {
 }
 
 #[test]
+fn recompression_can_be_paced_and_turned_off() {
+    let usual = load(&[("data", "/a")]).unwrap().recompression();
+    assert_eq!(usual, Some(store::Recompression::default()));
+    let paced = [
+        ("data", "/a"),
+        ("recompress_after_s", "60"),
+        ("recompress_cpu_percent", "5"),
+    ];
+    let paced = load(&paced).unwrap().recompression().unwrap();
+    assert_eq!((paced.cold_after_s, paced.cpu_percent), (60, 5));
+    let off = load(&[("data", "/a"), ("recompress", "false")]).unwrap();
+    assert_eq!(off.recompression(), None);
+    assert!(load(&[("data", "/a"), ("recompress_cpu_percent", "0")]).is_err());
+}
+
+#[test]
 fn errors_name_their_place() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("c.toml");

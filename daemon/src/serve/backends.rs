@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use api::server::{Backend, BackendSettings, Backends};
 use store::disk::Io;
-use store::{OpenOptions, Store};
+use store::{OpenOptions, Recompression, Store};
 
 use super::CATALOGUE_SHARE;
 use crate::config::{BackendConfig, Config};
@@ -17,10 +17,15 @@ use crate::config::{BackendConfig, Config};
 pub(super) fn open(config: &Config, io: &Arc<dyn Io>) -> Result<Backends> {
     let memory = config.memory_bytes - config.memory_bytes / CATALOGUE_SHARE;
     let share = memory / config.backends.len().max(1) as u64;
-    let opened = config
-        .backends
-        .iter()
-        .map(|backend| one(backend, &config.master_key, share, io));
+    let opened = config.backends.iter().map(|backend| {
+        one(
+            backend,
+            &config.master_key,
+            share,
+            config.recompression(),
+            io,
+        )
+    });
     let mut opened = opened.collect::<Result<Vec<_>>>()?.into_iter();
     let first = opened.next().context("there is no backend")?;
     Ok(Backends::new(first, opened.collect()))
@@ -30,10 +35,12 @@ fn one(
     config: &BackendConfig,
     master_key: &Path,
     memory_bytes: u64,
+    recompression: Option<Recompression>,
     io: &Arc<dyn Io>,
 ) -> Result<Backend> {
     let options = OpenOptions {
         memory_bytes,
+        recompression,
         raw_tier_bytes: config.raw_tier_bytes,
         ..OpenOptions::default()
     };

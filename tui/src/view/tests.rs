@@ -19,6 +19,7 @@ fn look(second: u64, written: u64, read: u64) -> Event {
         unique_bytes: 31 * GIB,
         stored_bytes: 15 * GIB + 700_000_000,
         dead_bytes: 400 << 20,
+        loose_bytes: 0,
         raw_tier_bytes: 1200 << 20,
         raw_tier_quota_bytes: 8 * GIB,
         metadata_bytes: 310 << 20,
