@@ -68,6 +68,8 @@ pub(crate) struct Engine {
     pub(crate) counters: Counters,
     pub(crate) dedup_hit_bytes: AtomicU64,
     pub(crate) raw_quota_bytes: u64,
+    /// Memory for all caches together.
+    pub(crate) memory_bytes: u64,
     pub(crate) maintenance: Mutex<Maintenance>,
     /// Held while waiting for `maintenance`, so that those who take it again and again let others in.
     pub(crate) maintenance_queue: Mutex<()>,

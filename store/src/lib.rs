@@ -22,6 +22,7 @@ mod encryption_tests;
 mod engine;
 mod epoch;
 mod error;
+mod explain;
 mod extent_map;
 mod extents;
 #[cfg(test)]
@@ -65,6 +66,7 @@ mod write;
 pub use difference::{Difference, Differences};
 pub use disks::{Snapshot, Volume};
 pub use error::{Error, ErrorKind, Result};
+pub use explain::{Disk, Explanation, Shared, SnapshotCost, Taken};
 pub use ids::{DomainId, SnapshotId, VolumeId};
 pub use sealer::{SealError, Sealer};
 pub use spec::{

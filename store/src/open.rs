@@ -151,6 +151,7 @@ impl Engine {
                 .raw_tier_bytes
                 .unwrap_or_else(|| raw_quota(space))
                 .max(QUOTA_SEGMENTS * u64::from(segment_blocks(space)) * BLOCK_BYTES as u64),
+            memory_bytes: options.memory_bytes,
             maintenance: Mutex::new(maintenance),
             threads: Threads::default(),
             maintenance_queue: Mutex::new(()),
