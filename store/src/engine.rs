@@ -11,6 +11,7 @@ use quick_cache::sync::Cache;
 
 use crate::addr::{Address, ContainerId};
 use crate::disk::{File, Io};
+use crate::dump::Dumps;
 use crate::encryption::Nonces;
 use crate::epoch::Epochs;
 use crate::index::{ContainerRow, ForwardRow, Index, IndexRead, LayerId, Run};
@@ -74,6 +75,7 @@ pub(crate) struct Engine {
     /// Held while waiting for `maintenance`, so that those who take it again and again let others in.
     pub(crate) maintenance_queue: Mutex<()>,
     pub(crate) threads: Threads,
+    pub(crate) dumps: Dumps,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) recompressor: Recompressor,
     pub(crate) ranges: Ranges,

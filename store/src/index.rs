@@ -4,6 +4,7 @@
 //! there after a crash; every row is checked when it is read; reopening after a crash takes no walk
 //! of the file. Does not know what the rows mean to one another. No other module names a table.
 
+mod change;
 mod codec;
 mod error;
 mod format;
@@ -15,10 +16,11 @@ mod writer;
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{Database, ReadableDatabase};
 
+pub(crate) use change::{ChangeSink, Changes};
 pub(crate) use rows::{
     CheckpointRow, ContainerRow, DomainRow, ForwardRow, LayerId, LayerRow, LayerState, Location,
     SnapshotRow, VolumeRow,
@@ -40,6 +42,8 @@ pub(crate) struct Index {
     /// Always there but while it is dropped.
     database: Option<Database>,
     health: Health,
+    /// Who is told of every committed change.
+    follower: Mutex<Option<Arc<dyn ChangeSink>>>,
 }
 
 impl Index {
@@ -67,6 +71,7 @@ impl Index {
         let index = Self {
             database: Some(database),
             health: Health::default(),
+            follower: Mutex::default(),
         };
         index.check_format()?;
         Ok(index)
@@ -95,10 +100,24 @@ impl Index {
             transaction.set_quick_repair(true);
             Ok(transaction)
         };
-        Ok(IndexWriter {
-            transaction: Some(self.health.guard(begin)?),
-            health: self.health.clone(),
-        })
+        let transaction = self.health.guard(begin)?;
+        let follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(IndexWriter::new(
+            transaction,
+            self.health.clone(),
+            follower.clone(),
+        ))
+    }
+
+    /// Has all later transactions told to `follower`, in place of another, and gives a view of what is
+    /// committed before them.
+    pub(crate) fn follow(&self, follower: Arc<dyn ChangeSink>) -> Result<IndexReader> {
+        // While this one is open there is no other.
+        let _alone = self.write()?;
+        let reader = self.read()?;
+        let mut current = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(follower);
+        Ok(reader)
     }
 
     /// Has `listener` called, once, when the file turns out to be damaged while it is in use.

@@ -16,6 +16,7 @@ mod dedup;
 mod difference;
 pub mod disk;
 mod disks;
+mod dump;
 mod encryption;
 #[cfg(test)]
 mod encryption_tests;
@@ -49,6 +50,7 @@ mod pool_file;
 #[cfg(test)]
 mod race_tests;
 mod read;
+mod rebuild;
 mod recompress;
 mod relocate;
 mod reserve;
@@ -68,6 +70,7 @@ pub use disks::{Snapshot, Volume};
 pub use error::{Error, ErrorKind, Result};
 pub use explain::{Disk, Explanation, Shared, SnapshotCost, Taken};
 pub use ids::{DomainId, SnapshotId, VolumeId};
+pub use rebuild::{LogUse, Rebuilt, RebuiltDisk, rebuild};
 pub use sealer::{SealError, Sealer};
 pub use spec::{
     Durability, Encryption, Extent, ExtentKind, OpenOptions, Packing, Recompression, SnapshotInfo,

@@ -44,6 +44,8 @@ const HOOKS_AT_ONCE: usize = 64;
 const BACKGROUND_NICE: i32 = 10;
 /// The same for recompression, for which nobody ever waits: as far as it goes.
 const IDLE_NICE: i32 = 19;
+/// Dumps of metadata wait for everybody else.
+const DUMP_NICE: i32 = 19;
 /// How long the threads sleep when there is nothing to do and nobody wakes them.
 const NAP: Duration = Duration::from_millis(500);
 
@@ -184,6 +186,7 @@ impl Threads {
         self.stop.store(true, Ordering::Release);
         self.wake();
         engine.journal.dismiss_writer();
+        engine.dumps.dismiss();
         let handles = std::mem::take(&mut *self.handles.lock().expect(poisoned!()));
         for handle in handles {
             // The last owner of the pool may be one of the threads themselves.
@@ -207,6 +210,7 @@ pub(crate) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
     let mut handles = vec![
         spawn("store-background", background, BACKGROUND_NICE)?,
         spawn("store-writer", write_behind, 0)?,
+        spawn("store-dump", crate::dump::turn, DUMP_NICE)?,
     ];
     if engine.recompressor.is_on() {
         handles.push(spawn("store-idle", recompress::turn, IDLE_NICE)?);

@@ -12,6 +12,7 @@ use quick_cache::sync::Cache;
 use crate::addr::{Address, ContainerId};
 use crate::dedup::Dedup;
 use crate::disk::{BLOCK_BYTES, Caching, Create, Io, Space};
+use crate::dump::Dumps;
 use crate::encryption::{Domain, Nonces};
 use crate::engine::{Engine, RunCache};
 use crate::epoch::Epochs;
@@ -119,6 +120,7 @@ impl Engine {
         let packs = Arc::new(packs);
         let opened_us = io.now_us();
         let runs = (options.memory_bytes / 8 / SEEN_RUN_BYTES).max(64) as usize;
+        let dumps = Dumps::new(Arc::clone(&io), dir, pool, Arc::clone(&reserve));
         let engine = Arc::new(Self {
             reader: Reader::new(
                 Arc::clone(&packs),
@@ -154,6 +156,7 @@ impl Engine {
             memory_bytes: options.memory_bytes,
             maintenance: Mutex::new(maintenance),
             threads: Threads::default(),
+            dumps,
             maintenance_queue: Mutex::new(()),
             reserve,
             recompressor: Recompressor::new(options.recompression, opened_us),

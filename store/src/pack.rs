@@ -10,6 +10,7 @@ pub(crate) mod format;
 mod handles;
 pub(crate) mod orphans;
 pub(crate) mod reader;
+mod scan;
 pub(crate) mod writer;
 
 #[cfg(test)]

@@ -26,18 +26,23 @@ pub(crate) struct PoolFile {
 impl PoolFile {
     /// Reads the file in `dir`, or makes it.
     pub(crate) fn open(io: &dyn Io, dir: &Path) -> Result<Self> {
+        match Self::read(io, dir) {
+            Err(error) if error.is_not_found() => Self::create(io, dir),
+            read => read,
+        }
+    }
+
+    /// Reads the file in `dir`.
+    pub(crate) fn read(io: &dyn Io, dir: &Path) -> Result<Self> {
         let path = dir.join("pool.toml");
         let failed = |e| Error::io(format!("opening {}", path.display()), e);
-        match io.open(&path, Create::Never, Caching::Buffered) {
-            Ok(file) => {
-                let len = file.len().map_err(failed)?.min(64 << 10) as usize;
-                let mut text = vec![0; len];
-                file.read_at(&mut text, 0).map_err(failed)?;
-                Self::parse(&String::from_utf8_lossy(&text))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::create(io, dir),
-            Err(error) => Err(failed(error)),
-        }
+        let file = io
+            .open(&path, Create::Never, Caching::Buffered)
+            .map_err(failed)?;
+        let len = file.len().map_err(failed)?.min(64 << 10) as usize;
+        let mut text = vec![0; len];
+        file.read_at(&mut text, 0).map_err(failed)?;
+        Self::parse(&String::from_utf8_lossy(&text))
     }
 
     /// Notes a feature, durably, before anything in the pool makes use of it.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::Io;
+use crate::dump::dump_if_due;
 use crate::engine::Engine;
 use crate::journal::poisoned;
 use crate::maintain;
@@ -251,9 +252,15 @@ impl Store {
     /// Those of flushing and of the checkpoint.
     pub fn close(&self) -> Result<()> {
         let engine = self.engine();
+        let by_itself = engine.threads.are_running();
         engine.threads.join(engine);
         engine.journal.flush()?;
-        engine.checkpoint(&mut *engine.maintenance()?)
+        engine.checkpoint(&mut *engine.maintenance()?)?;
+        if by_itself {
+            engine.dumps.recall();
+            dump_if_due(engine);
+        }
+        Ok(())
     }
 }
 

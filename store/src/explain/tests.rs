@@ -137,7 +137,7 @@ fn deleting_a_snapshot_frees_what_was_said() {
         let store = varied(&SimIo::new(1));
         let said = cost(&store.explain(volume).unwrap(), snapshot);
         deletes_as_said(&store, said, |store| {
-            store.delete_snapshot(snapshot).unwrap()
+            store.delete_snapshot(snapshot).unwrap();
         });
     }
 }

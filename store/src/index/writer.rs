@@ -1,9 +1,12 @@
 //! Changing the index: one transaction, all of it or nothing.
 
 use std::borrow::Borrow;
+use std::cell::RefCell;
+use std::sync::Arc;
 
 use redb::{Key, TableDefinition, Value, WriteTransaction};
 
+use super::change::{self, ChangeSink};
 use super::codec::Row;
 use super::error::failed;
 use super::format::FormatRow;
@@ -24,6 +27,27 @@ pub(crate) struct IndexWriter {
     /// Always there but while it ends.
     pub(super) transaction: Option<WriteTransaction>,
     pub(super) health: Health,
+    follower: Option<Following>,
+}
+
+/// Entries gathered for the follower.
+const GATHERED_BYTES: usize = 1 << 20;
+
+/// Who is told of the transaction's changes, and what it was not told yet.
+struct Following {
+    sink: Arc<dyn ChangeSink>,
+    entries: RefCell<Vec<u8>>,
+}
+
+impl Following {
+    fn add(&self, table: &str, key: &[u8], value: Option<&[u8]>) {
+        let mut entries = self.entries.borrow_mut();
+        change::encode(&mut entries, table, key, value);
+        if entries.len() >= GATHERED_BYTES {
+            self.sink.add(&entries);
+            entries.clear();
+        }
+    }
 }
 
 impl Drop for IndexWriter {
@@ -52,6 +76,23 @@ impl IndexRead for IndexWriter {
 }
 
 impl IndexWriter {
+    pub(super) fn new(
+        transaction: WriteTransaction,
+        health: Health,
+        follower: Option<Arc<dyn ChangeSink>>,
+    ) -> Self {
+        let following = |sink: Arc<dyn ChangeSink>| {
+            sink.begin();
+            let entries = RefCell::default();
+            Following { sink, entries }
+        };
+        Self {
+            transaction: Some(transaction),
+            health,
+            follower: follower.map(following),
+        }
+    }
+
     /// Makes the changes durable and visible to later readers.
     pub(crate) fn commit(mut self) -> Result<()> {
         let health = self.health.clone();
@@ -59,7 +100,11 @@ impl IndexWriter {
             let transaction = self.transaction.take();
             let committed = transaction.map(WriteTransaction::commit);
             committed.unwrap_or(Ok(())).map_err(failed("committing"))
-        })
+        })?;
+        if let Some(following) = &self.follower {
+            following.sink.commit(&following.entries.borrow());
+        }
+        Ok(())
     }
 
     /// Stores a run; all holes are stored too, since they hide the parent's run.
@@ -83,9 +128,9 @@ impl IndexWriter {
         self.health.guard(|| {
             let mut table = self.table(RUNS)?;
             for &run in &numbers {
-                let _old = table
-                    .remove(run_key(layer, run))
-                    .map_err(failed("removing a run"))?;
+                let key = run_key(layer, run);
+                let _old = table.remove(key).map_err(failed("removing a run"))?;
+                self.tell(&RUNS, key, None);
             }
             Ok(numbers.len())
         })
@@ -182,12 +227,7 @@ impl IndexWriter {
         key: impl Borrow<K::SelfType<'k>>,
         row: &impl Row,
     ) -> Result<()> {
-        let bytes = row.encode();
-        self.health.guard(|| {
-            let mut table = self.table(table)?;
-            let stored = table.insert(key, bytes.as_slice());
-            stored.map(|_| ()).map_err(failed("storing a row"))
-        })
+        self.put_raw(table, key, Some(&row.encode()))
     }
 
     fn delete<'k, K: Key + 'static>(
@@ -195,10 +235,42 @@ impl IndexWriter {
         table: TableDefinition<'static, K, Bytes>,
         key: impl Borrow<K::SelfType<'k>>,
     ) -> Result<()> {
+        self.put_raw(table, key, None)
+    }
+
+    /// Stores or removes a row.
+    pub(super) fn put_raw<'k, K: Key + 'static>(
+        &self,
+        table: TableDefinition<'static, K, Bytes>,
+        key: impl Borrow<K::SelfType<'k>>,
+        value: Option<&[u8]>,
+    ) -> Result<()> {
         self.health.guard(|| {
-            let mut table = self.table(table)?;
-            let removed = table.remove(key);
-            removed.map(|_| ()).map_err(failed("removing a row"))
+            let mut open = self.table(table)?;
+            match value {
+                Some(bytes) => {
+                    let stored = open.insert(key.borrow(), bytes);
+                    stored.map(drop).map_err(failed("storing a row"))?;
+                }
+                None => {
+                    let removed = open.remove(key.borrow());
+                    removed.map(drop).map_err(failed("removing a row"))?;
+                }
+            }
+            self.tell(&table, key, value);
+            Ok(())
         })
+    }
+
+    fn tell<'k, K: Key + 'static>(
+        &self,
+        table: &TableDefinition<'static, K, Bytes>,
+        key: impl Borrow<K::SelfType<'k>>,
+        value: Option<&[u8]>,
+    ) {
+        if let Some(following) = &self.follower {
+            let key = K::as_bytes(key.borrow());
+            following.add(change::table_name(table), key.as_ref(), value);
+        }
     }
 }

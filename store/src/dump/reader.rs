@@ -1,0 +1,142 @@
+//! Reading dump files back, trusting nothing.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::format::{BLOCK_HEADER_BYTES, BlockHeader, FILE_HEADER_BYTES, FileHeader, Kind};
+use crate::disk::{Caching, Create, File, Io};
+use crate::{Error, ErrorKind, Result};
+
+/// A file's name without its folder.
+pub(crate) fn name(kind: Kind, number: u64) -> String {
+    match kind {
+        Kind::Full => format!("{number:08}.full"),
+        Kind::Log => format!("{number:08}.log"),
+    }
+}
+
+/// The kind and number in a file's name; `None` for other names.
+pub(crate) fn parse_name(text: &str) -> Option<(Kind, u64)> {
+    let (digits, kind) = match text.split_once('.')? {
+        (digits, "full") => (digits, Kind::Full),
+        (digits, "log") => (digits, Kind::Log),
+        _ => return None,
+    };
+    let number = digits.parse().ok()?;
+    (name(kind, number) == text).then_some((kind, number))
+}
+
+/// An open dump file.
+pub(crate) struct DumpFile {
+    pub(crate) header: FileHeader,
+    file: Arc<dyn File>,
+    len: u64,
+}
+
+/// A block of a whole transaction.
+pub(crate) struct Block {
+    pub(crate) header: BlockHeader,
+    pub(crate) entries: Vec<u8>,
+}
+
+impl DumpFile {
+    /// Opens a file and checks that it is what its name says.
+    ///
+    /// # Errors
+    /// `Corrupt`, `UnsupportedFormat`, `Io`.
+    pub(crate) fn open(
+        io: &dyn Io,
+        dir: &Path,
+        kind: Kind,
+        number: u64,
+        pool: [u8; 16],
+    ) -> Result<Self> {
+        let path: PathBuf = dir.join(name(kind, number));
+        let failed = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                Error::new(ErrorKind::Corrupt, format!("{}: too short", path.display()))
+            }
+            _ => Error::io(format!("reading {}", path.display()), e),
+        };
+        let file = io
+            .open(&path, Create::Never, Caching::Buffered)
+            .map_err(failed)?;
+        let len = file.len().map_err(failed)?;
+        let mut bytes = [0; FILE_HEADER_BYTES];
+        file.read_at(&mut bytes, 0).map_err(failed)?;
+        let header = FileHeader::decode(&bytes)?;
+        if header.pool != pool || header.kind != kind || header.number != number {
+            let context = format!("{}: belongs to another pool or number", path.display());
+            return Err(Error::new(ErrorKind::Corrupt, context));
+        }
+        Ok(Self { header, file, len })
+    }
+
+    /// Walks the blocks from the start, until the end or the first that is damaged.
+    fn blocks(&self) -> Blocks<'_> {
+        Blocks {
+            of: self,
+            at: FILE_HEADER_BYTES as u64,
+        }
+    }
+
+    /// The transactions of which every block is there.
+    pub(crate) fn whole_transactions(&self) -> HashSet<u64> {
+        let ends = self.blocks().filter(|block| block.header.last);
+        ends.map(|block| block.header.transaction).collect()
+    }
+
+    /// The blocks of some transactions, in order.
+    pub(crate) fn of_transactions<'a>(
+        &'a self,
+        whole: &'a HashSet<u64>,
+    ) -> impl Iterator<Item = Block> + 'a {
+        self.blocks()
+            .filter(|block| whole.contains(&block.header.transaction))
+    }
+
+    /// Whether blocks end where the file does.
+    pub(crate) fn is_read_to_its_end(&self) -> bool {
+        let mut blocks = self.blocks();
+        while blocks.next().is_some() {}
+        blocks.at == self.len
+    }
+}
+
+struct Blocks<'a> {
+    of: &'a DumpFile,
+    at: u64,
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = Block;
+
+    fn next(&mut self) -> Option<Block> {
+        let mut start = [0; BLOCK_HEADER_BYTES];
+        self.of.file.read_at(&mut start, self.at).ok()?;
+        let header = BlockHeader::decode(&start)?;
+        let mut stored = vec![0; header.stored_len()];
+        let body = self.at + BLOCK_HEADER_BYTES as u64;
+        self.of.file.read_at(&mut stored, body).ok()?;
+        let entries = header.open(&start, &stored)?;
+        self.at = body + stored.len() as u64;
+        Some(Block { header, entries })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{name, parse_name};
+    use crate::dump::format::Kind;
+
+    #[test]
+    fn names_lead_back_to_numbers() {
+        for kind in [Kind::Full, Kind::Log] {
+            assert_eq!(parse_name(&name(kind, 12)), Some((kind, 12)));
+        }
+        for foreign in ["00000012.full.new", "12.full", "00000012", "+0000012.log"] {
+            assert_eq!(parse_name(foreign), None);
+        }
+    }
+}
