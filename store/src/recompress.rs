@@ -20,7 +20,7 @@ use crate::index::ContainerRow;
 use crate::journal::poisoned;
 use crate::pack::writer::{FrameOptions, SealedContainer};
 use crate::relocate::{Loaded, concerns_one_container};
-use crate::{Recompression, Result};
+use crate::{ErrorKind, Recompression, Result};
 
 /// Containers that times are kept of; two of a number share one, and are taken for the warmer.
 const TIMES: usize = 1 << 16;
@@ -123,8 +123,10 @@ impl Recompressor {
 /// One turn of the thread.
 pub(crate) fn turn(engine: &Engine) {
     let step = engine.recompress_step().unwrap_or_else(|error| {
-        // What else waits for space, or has stopped, says so where somebody waits for it.
-        tracing::warn!(%error, "recompression rests");
+        // Nobody waits for this, so that a full disk is no news here.
+        if error.kind() != ErrorKind::NoSpace {
+            tracing::warn!(%error, "recompression rests");
+        }
         Step::Nothing
     });
     engine.threads.rest(engine.recompressor.rest(step));
