@@ -330,11 +330,13 @@ impl Journal {
     }
 }
 
-/// Opens spare files left behind, or creates the first.
-fn spare_files(settings: &JournalSettings, names: &[String]) -> Result<Vec<Spare>> {
-    let mut spares = Vec::new();
+/// Opens spare files left behind, and says the numbers of the segments that they were.
+fn spare_files(settings: &JournalSettings, names: &[String]) -> Result<(Vec<Spare>, Vec<u64>)> {
+    let (mut spares, mut numbers) = (Vec::new(), Vec::new());
     for name in names {
         let spare = Spare::open(&*settings.io, settings.dir.join(name), Create::Never)?;
+        // One that does not read will not count later either.
+        numbers.extend(spare.header().ok().flatten().map(|header| header.number));
         // A crash may have left one half-made; it is cheaper to make it anew.
         if spare.blocks()? == settings.segment_blocks && spares.len() <= SPARES {
             spares.push(spare);
@@ -345,5 +347,5 @@ fn spare_files(settings: &JournalSettings, names: &[String]) -> Result<Vec<Spare
                 .map_err(|e| Error::io(format!("removing {}", spare.path.display()), e))?;
         }
     }
-    Ok(spares)
+    Ok((spares, numbers))
 }

@@ -36,11 +36,11 @@ impl Journal {
         apply: Apply<'_>,
     ) -> Result<Self> {
         let (numbered, spare_names) = list(&settings)?;
-        let mut spares = spare_files(&settings, &spare_names)?;
+        let (mut spares, left_in_spares) = spare_files(&settings, &spare_names)?;
         let mut segments = BTreeMap::new();
         let mut next_sequence = applied_sequence + 1;
-        let mut next_number = 1;
         let found = open_segments(&settings, &numbered, is_packed, &mut spares)?;
+        let next_number = next_number(&numbered, &left_in_spares);
         for (index, segment) in found.iter().enumerate() {
             let limit = found.get(index + 1).map(|next| next.header.first_sequence);
             let follows = found
@@ -48,7 +48,6 @@ impl Journal {
                 .is_some_and(|next| next.header.number == segment.header.number + 1);
             let last = recover(segment, limit, follows, applied_sequence, apply)?;
             next_sequence = next_sequence.max(last + 1);
-            next_number = next_number.max(segment.header.number + 1);
             segments.insert(segment.header.first_container, Arc::clone(segment));
         }
         let next_spare = next_spare_number(&spare_names);
@@ -107,6 +106,14 @@ fn list(settings: &JournalSettings) -> Result<FileNames> {
     }
     numbered.sort();
     Ok((numbered, spares))
+}
+
+/// A number that no file has, neither in its name nor in a header that an earlier life has left in it:
+/// the file gets its name before its header, and a crash in between must not make the old one count.
+fn next_number(numbered: &[(u64, String)], left_in_spares: &[u64]) -> u64 {
+    let named = numbered.iter().map(|(number, _)| *number);
+    let taken = named.chain(left_in_spares.iter().copied()).max();
+    taken.map_or(1, |number: u64| number.saturating_add(1))
 }
 
 fn next_spare_number(names: &[String]) -> u64 {
