@@ -7,6 +7,7 @@
 //! ```
 //! All integers are little endian. ARCHITECTURE.md has the fields and why recovery is right.
 
+use crate::addr::CONTAINER_ID_MAX;
 use crate::disk::BLOCK_BYTES;
 use crate::{Error, ErrorKind, Result};
 
@@ -72,16 +73,29 @@ impl SegmentHeader {
         }
         let mut pool = [0; 16];
         pool.copy_from_slice(&block[16..32]);
-        Ok(Some(Self {
+        let header = Self {
             pool,
             number: u64_at(block, 32),
             epoch: u64_at(block, 40),
             first_container: u64_at(block, 48),
             blocks: u32_at(block, 56),
             first_sequence: u64_at(block, 64),
-        }))
+        };
+        Ok(header.is_plausible().then_some(header))
+    }
+
+    /// Whether there is room for batches, and counting on from the numbers leads nowhere.
+    fn is_plausible(&self) -> bool {
+        let counts = self.number.max(self.first_sequence) < NUMBER_END;
+        let blocks = u64::from(self.blocks);
+        counts
+            && self.first_container < CONTAINER_ID_MAX
+            && blocks > 1 + u64::from(Trailer::reserved_blocks(self.blocks))
     }
 }
+
+/// Segments and batches are never counted so far: a million a second would take 290,000 years.
+const NUMBER_END: u64 = u64::MAX >> 1;
 
 /// Fixed part of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
