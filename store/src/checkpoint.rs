@@ -243,8 +243,11 @@ impl Engine {
     }
 
     /// Commits and makes the run cache forget what changed, so that it is never older than the index.
+    ///
+    /// # Errors
+    /// Those of the commit, which stop the pool: what the index holds is then unknown.
     pub(crate) fn commit_runs(&self, writer: IndexWriter, stale: Stale) -> Result<()> {
-        writer.commit()?;
+        writer.commit().inspect_err(|_| self.journal.fail())?;
         let mut version = self.run_cache.version.write().expect(poisoned!());
         *version += 1;
         let stale = match stale {
