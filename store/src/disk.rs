@@ -107,6 +107,9 @@ pub trait File: Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all of `data` at `offset`, growing the file if needed.
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes later reads see what the disk has: after a failed sync, which the program may not have
+    /// lived to tell of, the page cache shows what never reached it. What waits to be written stays.
+    fn forget_cached(&self) {}
     /// Makes everything written so far durable, the length included.
     fn sync_data(&self) -> io::Result<()>;
     /// Current length.

@@ -64,6 +64,7 @@ impl Engine {
             .open(&dir.join("meta.redb"), Create::IfMissing, Caching::Buffered)
             .and_then(|file| io.sync_dir(dir).map(|()| file))
             .map_err(|e| Error::io("opening meta.redb", e))?;
+        file.forget_cached();
         let reserve = Arc::new(Reserve::new(Arc::clone(&io), dir));
         let relief = Arc::clone(&reserve);
         let relief = Arc::new(move || relief.give_up());

@@ -11,7 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock, statvfs};
+use rustix::fs::{
+    Advice, FallocateFlags, FlockOperation, OFlags, fadvise, fallocate, flock, statvfs,
+};
 use rustix::process::{Resource, getrlimit};
 
 use super::{BLOCK_BYTES, Caching, Create, Entry, File, Io, Space, check_aligned};
@@ -171,6 +173,11 @@ impl File for RealFile {
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         check_aligned(self.caching, data, offset)?;
         self.inner.write_all_at(data, offset)
+    }
+
+    fn forget_cached(&self) {
+        // What is refused costs nothing but the look at the disk itself.
+        let _ = fadvise(&self.inner, 0, None, Advice::DontNeed);
     }
 
     fn sync_data(&self) -> io::Result<()> {

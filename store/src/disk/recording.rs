@@ -155,6 +155,10 @@ impl File for RecordingFile {
         Ok(())
     }
 
+    fn forget_cached(&self) {
+        self.inner.forget_cached();
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         count(self.inner.sync_data(), &self.counters.syncs)
     }

@@ -133,6 +133,12 @@ impl SimIo {
         lock(&self.state).total_bytes = total_bytes;
     }
 
+    /// Sets the capacity so that this much of it is left.
+    pub fn leave_free(&self, free_bytes: u64) {
+        let mut state = lock(&self.state);
+        state.total_bytes = state.image.allocated_bytes() + free_bytes;
+    }
+
     /// Sets the clock. Asking for the time moves it by one microsecond.
     pub fn set_now_us(&self, now_us: u64) {
         lock(&self.state).now_us = now_us;

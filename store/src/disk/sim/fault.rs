@@ -42,10 +42,12 @@ pub enum Effect {
     /// A sync succeeds without making anything durable, a read gives a wrong bit; others succeed as
     /// usual.
     Lie,
+    /// It takes three seconds by the disk's clock, and goes well.
+    Slow,
 }
 
 /// Operations that go wrong.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The kind it strikes; `None` is any but reads.
     pub on: Option<OpKind>,

@@ -52,7 +52,12 @@ impl File for SimFile {
         let mut state = lock(&self.state);
         let struck = state.strike(OpKind::Read);
         fail_if_struck(struck)?;
-        let content = state.content(self.file).ok_or(io::ErrorKind::NotFound)?;
+        let behind = match self.caching {
+            Caching::Direct => state.behind_the_cache(self.file),
+            Caching::Buffered => None,
+        };
+        let content = behind.as_ref().or_else(|| state.content(self.file));
+        let content = content.ok_or(io::ErrorKind::NotFound)?;
         if offset + buffer.len() as u64 > content.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -74,6 +79,10 @@ impl File for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         lock(&self.state).sync_data(&self.path, self.file)
+    }
+
+    fn forget_cached(&self) {
+        lock(&self.state).forget_cached(self.file);
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::content::ContentChange;
+use super::content::{Content, ContentChange};
 use super::fault::OpKind;
 use super::image::{Image, NameChange};
 
@@ -74,6 +74,8 @@ pub(super) struct History {
     pending: Vec<usize>,
     /// Pending writes whose sync failed: no later sync saves them.
     doomed: BTreeSet<usize>,
+    /// Files of which the cache shows what a failed sync has lost.
+    apart: BTreeSet<u64>,
 }
 
 impl History {
@@ -89,6 +91,7 @@ impl History {
             points: vec![start],
             pending: Vec::new(),
             doomed: BTreeSet::new(),
+            apart: BTreeSet::new(),
         }
     }
 
@@ -113,12 +116,67 @@ impl History {
         self.ops.push(op);
     }
 
-    /// Notes that a sync of `file` failed: the system forgets that its pages were dirty.
+    /// Notes that a sync of `file` failed: the system forgets that its pages were dirty. What it knows
+    /// of the file's length and blocks it keeps.
     pub(super) fn doom(&mut self, file: u64) {
         let ops = &self.ops;
         let lost = self.pending.iter().copied();
-        self.doomed
-            .extend(lost.filter(|&index| is_content_of(&ops[index], file)));
+        let lost: Vec<usize> = lost
+            .filter(|&index| is_content_of(&ops[index], file))
+            .filter(|&index| {
+                matches!(
+                    ops[index].change,
+                    Change::Content {
+                        change: ContentChange::Write { .. },
+                        ..
+                    }
+                )
+            })
+            .collect();
+        if !lost.is_empty() {
+            self.apart.insert(file);
+            self.doomed.extend(lost);
+        }
+    }
+
+    /// The bytes of a file as the disk has them, where the cache shows others. Whoever has seen that
+    /// something is lost will not find it later.
+    pub(super) fn behind_the_cache(&mut self, file: u64) -> Option<Content> {
+        if !self.apart.contains(&file) {
+            return None;
+        }
+        let pending: Vec<usize> = self
+            .pending
+            .iter()
+            .copied()
+            .filter(|&index| is_content_of(&self.ops[index], file))
+            .collect();
+        let mut content = self
+            .last()
+            .files
+            .get(&file)
+            .map(|content| (**content).clone())?;
+        self.apply_saved(&mut content, &pending);
+        if pending.iter().any(|index| self.doomed.contains(index)) {
+            let doomed = &self.doomed;
+            self.pending
+                .retain(|index| !pending.contains(index) || !doomed.contains(index));
+            let mut durable = self.last().clone();
+            durable
+                .file_mut(file)
+                .apply(&ContentChange::SetLen(content.len()));
+            self.points.push(Point {
+                ops: self.ops.len(),
+                durable,
+                pending: self.pending.clone(),
+            });
+        }
+        Some(content)
+    }
+
+    /// Notes that the cache of a file shows again what the disk has.
+    pub(super) fn together(&mut self, file: u64) {
+        self.apart.remove(&file);
     }
 
     /// What is durable, and what is pending, after the first `at` operations.
@@ -133,6 +191,22 @@ impl History {
         });
         let pending = point.pending.iter().copied().chain(since);
         (&point.durable, pending.map(|index| &self.ops[index]))
+    }
+
+    /// Applies changes of a file but for the bytes that a failed sync has lost.
+    fn apply_saved(&self, content: &mut Content, changes: &[usize]) {
+        for index in changes {
+            let Change::Content { change, .. } = &self.ops[*index].change else {
+                continue;
+            };
+            match change {
+                ContentChange::Write { offset, data } if self.doomed.contains(index) => {
+                    let len = content.len().max(offset + data.len() as u64);
+                    content.apply(&ContentChange::SetLen(len));
+                }
+                change => content.apply(change),
+            }
+        }
     }
 
     fn last(&self) -> &Image {
@@ -155,12 +229,8 @@ impl History {
             .pending
             .iter()
             .partition(|&&index| is_content_of(&ops[index], file));
-        if synced.iter().any(|index| self.doomed.contains(index)) {
-            for index in synced.iter().filter(|index| !self.doomed.contains(index)) {
-                if let Change::Content { change, .. } = &ops[*index].change {
-                    durable.file_mut(file).apply(change);
-                }
-            }
+        if self.apart.contains(&file) {
+            self.apply_saved(durable.file_mut(file), &synced);
             self.doomed.retain(|index| !synced.contains(index));
         } else if let Some(content) = current.files.get(&file) {
             durable.files.insert(file, Arc::clone(content));

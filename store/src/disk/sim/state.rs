@@ -14,6 +14,9 @@ use super::rng::SplitMix64;
 /// Capacity unless a test sets another.
 const DEFAULT_SPACE_BYTES: u64 = 1 << 40;
 
+/// How long a slow operation takes.
+const SLOW_US: u64 = 3_000_000;
+
 /// Who is told of each operation.
 pub(super) type Watcher = Box<dyn FnMut(OpKind, &Path) + Send>;
 
@@ -65,9 +68,26 @@ impl State {
         self.image.files.get(&file).map(|content| &**content)
     }
 
+    /// The bytes of a file past the cache, where that shows others.
+    pub(super) fn behind_the_cache(&mut self, file: u64) -> Option<Content> {
+        self.history.behind_the_cache(file)
+    }
+
+    /// Makes the cache of a file show what the disk has.
+    pub(super) fn forget_cached(&mut self, file: u64) {
+        if let Some(content) = self.history.behind_the_cache(file) {
+            self.image.files.insert(file, Arc::new(content));
+            self.history.together(file);
+        }
+    }
+
     /// What strikes an operation that is about to run.
     pub(super) fn strike(&mut self, kind: OpKind) -> Option<Effect> {
-        strike(&mut self.faults, kind)
+        let struck = strike(&mut self.faults, kind);
+        if struck == Some(Effect::Slow) {
+            self.now_us += SLOW_US;
+        }
+        struck.filter(|effect| *effect != Effect::Slow)
     }
 
     fn record(&mut self, kind: OpKind, path: &Arc<Path>, change: Change) {
@@ -87,7 +107,7 @@ impl State {
         change: ContentChange,
     ) -> io::Result<()> {
         let (change, outcome) = match (self.strike(kind), change) {
-            (None | Some(Effect::Lie), change) => (change, Ok(())),
+            (None | Some(Effect::Lie | Effect::Slow), change) => (change, Ok(())),
             (Some(Effect::ShortWrite), ContentChange::Write { offset, data }) => {
                 let data = Arc::from(&data[..data.len() / 2]);
                 (ContentChange::Write { offset, data }, Err(eio()))
@@ -203,7 +223,7 @@ impl State {
 /// The error of a struck operation that cannot happen by halves.
 pub(super) fn fail_if_struck(struck: Option<Effect>) -> io::Result<()> {
     match struck {
-        None | Some(Effect::Lie) => Ok(()),
+        None | Some(Effect::Lie | Effect::Slow) => Ok(()),
         Some(Effect::NoSpace) => Err(no_space()),
         Some(Effect::Eio | Effect::ShortWrite) => Err(eio()),
     }
