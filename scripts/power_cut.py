@@ -8,9 +8,9 @@ has what the kernel had sent to the disk until then. What a disk loses of its ow
 of the store does that.
 
 Of each copy holds: it mounts and the daemon serves it; each connection's blocks are what they were after one of its
-operations, not before the last that was flushed when cloning began and not after the last that was sent when it ended; the
-snapshot taken before shows the same for its moment; the guest's file system is clean once its journal has been replayed,
-and every file in it that had been synced is there with its bytes.
+operations, not before the last that was flushed when cloning began and not after the last that was sent when it
+ended; the snapshot taken before shows the same for its moment; the guest's file system is clean once its journal
+has been replayed, and every file in it that had been synced is there with its bytes.
 """
 import argparse
 import ctypes
@@ -304,7 +304,8 @@ class Bench:
         behind = self.folder + '/nbd'
         os.makedirs(behind)
         with open(self.folder + '/nbdfuse.log', 'w') as log:
-            self.fuse = subprocess.Popen(['nbdfuse', behind + '/disk', self.daemon.uri('guest')], stdout=log, stderr=log)
+            command = ['nbdfuse', behind + '/disk', self.daemon.uri('guest')]
+            self.fuse = subprocess.Popen(command, stdout=log, stderr=log)
         STARTED.append(self.fuse)
         until('nbdfuse', lambda: os.path.exists(behind + '/disk'))
         self.guest_device = run('losetup', '--find', '--show', behind + '/disk').strip()
@@ -443,7 +444,8 @@ def main():
     parser.add_argument('--rounds', type=int, required=True)
     parser.add_argument('--program', required=True)
     parser.add_argument('--folder', required=True, help='an empty one, on a file system that can clone files')
-    parser.add_argument('--seed', type=int, default=random.getrandbits(32), help='of the load and the moments; not of the machine')
+    parser.add_argument('--seed', type=int, default=random.getrandbits(32),
+                        help='of the load and the moments; not of the machine')
     arguments = parser.parse_args()
     print('seed %d' % arguments.seed, flush=True)
     try:

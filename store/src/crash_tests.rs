@@ -3,20 +3,25 @@
 //!
 //! A crash state is one disk that may be left after one operation. Each is opened, and read whole:
 //! it must show exactly one of the model's states between the last operation acknowledged as durable
-//! and the last one begun. `CINDERBLOCK_CRASH_STATES` asks for more states than the default.
+//! and the last one begun. Runs close and open their pool on the way, so that files are used for more
+//! than one life. `CINDERBLOCK_CRASH_STATES` asks for more states than the default; which states those
+//! are follows from the number of the run and of the state, which a failure names.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
 use crate::disk::sim::{Crash, SimIo, SplitMix64, Survive};
 use crate::disk::{Caching, Create, Entry, File, Io, Space};
-use crate::model::{Model, Run, open};
+use crate::model::{Model, Run, number_from, on_all_cores, open};
 
 /// Operations on disks in one run.
 const STEPS: usize = 40;
+/// Operations between two openings.
+const STEPS_OF_A_LIFE: usize = 15;
+/// Crash states looked at unless more are asked for, and those of one run.
+const STATES: u64 = 100_000;
+const STATES_OF_A_RUN: u64 = 2_000;
 const MODES: [Survive; 4] = [
     Survive::Nothing,
     Survive::Everything,
@@ -29,32 +34,10 @@ fn judge(run: &Run, at: usize, crash: &Crash, rng: &mut SplitMix64) -> Result<()
     let image = run.io.crash(at, crash, rng);
     let place = || format!("after {at} operations, {:?} surviving", crash.survive);
     let store = open(&image).map_err(|error| format!("{}: cannot open: {error}", place()))?;
-    let found = Model::of(&store).map_err(|error| format!("{}: cannot read: {error}", place()))?;
-    let acknowledged = run
-        .history
-        .iter()
-        .rposition(|step| step.durable && step.ops_after <= at)
-        .unwrap_or(0);
-    let begun = run
-        .history
-        .iter()
-        .rposition(|step| step.ops_before <= at)
-        .unwrap_or(0);
-    let digest = found.digest();
-    if run.history[acknowledged..=begun]
-        .iter()
-        .any(|step| step.digest == digest)
-    {
-        return Ok(());
-    }
-    let names: Vec<_> = run.history[acknowledged..=begun]
-        .iter()
-        .map(|step| step.name)
-        .collect();
-    Err(format!(
-        "{}: none of the states of {names:?} (steps {acknowledged} to {begun})",
-        place()
-    ))
+    let found = Model::digest_of(&store);
+    let found = found.map_err(|error| format!("{}: cannot read: {error}", place()))?;
+    run.check_survived(at, &found)
+        .map_err(|error| format!("{}: {error}", place()))
 }
 
 /// Explores crash states of one run until it has judged `states` of them.
@@ -78,39 +61,22 @@ fn explore(run: &Run, seed: u64, states: u64) -> Result<(), String> {
 }
 
 fn worked(run: &mut Run) {
-    for _ in 0..STEPS {
+    for step in 1..=STEPS {
         run.step();
+        if step % STEPS_OF_A_LIFE == 0 {
+            run.reopen();
+        }
     }
 }
 
 #[test]
 fn no_crash_state_loses_what_was_acknowledged() {
-    let wanted: u64 = std::env::var("CINDERBLOCK_CRASH_STATES")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(100_000);
-    const RUNS: u64 = 50;
-    let next = AtomicU64::new(0);
-    let judged = AtomicU64::new(0);
-    let threads = thread::available_parallelism().map_or(2, |count| count.get());
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= RUNS {
-                        return;
-                    }
-                    let mut run = Run::new(seed, true);
-                    worked(&mut run);
-                    let states = wanted.div_ceil(RUNS);
-                    explore(&run, seed, states).unwrap();
-                    judged.fetch_add(states, Ordering::Relaxed);
-                }
-            });
-        }
+    let wanted = number_from("CINDERBLOCK_CRASH_STATES").unwrap_or(STATES);
+    on_all_cores(0..wanted.div_ceil(STATES_OF_A_RUN), |seed| {
+        let mut run = Run::new(seed, seed.is_multiple_of(2));
+        worked(&mut run);
+        explore(&run, seed, STATES_OF_A_RUN).unwrap();
     });
-    assert!(judged.load(Ordering::Relaxed) >= wanted);
 }
 
 /// A door that swallows the syncs of some files: an engine with its ordering broken.
@@ -208,7 +174,9 @@ fn caught(forgets: fn(&Path) -> bool) -> bool {
             forgets,
         });
         let mut run = Run::on(io, door, seed, true);
-        worked(&mut run);
+        for _ in 0..STEPS {
+            run.step();
+        }
         explore(&run, seed, 2_000).is_err()
     })
 }

@@ -32,7 +32,8 @@ struct Tally {
     earlier: usize,
 }
 
-fn files(io: &SimIo, dir: &Path, found: &mut Vec<PathBuf>) {
+/// The paths of all files below a folder.
+pub(crate) fn files(io: &SimIo, dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in io.list(dir).unwrap() {
         let path = dir.join(&entry.name);
         if entry.is_dir {
@@ -44,7 +45,7 @@ fn files(io: &SimIo, dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Changes a file a little; says how.
-fn damage(io: &SimIo, path: &Path, rng: &mut SplitMix64) -> String {
+pub(crate) fn damage(io: &SimIo, path: &Path, rng: &mut SplitMix64) -> String {
     let file = io.open(path, Create::Never, Caching::Buffered).unwrap();
     let len = file.len().unwrap();
     if len == 0 {

@@ -79,27 +79,15 @@ fn check_stopped(run: Run, error: &crate::Error) -> Result<(), String> {
             }
         }
     }
-    let history: Vec<_> = run.history.iter().map(|step| step.digest).collect();
-    let durable = run
-        .history
-        .iter()
-        .rposition(|step| step.durable)
-        .unwrap_or(0);
-    let names: Vec<_> = run.history[durable..]
-        .iter()
-        .map(|step| step.name)
-        .collect();
     let run = reopened(run)?;
-    let found = Model::of(&run.store).map_err(|e| format!("after {error}, reopened: {e}"))?;
-    if history[durable..].contains(&found.digest()) {
-        return Ok(());
-    }
-    Err(format!("after {error}: none of the states of {names:?}"))
+    let found = Model::digest_of(&run.store);
+    let found = found.map_err(|e| format!("after {error}, reopened: {e}"))?;
+    run.check_survived(usize::MAX, &found)
+        .map_err(|lost| format!("after {error}: {lost}"))
 }
 
 fn reopened(mut run: Run) -> Result<Run, String> {
-    let spare = SimIo::new(0);
-    run.store = open(&spare).map_err(|error| error.to_string())?;
+    run.let_go();
     run.store = open(&run.io).map_err(|error| format!("reopening: {error}"))?;
     Ok(run)
 }

@@ -41,6 +41,8 @@ mod maintain;
 mod mark;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod model_checks;
 mod open;
 mod pace;
 mod pack;
@@ -58,6 +60,8 @@ mod room;
 mod sealer;
 #[cfg(test)]
 mod segment_tests;
+#[cfg(test)]
+mod simulation_tests;
 mod spec;
 mod state;
 mod stats;

@@ -6,28 +6,30 @@
 //! operation that was acknowledged as durable, and not newer than the last that was begun.
 
 mod disks;
+mod operations;
 
+use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use uuid::Uuid;
 
-use crate::ZeroMode;
-use crate::addr::CHUNK_BYTES;
 use crate::disk::Io;
 use crate::disk::sim::{SimIo, SplitMix64};
 use crate::engine::Engine;
-use crate::maintain::Maintenance;
 use crate::{
-    DomainId, Durability, Encryption, Extent, ExtentKind, OpenOptions, Packing, Result, SnapshotId,
-    Store, VolumeId, VolumeSpec,
+    DomainId, Encryption, Extent, ExtentKind, OpenOptions, Packing, Recompression, Result, Store,
+    VolumeId, VolumeSpec,
 };
 pub(crate) use disks::Model;
+use operations::Acked;
 
 const DIR: &str = "/pool";
 /// Chunks of the largest disk: two runs and a bit, so that runs are crossed.
 const CHUNKS: u64 = 300;
-const DISKS_MAX: usize = 4;
 const DOMAIN: DomainId = DomainId(Uuid::from_u128(0xd0));
 
 pub(crate) fn options() -> OpenOptions {
@@ -47,32 +49,43 @@ pub(crate) struct Run {
     pub(crate) model: Model,
     rng: SplitMix64,
     next_id: u128,
-    /// Only operations that are one journal record each, so that every prefix is a state.
+    /// Only operations that are one journal record each.
     atomic: bool,
-    /// Digest after each operation, the disk operations before and after it, and whether it was
-    /// acknowledged as durable.
+    /// States that the operation under way has gone through.
+    between: Vec<blake3::Hash>,
+    /// What happened since the pool was opened.
     pub(crate) history: Vec<Step>,
 }
 
 /// One operation of a run.
 pub(crate) struct Step {
     pub(crate) name: &'static str,
+    /// What it was done to.
+    what: String,
+    /// States of the disks on the way, and after it.
+    between: Vec<blake3::Hash>,
     pub(crate) digest: blake3::Hash,
+    /// Operations of the disk below, before and after it.
     pub(crate) ops_before: usize,
     pub(crate) ops_after: usize,
+    /// Whether it was acknowledged as durable.
     pub(crate) durable: bool,
 }
 
-/// How an operation was acknowledged.
-#[derive(PartialEq, Eq)]
-enum Acked {
-    Buffered,
-    Durable,
+impl Step {
+    /// The states that it has brought about.
+    pub(crate) fn states(&self) -> impl Iterator<Item = blake3::Hash> {
+        self.between.iter().copied().chain([self.digest])
+    }
 }
 
-/// The name of an operation and what came of it.
-type Outcome = (&'static str, Result<Acked>);
-type Work = fn(&Engine, &mut Maintenance) -> Result<()>;
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (before, after) = (self.ops_before, self.ops_after);
+        let durable = if self.durable { ", durable" } else { "" };
+        write!(f, "{before}..{after}{durable}: {} {}", self.name, self.what)
+    }
+}
 
 impl Run {
     pub(crate) fn new(seed: u64, atomic: bool) -> Self {
@@ -83,26 +96,35 @@ impl Run {
     /// A run whose store sees the disk through `door`.
     pub(crate) fn on(io: SimIo, door: Arc<dyn Io>, seed: u64, atomic: bool) -> Self {
         io.set_space_bytes(1 << 30);
-        let store = Store::open(door, Path::new(DIR), options()).unwrap();
+        let store = Store::open(door, Path::new(DIR), options_by_hand()).unwrap();
         io.forget_history();
         let rng = SplitMix64::new(seed ^ 0x5eed);
-        let model = Model::default();
-        let first = Step {
-            name: "open",
-            digest: model.digest(),
-            ops_before: 0,
-            ops_after: 0,
-            durable: true,
-        };
-        Self {
+        let mut run = Self {
             io,
             store,
-            model,
+            model: Model::default(),
             rng,
             next_id: 1,
             atomic,
-            history: vec![first],
-        }
+            between: Vec::new(),
+            history: Vec::new(),
+        };
+        run.begin_history();
+        run
+    }
+
+    /// Starts the history here: all that there is counts as durable.
+    fn begin_history(&mut self) {
+        let ops = self.io.op_count();
+        self.history = vec![Step {
+            name: "open",
+            what: String::new(),
+            between: Vec::new(),
+            digest: self.model.digest(),
+            ops_before: ops,
+            ops_after: ops,
+            durable: true,
+        }];
     }
 
     /// The store under test.
@@ -122,9 +144,11 @@ impl Run {
     /// One random operation on both. After an error the model is as if it had succeeded.
     pub(crate) fn try_step(&mut self) -> Result<()> {
         let ops_before = self.io.op_count();
-        let (name, outcome) = self.random_operation();
+        let (name, what, outcome) = self.random_operation();
         self.history.push(Step {
             name,
+            what,
+            between: std::mem::take(&mut self.between),
             digest: self.model.digest(),
             ops_before,
             ops_after: self.io.op_count(),
@@ -133,250 +157,63 @@ impl Run {
         outcome.map(|_| ())
     }
 
-    fn random_operation(&mut self) -> Outcome {
-        if self.model.volumes.is_empty() {
-            return self.create();
+    /// Whether these disks are what a power loss after the first `at` operations of the disk below may
+    /// leave: a prefix of what was done, no shorter than what had been acknowledged as durable.
+    ///
+    /// # Errors
+    /// The steps of which none left such disks.
+    pub(crate) fn check_survived(
+        &self,
+        at: usize,
+        found: &blake3::Hash,
+    ) -> std::result::Result<(), String> {
+        let acknowledged = |step: &Step| step.durable && step.ops_after <= at;
+        let from = self.history.iter().rposition(acknowledged).unwrap_or(0);
+        let begun = |step: &Step| step.ops_before <= at;
+        let to = self.history.iter().rposition(begun).unwrap_or(0);
+        let (first, later) = (&self.history[from], &self.history[from + 1..to + 1]);
+        let mut states = later.iter().flat_map(Step::states);
+        if first.digest == *found || states.any(|digest| digest == *found) {
+            return Ok(());
         }
-        match self.rng.below(100) {
-            0..40 => self.write(),
-            40..50 => self.zero(),
-            50..58 => {
-                let flushed = self.any_volume().1.flush();
-                ("flush", flushed.map(|()| Acked::Durable))
-            }
-            58..64 => self.snapshot(),
-            64..67 => self.create(),
-            67..70 => self.clone_disk(),
-            70..74 => self.delete(),
-            74..76 => self.grow(),
-            76..84 => self.maintain("checkpoint", |_, _| Ok(())),
-            84..89 => self.maintain("pack", |engine, maintenance| {
-                engine.pack_round(maintenance).map(|_| ())
-            }),
-            89..93 => self.maintain("clean up", |engine, maintenance| {
-                engine.clean_up_step(maintenance).map(|_| ())
-            }),
-            93..98 => self.maintain("mark", |engine, maintenance| {
-                if maintenance.mark.is_none() {
-                    engine.start_mark(maintenance);
-                }
-                engine.mark_step(maintenance).map(|_| ())
-            }),
-            _ => {
-                let reclaimed = self.store.reclaim_now();
-                ("reclaim", reclaimed.map(|_| Acked::Durable))
-            }
-        }
-    }
-
-    /// Background work, after a checkpoint unless a mark that is under way goes on.
-    fn maintain(&self, name: &'static str, work: Work) -> Outcome {
-        let engine = self.engine();
-        let mut maintenance = engine.maintenance.lock().unwrap();
-        let goes_on = name == "mark" && maintenance.mark.is_some();
-        let mut done = Ok(());
-        if name == "pack" {
-            done = engine.journal.roll_now();
-        }
-        if !goes_on {
-            done = done.and_then(|()| engine.checkpoint(&mut maintenance));
-        }
-        let acked = if name == "mark" {
-            Acked::Buffered
-        } else {
-            Acked::Durable
-        };
-        let done = done.and_then(|()| work(&engine, &mut maintenance));
-        (name, done.map(|()| acked))
-    }
-
-    fn new_id(&mut self) -> Uuid {
-        self.next_id += 1;
-        Uuid::from_u128(self.next_id)
-    }
-
-    fn any_volume(&mut self) -> (VolumeId, crate::Volume) {
-        let at = self.rng.below(self.model.volumes.len() as u64) as usize;
-        let id = *self.model.volumes.keys().nth(at).unwrap();
-        (id, self.store.volume(id).unwrap())
-    }
-
-    fn create(&mut self) -> Outcome {
-        if self.model.volumes.len() >= DISKS_MAX {
-            return self.write();
-        }
-        let id = VolumeId(self.new_id());
-        let spec = spec((1 + self.rng.below(CHUNKS)) * CHUNK_BYTES as u64);
-        let spec = if self.rng.coin() {
-            sealed(spec, id)
-        } else {
-            spec
-        };
-        let size = spec.size_bytes as usize;
-        self.model.volumes.insert(id, vec![0; size]);
-        let created = self.store.create_volume(id, spec);
-        ("create", created.map(|()| Acked::Durable))
-    }
-
-    /// A range of whole chunks, or of bytes when operations need not be atomic.
-    fn range(&mut self, len: usize) -> std::ops::Range<usize> {
-        let whole = self.atomic || self.rng.coin();
-        // A disk may have been cut down below a chunk.
-        let unit = if whole && len >= CHUNK_BYTES {
-            CHUNK_BYTES
-        } else {
-            1
-        };
-        let units = (len / unit) as u64;
-        let start = self.rng.below(units);
-        let most = if self.rng.below(8) == 0 {
-            units
-        } else {
-            6 * CHUNK_BYTES as u64 / unit as u64
-        };
-        let count = 1 + self.rng.below((units - start).min(most).max(1));
-        let count = count.min(units - start);
-        start as usize * unit..(start + count) as usize * unit
-    }
-
-    fn write(&mut self) -> Outcome {
-        let (id, volume) = self.any_volume();
-        let range = self.range(self.model.volumes[&id].len());
-        let durable = self.rng.below(8) == 0;
-        let mut data = vec![0; range.len()];
-        // Few different contents, so that equal chunks occur; never zero, so that a write is one
-        // record.
-        let kinds = if self.rng.coin() { 5 } else { 1 << 40 };
-        for chunk in data.chunks_mut(CHUNK_BYTES) {
-            let stamp = (self.rng.below(kinds) + 1).to_le_bytes();
-            chunk
-                .iter_mut()
-                .zip(stamp.iter().cycle())
-                .for_each(|(byte, from)| *byte = *from);
-        }
-        self.model.volumes.get_mut(&id).unwrap()[range.clone()].copy_from_slice(&data);
-        let (durability, acked) = if durable {
-            (Durability::Durable, Acked::Durable)
-        } else {
-            (Durability::Buffered, Acked::Buffered)
-        };
-        let written = volume.write(range.start as u64, &data, durability);
-        ("write", written.map(|()| acked))
-    }
-
-    fn zero(&mut self) -> Outcome {
-        let (id, volume) = self.any_volume();
-        let range = self.range(self.model.volumes[&id].len());
-        let mode = if self.rng.coin() {
-            ZeroMode::Allocate
-        } else {
-            ZeroMode::Deallocate
-        };
-        let (offset, len) = (range.start as u64, range.len() as u64);
-        self.model.volumes.get_mut(&id).unwrap()[range].fill(0);
-        let zeroed = volume.write_zeroes(offset, len, mode, Durability::Buffered);
-        ("zero", zeroed.map(|()| Acked::Buffered))
-    }
-
-    fn snapshot(&mut self) -> Outcome {
-        if self.model.snapshots.len() >= 2 * DISKS_MAX {
-            return self.delete();
-        }
-        let all = self.rng.below(4) == 0;
-        let one = self.any_volume().0;
-        let volumes: Vec<VolumeId> = self
-            .model
-            .volumes
-            .keys()
-            .copied()
-            .filter(|id| all || *id == one)
+        let steps: Vec<_> = self.history[from..=to]
+            .iter()
+            .map(Step::to_string)
             .collect();
-        let pairs: Vec<_> = volumes
-            .into_iter()
-            .map(|volume| (SnapshotId(self.new_id()), volume))
-            .collect();
-        for (snapshot, volume) in &pairs {
-            let bytes = self.model.volumes[volume].clone();
-            self.model.snapshots.insert(*snapshot, bytes);
-        }
-        let created = self.store.create_snapshots(&pairs);
-        ("snapshot", created.map(|()| Acked::Durable))
+        Err(format!(
+            "none of the states of steps {from} to {to}: {steps:#?}"
+        ))
     }
 
-    fn clone_disk(&mut self) -> Outcome {
-        if self.model.volumes.len() >= DISKS_MAX {
-            return self.write();
-        }
-        let id = VolumeId(self.new_id());
-        let snapshot = self.model.snapshots.keys().next_back().copied();
-        let cloned = match snapshot {
-            Some(from) if self.rng.coin() => {
-                let bytes = self.model.snapshots[&from].clone();
-                let info = self.store.snapshot_info(from).unwrap();
-                let spec = spec_in(info.domain, info.encryption, bytes.len() as u64);
-                self.model.volumes.insert(id, bytes);
-                self.store.clone_snapshot(id, from, spec)
-            }
-            _ => {
-                let from = self.any_volume().0;
-                let bytes = self.model.volumes[&from].clone();
-                let info = self.store.volume_info(from).unwrap();
-                let spec = spec_in(info.domain, info.encryption, bytes.len() as u64);
-                self.model.volumes.insert(id, bytes);
-                self.store.clone_volume(id, from, spec)
-            }
-        };
-        ("clone", cloned.map(|()| Acked::Durable))
-    }
-
-    fn delete(&mut self) -> Outcome {
-        let snapshots = self.model.snapshots.len() as u64;
-        let deleted = if snapshots > 0 && self.rng.below(3) > 0 {
-            let at = self.rng.below(snapshots) as usize;
-            let id = *self.model.snapshots.keys().nth(at).unwrap();
-            self.model.snapshots.remove(&id);
-            self.store.delete_snapshot(id)
-        } else {
-            let id = self.any_volume().0;
-            self.model.volumes.remove(&id);
-            self.store.delete_volume(id)
-        };
-        ("delete", deleted.map(|()| Acked::Durable))
-    }
-
-    fn grow(&mut self) -> Outcome {
-        let id = self.any_volume().0;
-        let bytes = self.model.volumes.get_mut(&id).unwrap();
-        let sectors = 1 + self.rng.below(30);
-        let len = bytes.len() + sectors as usize * if self.atomic { CHUNK_BYTES } else { 512 };
-        let len = if self.atomic || self.rng.coin() {
-            len
-        } else {
-            bytes.len().div_ceil(1024) * 512
-        };
-        bytes.resize(len, 0);
-        let resized = self.store.resize_volume(id, len as u64);
-        ("resize", resized.map(|()| Acked::Durable))
+    /// Goes on with what is found on a disk that the run's own has become, as everything is there for
+    /// good once it has been opened.
+    pub(crate) fn go_on(&mut self, io: SimIo, store: Store, found: Model) {
+        (self.io, self.store, self.model) = (io, store, found);
+        self.begin_history();
     }
 
     /// Flushes or closes, ends the process as it were, and opens again.
-    fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         match self.model.volumes.keys().next() {
             Some(id) if self.rng.coin() => self.store.volume(*id).unwrap().flush().unwrap(),
             _ => self.store.close().unwrap(),
         }
-        // The old pool must be gone before the file locks can be taken again.
-        let spare = SimIo::new(0);
-        self.store = open(&spare).unwrap();
+        self.let_go();
         self.store = open(&self.io).unwrap();
     }
 
-    fn check(&self) {
-        let names: Vec<_> = self.history.iter().map(|step| step.name).collect();
+    /// Ends the process as it were. The pool must be gone before its file locks can be taken again.
+    pub(crate) fn let_go(&mut self) {
+        self.store = open(&SimIo::new(0)).unwrap();
+    }
+
+    /// Panics where the store and the model differ.
+    pub(crate) fn check(&self) {
+        let names: Vec<_> = self.history.iter().map(Step::to_string).collect();
         let found =
-            Model::of(&self.store).unwrap_or_else(|error| panic!("{error} after {names:?}"));
+            Model::of(&self.store).unwrap_or_else(|error| panic!("{error} after {names:#?}"));
         if let Some(difference) = self.model.difference(&found) {
-            panic!("{difference} after {names:?}");
+            panic!("{difference} after {names:#?}");
         }
         assert!(self.engine().state.read().unwrap().uses_are_right());
         assert!(self.engine().places.read().unwrap().held_is_right());
@@ -420,8 +257,45 @@ pub(crate) fn sealed(spec: VolumeSpec, id: VolumeId) -> VolumeSpec {
     spec_in(DomainId(id.0), Encryption::DomainKey, spec.size_bytes)
 }
 
+/// A number from the environment, for tests that can be asked for more.
+pub(crate) fn number_from(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+/// Does something with every seed, on as many threads as there are cores.
+pub(crate) fn on_all_cores(seeds: Range<u64>, work: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(seeds.start);
+    let threads = thread::available_parallelism().map_or(2, |count| count.get());
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    work(seed);
+                }
+            });
+        }
+    });
+}
+
 pub(crate) fn open(io: &SimIo) -> Result<Store> {
-    Store::open(Arc::new(io.clone()), Path::new(DIR), options())
+    Store::open(Arc::new(io.clone()), Path::new(DIR), options_by_hand())
+}
+
+/// With recompression of everything, as far as it is asked for.
+fn options_by_hand() -> OpenOptions {
+    OpenOptions {
+        recompression: Some(Recompression {
+            cold_after_s: 0,
+            cpu_percent: 100,
+        }),
+        ..options()
+    }
 }
 
 #[test]
