@@ -22,7 +22,7 @@ const FREE_BUFFERS: usize = 4;
 const QUEUE_BYTES_MAX: usize = 32 << 20;
 /// A turn that writes less than this is worth preparing the file for those that follow; larger ones
 /// take longer than what the file system does for them.
-const SMALL_BYTES: usize = 1 << 20;
+const SMALL_BYTES: usize = 64 << 10;
 
 impl Journal {
     /// Makes everything appended before the call durable.
