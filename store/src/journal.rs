@@ -40,6 +40,8 @@ macro_rules! poisoned {
 }
 pub(crate) use poisoned;
 
+/// Bytes from which on a read past the page cache is worth a wait for the disk.
+const READ_ONCE_BYTES: usize = 64 << 10;
 /// Spare segments kept ready: one for data to go on in, one that only control records may take.
 const SPARES: usize = 2;
 
@@ -216,6 +218,18 @@ impl Journal {
             return Err(Self::failed());
         }
         segment.read(block, out)
+    }
+
+    /// Reads consecutive chunks of an ended segment that nobody is likely to read here again: past
+    /// the page cache where they are many. `out` is aligned to a block.
+    pub(crate) fn read_once(&self, segment: &Segment, block: u32, out: &mut [u8]) -> Result<()> {
+        if out.len() < READ_ONCE_BYTES {
+            return self.read(segment, segment.address(block), out);
+        }
+        if self.recent.read(segment.header.number, block, out) {
+            return Ok(());
+        }
+        segment.read_from_disk(block, out)
     }
 
     /// Segments that are closed for appending, oldest first.

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use crate::addr::{Address, CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
 use crate::checkpoint::Stale;
 use crate::chunk::{Fingerprint, fingerprint};
+use crate::disk::AlignedBuf;
 use crate::encryption::Secrets;
 use crate::engine::Engine;
 use crate::index::{ContainerRow, ForwardRow, IndexRead, LayerId, Location, RUN_CHUNKS, Run};
@@ -166,7 +167,7 @@ impl Engine {
             round.forwards.insert(id, ForwardRow::holes());
         }
         let mut at = 0;
-        let mut data = vec![0; 256 * CHUNK_BYTES];
+        let mut data = AlignedBuf::zeroed(256 * CHUNK_BYTES);
         while at < live.len() {
             let count = consecutive(&live[at..]).min(256);
             let part = &mut data[..count * CHUNK_BYTES];
@@ -199,7 +200,7 @@ impl Engine {
         segment: &Segment,
         live: &[Live],
     ) -> Result<()> {
-        let mut chunk = [0; CHUNK_BYTES];
+        let mut chunk = AlignedBuf::zeroed(CHUNK_BYTES);
         for one in live {
             let alone = std::slice::from_ref(one);
             match self.read_live(maintenance, segment, alone, &mut chunk) {
@@ -220,8 +221,8 @@ impl Engine {
         out: &mut [u8],
     ) -> Result<()> {
         let first = live[0].block;
-        self.journal.read(segment, segment.address(first), out)?;
-        // What was read from memory has not been looked at, and is about to become permanent.
+        self.journal.read_once(segment, first, out)?;
+        // What was read has not been looked at yet, and is about to become permanent.
         segment.verify_all(first, out)?;
         for (one, chunk) in live.iter().zip(out.chunks_exact_mut(CHUNK_BYTES)) {
             let secrets = self.secrets_of(maintenance, one.layer)?;
