@@ -91,7 +91,7 @@ pub(crate) struct JournalSettings {
     /// Write zeroes ahead of small batches, so that most syncs change no file system metadata.
     pub(crate) prefill: bool,
     pub(crate) containers: Arc<ContainerIds>,
-    /// Memory for large batches that were written lately, in bytes.
+    /// Memory for batches that were written lately, in bytes.
     pub(crate) keep_bytes: usize,
 }
 

@@ -20,8 +20,8 @@ use crate::journal::{Journal, poisoned};
 const FREE_BUFFERS: usize = 4;
 /// Unwritten bytes beyond which appenders write before they go on.
 const QUEUE_BYTES_MAX: usize = 32 << 20;
-/// A turn that writes less than this is worth preparing the file for those that follow; larger ones
-/// take longer than what the file system does for them.
+/// A turn that writes less than this is worth preparing the file for those that follow; the zeroes
+/// ahead of larger ones would double what the disk has to write.
 const SMALL_BYTES: usize = 64 << 10;
 
 impl Journal {

@@ -227,8 +227,9 @@ impl Segment {
             .map_err(|e| Error::io(format!("reading journal segment {}", self.header.number), e))
     }
 
-    /// Reads whole blocks past the page cache, into memory that is aligned to a block. What a failed sync has left there may never have
-    /// reached the disk, and recovery must not take it for written.
+    /// Reads whole blocks past the page cache, into memory that is aligned to a block. What a failed
+    /// sync has left in the cache may never have reached the disk, and recovery must not take it for
+    /// written.
     pub(crate) fn read_from_disk(&self, first_block: u32, out: &mut [u8]) -> Result<()> {
         let offset = u64::from(first_block) * BLOCK_BYTES as u64;
         self.direct
