@@ -39,7 +39,11 @@ impl Journal {
         let (mut spares, left_in_spares) = spare_files(&settings, &spare_names)?;
         let mut segments = BTreeMap::new();
         let mut next_sequence = applied_sequence + 1;
-        let found = open_segments(&settings, &numbered, is_packed, &mut spares)?;
+        let mut next_spare = next_spare_number(&spare_names);
+        let (found, unused) = open_segments(&settings, &numbered, is_packed)?;
+        for file in unused {
+            spares.push(set_aside(&settings, file, &mut next_spare)?);
+        }
         let next_number = next_number(&numbered, &left_in_spares);
         for (index, segment) in found.iter().enumerate() {
             let limit = found.get(index + 1).map(|next| next.header.first_sequence);
@@ -50,7 +54,6 @@ impl Journal {
             next_sequence = next_sequence.max(last + 1);
             segments.insert(segment.header.first_container, Arc::clone(segment));
         }
-        let next_spare = next_spare_number(&spare_names);
         let begun = begin(&settings, spares, next_spare, next_number, next_sequence)?;
         segments.insert(
             begun.current.header.first_container,
@@ -123,15 +126,28 @@ fn next_spare_number(names: &[String]) -> u64 {
     numbers.max().map_or(0, |number| number + 1)
 }
 
-/// Opens the numbered files. One whose header is not (or not yet) that of its number is a spare: a
-/// crash came between its renaming and its first sync, before anything in it was acknowledged.
+/// Gives a file that is no segment the name of a spare. With that of a segment it would count as one
+/// at a later opening, when nothing is left to say that it had been packed.
+fn set_aside(settings: &JournalSettings, mut file: Spare, next_spare: &mut u64) -> Result<Spare> {
+    let path = settings.dir.join(format!("spare-{next_spare:08}"));
+    *next_spare += 1;
+    settings
+        .io
+        .rename(&file.path, &path)
+        .map_err(|e| Error::io(format!("giving back {}", file.path.display()), e))?;
+    file.path = path;
+    Ok(file)
+}
+
+/// Opens the numbered files: segments, and what is none. One whose header is not (or not yet) that of
+/// its number is none: a crash came between its renaming and its first sync, before anything in it was
+/// acknowledged.
 fn open_segments(
     settings: &JournalSettings,
     numbered: &[(u64, String)],
     is_packed: &dyn Fn(ContainerId) -> bool,
-    spares: &mut Vec<Spare>,
-) -> Result<Vec<Arc<Segment>>> {
-    let mut found = Vec::new();
+) -> Result<(Vec<Arc<Segment>>, Vec<Spare>)> {
+    let (mut found, mut unused) = (Vec::new(), Vec::new());
     for (index, (number, name)) in numbered.iter().enumerate() {
         let file = Spare::open(&*settings.io, settings.dir.join(name), Create::Never)?;
         match file.header()? {
@@ -140,18 +156,18 @@ fn open_segments(
                 if is_packed(ContainerId(header.first_container)) {
                     // Its renaming did not survive. It must not be packed again: its chunks are
                     // mapped elsewhere, and what says where would be lost.
-                    spares.push(file);
+                    unused.push(file);
                     continue;
                 }
                 found.push(Arc::new(file.into_segment(header)));
             }
             _ if index + 1 == numbered.len() && file.first_batch()? != Some(*number) => {
-                spares.push(file);
+                unused.push(file);
             }
             _ => return Err(damaged(*number, "its header does not read")),
         }
     }
-    Ok(found)
+    Ok((found, unused))
 }
 
 fn check_header(settings: &JournalSettings, header: &SegmentHeader, file: &Spare) -> Result<()> {
