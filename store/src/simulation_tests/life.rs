@@ -92,8 +92,9 @@ pub(super) struct Life<'a> {
     tally: Tally,
     /// Every state that the disks have been in.
     known: HashSet<blake3::Hash>,
-    /// The states of this spell.
-    spell: Vec<Model>,
+    /// The same as far as volumes go. A disk that lies may keep that a file got another name while it
+    /// loses where its content went, so that older content shows again.
+    past: Vec<Model>,
 }
 
 impl<'a> Life<'a> {
@@ -105,7 +106,7 @@ impl<'a> Life<'a> {
             rng: SplitMix64::new(seed ^ 0x11fe),
             log,
             tally: Tally::default(),
-            spell: Vec::new(),
+            past: Vec::new(),
         }
     }
 
@@ -176,7 +177,7 @@ impl<'a> Life<'a> {
                 .inject(Fault::always(Some(OpKind::SyncData), Effect::Lie)),
             Weather::Full(left) => self.run.io.leave_free(left),
         }
-        self.spell = vec![self.run.model.clone()];
+        self.past.push(self.run.model.clone());
         for _ in 0..1 + self.rng.below(STEPS_MAX) {
             self.step(weather)?;
             if self.stopped() {
@@ -216,7 +217,7 @@ impl<'a> Life<'a> {
                 self.settle(&before, &error)?;
             }
         }
-        self.spell.push(self.run.model.clone());
+        self.past.push(self.run.model.clone());
         if self.stopped() || self.rng.coin() {
             return Ok(());
         }
@@ -373,7 +374,7 @@ impl<'a> Life<'a> {
             return Ok(false);
         };
         self.tally.lies_read += 1;
-        only_known_chunks(&store, &self.spell).map(|()| false)
+        only_known_chunks(&store, &self.past).map(|()| false)
     }
 
     fn opened_or_refused(&self, image: &SimIo) -> Result<Option<Store>, String> {
