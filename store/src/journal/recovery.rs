@@ -203,7 +203,13 @@ fn recover(
         segment.set_written(segment.end_block());
         return Ok(trailer.last_sequence);
     }
-    let mut scan = Scan::new(segment, Check::DataToo);
+    // The segment behind this one was begun when all of this was durable: what its blocks hold is
+    // looked at when they are read, and damage costs those alone.
+    let check = match limit {
+        Some(_) => Check::RecordsOnly,
+        None => Check::DataToo,
+    };
+    let mut scan = Scan::new(segment, check);
     while limit.is_none_or(|limit| scan.next_sequence() < limit) {
         let Some(batch) = scan.next()? else { break };
         for record in &batch.records {

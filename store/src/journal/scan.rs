@@ -18,17 +18,20 @@ pub(crate) struct Batch {
 /// Whether the data blocks are checked too, or the record tables alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// As recovery must: a batch with a torn data block never happened, and neither did one that
-    /// only the page cache has.
+    /// Where batches may be torn: one with a torn data block never happened, and neither did one
+    /// that only the page cache has.
     DataToo,
-    /// As the packer may: it checks each block when it reads it.
+    /// Where all are known to have been durable: whoever reads a block checks it then.
     RecordsOnly,
 }
 
-/// Blocks that recovery reads at once, data and all.
+/// Blocks that are read at once, data and all.
 const WINDOW_BLOCKS: u32 = 256;
 /// Blocks that are read at once where data is passed over.
 const RECORDS_WINDOW_BLOCKS: u32 = 8;
+/// Batches of fewer blocks lie so close that reading what is between them costs less than looking
+/// for each.
+const CLOSE_BLOCKS: u32 = 64;
 
 /// Part of a segment as the disk has it.
 #[derive(Default)]
@@ -45,6 +48,8 @@ pub(crate) struct Scan<'a> {
     window: RefCell<Window>,
     block: u32,
     sequence: u64,
+    /// The last batch was a small one.
+    close: bool,
 }
 
 impl<'a> Scan<'a> {
@@ -56,6 +61,7 @@ impl<'a> Scan<'a> {
             window: RefCell::default(),
             block: 1,
             sequence: segment.header.first_sequence,
+            close: false,
         }
     }
 
@@ -89,6 +95,7 @@ impl<'a> Scan<'a> {
             start_block: self.block,
             records,
         };
+        self.close = batch.header.total_blocks() < CLOSE_BLOCKS;
         self.block = end as u32;
         self.sequence += 1;
         Ok(Some(batch))
@@ -189,8 +196,8 @@ impl<'a> Scan<'a> {
         let mut offset = u64::from(block) * BLOCK_BYTES as u64 + skip as u64;
         let mut out = out;
         let at_once = match self.check {
-            Check::RecordsOnly => RECORDS_WINDOW_BLOCKS,
-            Check::DataToo => WINDOW_BLOCKS,
+            Check::RecordsOnly if !self.close => RECORDS_WINDOW_BLOCKS,
+            Check::RecordsOnly | Check::DataToo => WINDOW_BLOCKS,
         };
         let mut window = self.window.borrow_mut();
         while !out.is_empty() {
