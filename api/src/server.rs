@@ -119,6 +119,7 @@ struct Inner {
     tree: TreeVersion,
     stopping: AtomicBool,
     reclaiming: Arc<Semaphore>,
+    explaining: Arc<Semaphore>,
     blocking: Arc<Semaphore>,
     hashing: Arc<Semaphore>,
     /// Set once the log can be spoken to; without it levels are neither shown nor set.
@@ -148,6 +149,7 @@ impl Services {
             tree: TreeVersion::default(),
             stopping: AtomicBool::new(false),
             reclaiming: Arc::new(Semaphore::new(1)),
+            explaining: Arc::new(Semaphore::new(1)),
             logins: LoginLimiter::default(),
             callers: Callers::default(),
             blocking: Arc::new(Semaphore::new(BLOCKING_MAX)),
@@ -293,6 +295,14 @@ impl Services {
         work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         self.on_pool(self.0.reclaiming.clone(), work).await
+    }
+
+    /// As [`Services::reclaiming`], for walks of an engine's whole map.
+    pub(crate) async fn explaining<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.on_pool(self.0.explaining.clone(), work).await
     }
 
     /// Carries work through that must not end half-way because whoever asked for it has left.

@@ -6,7 +6,7 @@ use super::volumes::escape;
 use super::{Client, Result, Service};
 use crate::types::native::{
     Event, EventList, ExportConnection, ExportList, JobList, JobView, ReclaimResult, SourceLength,
-    Stats, Tree, VolumeStats, VolumeStatsList,
+    Stats, Tree, VolumeSpace, VolumeStats, VolumeStatsList,
 };
 
 impl Client {
@@ -56,6 +56,14 @@ impl Client {
         };
         self.put::<SourceLength>(Service::Native, &path, &body)?;
         Ok(())
+    }
+
+    /// What a volume holds and shares, and what deleting gives back.
+    ///
+    /// # Errors
+    /// Any kind.
+    pub fn volume_space(&self, id: &str) -> Result<VolumeSpace> {
+        self.get(Service::Native, &format!("volumes/{}/space", escape(id)))
     }
 
     /// At most `limit` events after the one of id `after`, the oldest first; without `after` the

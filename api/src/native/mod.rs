@@ -8,6 +8,7 @@ mod activity;
 mod exports;
 mod operations;
 mod reclaim;
+mod space;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub(crate) fn routes() -> Routes {
         .on(ops::ALL_VOLUME_STATS, stats::volumes)
         .on(ops::VOLUME_STATS, volumes::stats)
         .on(ops::EXPLAIN, volumes::explain)
+        .on(ops::VOLUME_SPACE, space::show)
         .on(ops::SOURCE_LENGTH, volumes::source_length)
         .on(ops::SET_SOURCE_LENGTH, volumes::set_source_length)
         .on(ops::EVENTS, activity::events)

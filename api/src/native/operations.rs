@@ -5,7 +5,7 @@ use crate::openapi::{Operation, Parameter, parameter};
 use crate::policy::Rule;
 use crate::types::native::{
     EventList, Explain, ExportList, Health, JobList, JobView, ReclaimResult, SourceLength, Stats,
-    Tree, VolumeStats, VolumeStatsList,
+    Tree, VolumeSpace, VolumeStats, VolumeStatsList,
 };
 
 pub(super) const STATS: Operation = Operation::get("/stats", "Show the daemon at a glance.")
@@ -29,6 +29,13 @@ pub(super) const EXPLAIN: Operation = Operation::get(
 )
 .rule(Rule::NativeExplainVolume)
 .answers(200, wire::<Explain>)
+.faults(&[409]);
+pub(super) const VOLUME_SPACE: Operation = Operation::get(
+    "/volumes/{id}/space",
+    "Show what a volume shares with whom, and what deleting it or its snapshots gives back.",
+)
+.rule(Rule::NativeGetVolumeSpace)
+.answers(200, wire::<VolumeSpace>)
 .faults(&[409]);
 pub(super) const SOURCE_LENGTH: Operation = Operation::get(
     "/volumes/{id}/source-length",

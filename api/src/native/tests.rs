@@ -253,6 +253,46 @@ fn the_length_of_an_import_is_its_owners_to_set() {
 }
 
 #[test]
+fn what_deleting_frees_is_for_administrators_and_has_names() {
+    let fixture = Fixture::new();
+    let admin = &fixture.admin;
+    let id = fixture.create(admin, "volume", &json!({"size": 1, "name": "disk"}));
+    fixture.fill(id);
+    let body = json!({"volume_id": id, "name": "monday"});
+    let snapshot = fixture.create(admin, "snapshot", &body);
+
+    let path = format!("volumes/{id}/space");
+    let space: wire::VolumeSpace = fixture.native(admin, &path);
+    assert_eq!(
+        (space.volume_id, space.logical_bytes),
+        (id.to_string(), 1 << 30)
+    );
+    assert_eq!(space.referenced_bytes, 1 << 20);
+    // All of it is the snapshot's as well, and none of it can be had back from either alone.
+    assert_eq!(space.frees, wire::SpaceTaken::default());
+    assert_eq!(space.frees_with_snapshots, space.holds);
+    assert!(space.holds.plain_bytes > 0);
+    let [of_it] = &space.snapshots[..] else {
+        panic!("{:?}", space.snapshots)
+    };
+    assert_eq!(
+        (of_it.id.as_str(), of_it.name.as_str()),
+        (&*snapshot.to_string(), "monday")
+    );
+    let [with] = &space.shared[..] else {
+        panic!("{:?}", space.shared)
+    };
+    assert_eq!(
+        (with.kind.as_str(), with.name.as_str()),
+        ("snapshot", "monday")
+    );
+    assert_eq!((with.bytes, space.shared_omitted), (1 << 20, 0));
+
+    let member = fixture.user("mary", "member");
+    assert_eq!(fixture.status(&member, "GET", &path), StatusCode::FORBIDDEN);
+}
+
+#[test]
 fn a_volume_is_explained_and_stands_in_the_tree() {
     let fixture = Fixture::new();
     let admin = &fixture.admin;

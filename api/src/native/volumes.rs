@@ -22,7 +22,12 @@ const EXTENTS_STEP: usize = 4096;
 const EXTENTS_MAX: u64 = 1 << 22;
 
 /// The volume, if the caller may read what is told of it.
-fn readable(services: &Services, caller: &Caller, id: &str, rule: Rule) -> Result<Volume, Fault> {
+pub(super) fn readable(
+    services: &Services,
+    caller: &Caller,
+    id: &str,
+    rule: Rule,
+) -> Result<Volume, Fault> {
     let volume = services
         .catalogue()
         .read(|reader| find_volume(reader, caller, id))?;

@@ -210,6 +210,7 @@ rules! {
     NativeGetSourceLength = "cinderblock:get_source_length", READER;
     NativeSetSourceLength = "cinderblock:set_source_length", MEMBER;
     NativeExplainVolume = "cinderblock:explain_volume", READER;
+    NativeGetVolumeSpace = "cinderblock:get_volume_space", ADMIN;
     NativeReclaim = "cinderblock:reclaim", ADMIN;
     NativeGetExports = "cinderblock:get_exports", ADMIN;
     NativeGetEvents = "cinderblock:get_events", ADMIN;

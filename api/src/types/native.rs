@@ -8,6 +8,7 @@
 //! | `GET /volumes/{id}/stats` | [`VolumeStats`] | owner |
 //! | `GET`, `PUT /volumes/{id}/source-length` | [`SourceLength`] | owner |
 //! | `GET /volumes/{id}/explain` | [`Explain`] | owner |
+//! | `GET /volumes/{id}/space` | [`VolumeSpace`] | admin |
 //! | `GET /events?after=ID&limit=N` | [`EventList`], oldest first | admin |
 //! | `GET /jobs?limit=N`, `GET /jobs/{id}` | [`JobList`], [`JobView`] | admin |
 //! | `GET /exports` | [`ExportList`] | admin |
@@ -168,6 +169,78 @@ pub struct Explain {
     pub snapshots: u64,
     /// Length of the image it was filled from.
     pub source_length_bytes: Option<u64>,
+}
+
+/// Bytes that chunks take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SpaceTaken {
+    /// The chunks themselves, each once, before compression.
+    pub plain_bytes: u64,
+    /// On disk in packs, after deduplication and compression.
+    pub stored_bytes: u64,
+    /// On disk in the raw tier, of chunks that are not packed yet.
+    pub raw_bytes: u64,
+}
+
+/// A volume or snapshot that has stored data in common with a volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SharedSpace {
+    /// `volume` or `snapshot`.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// Its name, which may be empty.
+    pub name: String,
+    /// Its project; empty for one that is not in the catalogue.
+    pub project_id: String,
+    /// What it maps of the volume's chunks; one that it maps twice counts twice.
+    pub bytes: u64,
+}
+
+/// What a snapshot of a volume costs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SnapshotSpace {
+    /// Its id.
+    pub id: String,
+    /// Its name, which may be empty.
+    pub name: String,
+    /// When it was taken.
+    pub created_us: u64,
+    /// What it maps.
+    pub referenced_bytes: u64,
+    /// What deleting it alone gives back.
+    pub frees: SpaceTaken,
+}
+
+/// What a volume holds and shares, and what deleting gives back once reclaim has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct VolumeSpace {
+    /// The volume.
+    pub volume_id: String,
+    /// The moment it is true of.
+    pub as_of_us: u64,
+    /// What the guest sees.
+    pub logical_bytes: u64,
+    /// What is mapped.
+    pub referenced_bytes: u64,
+    /// Distinct chunks among that.
+    pub unique_bytes: u64,
+    /// What those take, shared with others or not.
+    pub holds: SpaceTaken,
+    /// What deleting the volume gives back while its snapshots stay.
+    pub frees: SpaceTaken,
+    /// What deleting the volume and all its snapshots gives back.
+    pub frees_with_snapshots: SpaceTaken,
+    /// Its snapshots, oldest first.
+    pub snapshots: Vec<SnapshotSpace>,
+    /// Other volumes and snapshots with data in common, most first; at most 1000.
+    pub shared: Vec<SharedSpace>,
+    /// How many more there are.
+    pub shared_omitted: u64,
 }
 
 /// One thing that happened.

@@ -19,9 +19,11 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::Sleep;
 
-/// The one request without a limit: an operator waits for all of the raw tier to be packed. Its
-/// body is never read, and others than administrators are answered at once.
-const UNLIMITED: (Method, &str) = (Method::POST, "/cinderblock/v1/reclaim");
+/// A request without a limit: an operator waits for all of the raw tier to be packed. Its body is
+/// never read, and others than administrators are answered at once.
+const RECLAIM: &str = "/cinderblock/v1/reclaim";
+/// Others, of the same kind: the whole map of a pool is read to say what a volume shares.
+const VOLUMES: &str = "/cinderblock/v1/volumes/";
 /// Parts of a path whose answers hold what nobody may keep: tokens and other credentials.
 const SECRETS: [&str; 4] = ["tokens", "application_credentials", "credentials", "OS-EC2"];
 /// Header of an answer that holds a token.
@@ -56,7 +58,7 @@ pub(super) async fn limit_time(
     request: Request,
     next: Next,
 ) -> Response {
-    if (request.method(), request.uri().path()) == (&UNLIMITED.0, UNLIMITED.1) {
+    if is_unlimited(request.method(), request.uri().path()) {
         return next.run(request).await;
     }
     if is_image_data(request.uri().path()) {
@@ -66,6 +68,13 @@ pub(super) async fn limit_time(
         Ok(response) => response,
         Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
     }
+}
+
+/// Whether a request may take as long as it needs.
+fn is_unlimited(method: &Method, path: &str) -> bool {
+    let of_volume = path.strip_prefix(VOLUMES);
+    let is_space = of_volume.is_some_and(|rest| rest.ends_with("/space"));
+    (method == Method::POST && path == RECLAIM) || (method == Method::GET && is_space)
 }
 
 /// Whether the path is one of an image's bytes: `/v2/images/{id}/file` and `/stage`, of any minor
