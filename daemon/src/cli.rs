@@ -10,6 +10,7 @@ mod completions;
 mod credentials;
 mod doctor;
 mod exit;
+mod explain;
 mod interrupt;
 mod mount;
 mod openapi;
@@ -17,6 +18,7 @@ mod output;
 mod password;
 mod project;
 mod prompt;
+mod rebuild;
 mod role;
 mod serve;
 mod snapshot;
@@ -70,6 +72,10 @@ pub(crate) enum Command {
     Status(status::Args),
     /// Pack all data and give unused space back
     Reclaim(status::Args),
+    /// Show what a volume shares with whom, what its snapshots cost, and what deleting frees
+    Explain(explain::Args),
+    /// Build lost or damaged metadata again, from dumps and data; the daemon must be stopped
+    Rebuild(rebuild::Args),
     /// Show the snapshots of all volumes as files in a folder
     Mount(mount::Args),
     /// Check a data directory and its configuration without starting anything
@@ -99,6 +105,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Credentials(args) => credentials::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Reclaim(args) => status::reclaim(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Rebuild(args) => rebuild::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Tui(args) => tui::run(&args),
         Command::Completions(args) => completions::run(&args),

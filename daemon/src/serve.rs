@@ -15,6 +15,7 @@ mod audit;
 mod backends;
 mod backups;
 mod credentials;
+mod dumps;
 mod http;
 mod image;
 mod mounter;
@@ -43,6 +44,7 @@ use crate::signals::{EndSignals, OnHangup};
 use crate::{elsewhere, log, systemd};
 use credentials::Start;
 pub(crate) use credentials::password_was_reset;
+use dumps::Dumps;
 use http::{Door, HttpServer, Limits};
 use mounter::{MountPlan, Mounter};
 use reload::Reloads;
@@ -67,6 +69,7 @@ struct Daemon {
     nbd: nbd::Server,
     http: HttpServer,
     jobs: Runner,
+    dumps: Dumps,
     mounter: Option<Mounter>,
     services: Services,
 }
@@ -165,6 +168,7 @@ impl Daemon {
         exports.connect(Box::new(CatalogueDirectory::new(services.clone())));
         let jobs = server::start_jobs(&services).context("starting the workers")?;
 
+        let dumps = Dumps::start(&services, &data, &io).context("starting the dumps")?;
         let status = Status {
             services: services.clone(),
             nbd: nbd.connections().clone(),
@@ -190,6 +194,7 @@ impl Daemon {
             nbd,
             http,
             jobs,
+            dumps,
             mounter,
             services,
         })
@@ -208,6 +213,7 @@ impl Daemon {
         if report.cut > 0 {
             tracing::warn!(report.cut, report.stuck, "NBD connections were cut off");
         }
+        self.dumps.stop();
         let closed = backends::close(&self.backends);
         drop(self.services);
         self.data.remove_run_info()?;

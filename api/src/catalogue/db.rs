@@ -258,6 +258,15 @@ impl Catalogue {
         self.watched.load(Ordering::SeqCst)
     }
 
+    /// How many transactions were committed since the catalogue was opened.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(crate) fn signal(&self) -> &Arc<JobSignal> {
         &self.signal
     }

@@ -10,6 +10,7 @@
 //! an open read transaction holds back the reuse of pages.
 
 mod db;
+mod dump;
 mod error;
 mod follow;
 mod key;
@@ -20,6 +21,7 @@ mod view;
 mod writer;
 
 pub use db::{Catalogue, Options};
+pub use dump::{Restored, dump_folder, rebuild};
 pub use error::{Error, ErrorKind, Result};
 pub use follow::Follower;
 pub use key::Key;
