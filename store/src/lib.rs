@@ -29,6 +29,8 @@ mod extents;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
+mod fixture_tests;
+#[cfg(test)]
 mod full_disk_tests;
 mod ids;
 mod index;
