@@ -32,6 +32,8 @@ mod fault_tests;
 mod fixture_tests;
 #[cfg(test)]
 mod full_disk_tests;
+#[cfg(test)]
+mod fuzz_tests;
 mod ids;
 mod index;
 mod journal;
