@@ -264,6 +264,7 @@ fn write_behind(engine: &Engine) {
 }
 
 fn background(engine: &Engine) {
+    let mut piece = engine.piece();
     let outcome = engine
         .maintenance()
         .and_then(|mut maintenance| engine.step(&mut maintenance));
@@ -272,7 +273,9 @@ fn background(engine: &Engine) {
         Ok(worked) => {
             *stalled = None;
             drop(stalled);
-            if !worked {
+            if worked {
+                engine.rest_after(&mut piece);
+            } else {
                 engine.threads.nap();
             }
         }
@@ -300,6 +303,7 @@ impl Engine {
         if self.journal.wants_spares() && self.journal.bytes() < self.raw_quota_bytes {
             set_aside(&mut blocked, self.prepare_data_spares())?;
         }
+        set_aside(&mut blocked, self.journal.shed_spares())?;
         set_aside(&mut blocked, self.note_idleness(maintenance))?;
         let mut worked = false;
         maintenance.look_again_at_locked(self.keys.loaded());
@@ -319,7 +323,7 @@ impl Engine {
         match blocked {
             Some(error) if !worked => Err(error),
             _ => {
-                self.reserve.restore();
+                self.reserve.adjust();
                 self.measure_room()?;
                 Ok(worked)
             }

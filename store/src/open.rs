@@ -164,7 +164,7 @@ impl Engine {
             ranges: Ranges::default(),
             freed_bytes: 0.into(),
         });
-        engine.reserve.restore();
+        engine.reserve.adjust();
         engine.count_ranges();
         engine.measure_room()?;
         engine.erase_leftovers()?;

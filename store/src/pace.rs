@@ -3,7 +3,11 @@
 //! Guests wait for what they ask, and nobody for the packer until the raw tier fills: what is
 //! overwritten before it is packed need never be. So packing keeps out of the way of a burst, within
 //! bounds: it begins when guests have been quiet for a moment, when a segment has waited for long,
-//! or when room is short.
+//! or when room is short. When they come back it goes on in a quarter of the time, as does all other
+//! work in the background.
+
+use std::thread;
+use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::maintain::Maintenance;
@@ -12,6 +16,12 @@ use crate::maintain::Maintenance;
 const QUIET_US: u64 = 1_000_000;
 /// How long an ended segment waits at most while guests are busy.
 const WAIT_US: u64 = 30_000_000;
+
+/// Work between two looks whether guests are there, at least.
+const PIECE_US: u64 = 2_000;
+/// Rest after a piece of work beside guests, in times of what it took, and the longest.
+const REST_TIMES: u64 = 3;
+const REST_US_MAX: u64 = 500_000;
 
 /// What was last seen, and since when it has not changed.
 #[derive(Clone, Copy)]
@@ -55,7 +65,35 @@ impl Pace {
     }
 }
 
+/// A piece of work in the background: when it began, and how much guests had done by then.
+pub(crate) struct Piece {
+    operations: u64,
+    began_us: u64,
+}
+
 impl Engine {
+    /// Begins a piece of work that [`Self::rest_after`] ends.
+    pub(crate) fn piece(&self) -> Piece {
+        Piece {
+            operations: self.operations(),
+            began_us: self.io.now_us(),
+        }
+    }
+
+    /// Rests after a piece of work during which guests asked for something, unless room is short.
+    pub(crate) fn rest_after(&self, piece: &mut Piece) {
+        let took_us = self.io.now_us().saturating_sub(piece.began_us);
+        if took_us < PIECE_US {
+            return;
+        }
+        if self.operations() != piece.operations && !self.raw_tier_is_tight() {
+            thread::sleep(Duration::from_micros(
+                (took_us * REST_TIMES).min(REST_US_MAX),
+            ));
+        }
+        *piece = self.piece();
+    }
+
     /// Whether ended segments should be packed now. To be asked in every turn, as it notes what has
     /// changed since the last.
     pub(crate) fn packing_is_due(&self, maintenance: &mut Maintenance) -> bool {
@@ -67,11 +105,12 @@ impl Engine {
         oldest.is_some() && (quiet || self.raw_tier_is_tight())
     }
 
-    /// Whether the raw tier is over half of its quota, or the disk has no room for the other half.
+    /// Whether the raw tier is over half of its quota, or the disk has less room left than packing all
+    /// of it could take.
     pub(crate) fn raw_tier_is_tight(&self) -> bool {
-        let half = self.raw_quota_bytes / 2;
-        let room = self.reserve.check_room(half, self.ranges.bytes());
-        self.journal.bytes() > half || room.is_err()
+        let bytes = self.journal.bytes();
+        let room = self.reserve.check_room(bytes, self.ranges.bytes());
+        bytes > self.raw_quota_bytes / 2 || room.is_err()
     }
 }
 

@@ -62,7 +62,7 @@ impl Engine {
         let most = match self.raw_tier_is_tight() {
             true => ROUND_BYTES,
             // Guests may come back at any moment.
-            false => ROUND_BYTES / 4,
+            false => ROUND_BYTES / 8,
         };
         match self.pack_segments(maintenance, most) {
             // One segment after the other makes room for the next.
@@ -168,7 +168,9 @@ impl Engine {
         }
         let mut at = 0;
         let mut data = AlignedBuf::zeroed(256 * CHUNK_BYTES);
+        let mut piece = self.piece();
         while at < live.len() {
+            self.rest_after(&mut piece);
             let count = consecutive(&live[at..]).min(256);
             let part = &mut data[..count * CHUNK_BYTES];
             if let Err(error) = self.read_live(maintenance, segment, &live[at..at + count], part) {

@@ -1,6 +1,7 @@
 //! Space kept back, so that checkpoints, deletes and reclaim can finish on a full disk.
 //!
-//! A file of real blocks holds it against others on the same file system. The pool itself lets data
+//! A file of real blocks holds it against others on the same file system, while space there is short:
+//! it is looked at in every turn of the background work. The pool itself lets data
 //! grow only while as much is free or in that file; metadata and the records of structural changes
 //! may go below. When the metadata file cannot grow, it takes the reserve at that moment: the index
 //! could not go on otherwise.
@@ -16,6 +17,9 @@ use crate::{Error, ErrorKind, Result};
 const RESERVE_BYTES_MAX: u64 = 64 << 20;
 /// The index of the smallest pool grows by about as much.
 const RESERVE_BYTES_MIN: u64 = 4 << 20;
+
+/// Space is short when less than so many times the reserve is free, and plenty from twice that on.
+const SHORT_TIMES: u64 = 64;
 
 const FILE_NAME: &str = "reserve";
 
@@ -76,11 +80,16 @@ impl Reserve {
         }
     }
 
-    /// Makes it again when there is room for it; failing leaves things as they are.
-    pub(crate) fn restore(&self) {
+    /// Makes it when space is short and there is still room for it, and gives it up when there is
+    /// plenty; failing leaves things as they are.
+    pub(crate) fn adjust(&self) {
         let Ok(space) = self.space() else { return };
         let (bytes, held) = (wanted_bytes(space), self.held_bytes.load(Ordering::Acquire));
-        if held >= bytes || space.free_bytes < 2 * bytes {
+        if space.free_bytes > 2 * SHORT_TIMES * bytes {
+            self.give_up();
+            return;
+        }
+        if held >= bytes || space.free_bytes < 2 * bytes || space.free_bytes > SHORT_TIMES * bytes {
             return;
         }
         let path = self.dir.join(FILE_NAME);

@@ -358,7 +358,7 @@ fn a_full_disk_is_compacted_out_of_the_reserve_and_not_beyond_it() {
     assert_eq!(pool.store.stats().stored_bytes, before);
     pool.check();
     io.set_space_bytes(all);
-    engine.reserve.restore();
+    engine.reserve.adjust();
     leave_free(0);
     pool.compact_all();
     assert!(pool.store.stats().stored_bytes < before);
