@@ -246,8 +246,17 @@ fn open_catalogue(config: &Config, data: &DataDir, io: &Arc<dyn Io>) -> Result<C
     let options = catalogue::Options {
         cache_bytes: (config.memory_bytes / CATALOGUE_SHARE) as usize,
     };
-    let catalogue = Catalogue::open_file(io.as_ref(), &path, options)
-        .with_context(|| format!("opening the catalogue {}", path.display()))?;
+    let context = |error: &catalogue::Error| match error.kind() {
+        catalogue::ErrorKind::Corrupt => {
+            let data = data.path().display();
+            format!("`cinderblock rebuild --catalogue {data}` makes the catalogue again")
+        }
+        _ => format!("opening the catalogue {}", path.display()),
+    };
+    let catalogue = Catalogue::open_file(io.as_ref(), &path, options).map_err(|error| {
+        let context = context(&error);
+        anyhow::Error::new(error).context(context)
+    })?;
     io.sync_dir(data.path())?;
     Ok(catalogue)
 }

@@ -178,6 +178,21 @@ impl Engine {
     }
 }
 
+/// Refuses a pool that has data or dumps and no metadata: as an empty pool it would free all of them.
+fn refuse_used(io: &dyn Io, dir: &Path) -> Result<()> {
+    for (part, ending) in [("journal", ".wal"), ("pack", ""), ("dump", "")] {
+        let listed = match io.list(&dir.join(part)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            listed => listed.map_err(|e| Error::io(format!("listing {part}"), e))?,
+        };
+        if listed.iter().any(|entry| entry.name.ends_with(ending)) {
+            let context = format!("the metadata is gone, and what is in {part} is not");
+            return Err(Error::new(ErrorKind::Corrupt, context));
+        }
+    }
+    Ok(())
+}
+
 /// Reserves container ids durably before any is given out.
 fn reserve_ids(
     index: &Index,
@@ -187,13 +202,7 @@ fn reserve_ids(
     let checkpoint = match index.read()?.checkpoint()? {
         Some(row) => row,
         None => {
-            let names = io
-                .list(&dir.join("journal"))
-                .map_err(|e| Error::io("listing", e))?;
-            if names.iter().any(|entry| entry.name.ends_with(".wal")) {
-                let context = "the metadata is gone, and the journal is not".to_owned();
-                return Err(Error::new(ErrorKind::Corrupt, context));
-            }
+            refuse_used(io, dir)?;
             CheckpointRow {
                 next_container: 1,
                 next_layer: 1,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use redb::backends::InMemoryBackend;
 use store::disk::{Caching, Create, Io, RedbFile};
 
+use super::dump;
 use super::follow::Followers;
 use super::view::Reader;
 use super::writer::Writer;
@@ -94,8 +95,10 @@ impl Catalogue {
     /// catalogue is dropped.
     ///
     /// # Errors
-    /// As [`Catalogue::open`], and `Failed` when another process has the file.
+    /// As [`Catalogue::open`], `Failed` when another process has the file, and `Corrupt` when the file
+    /// is absent or empty and dumps of it are not.
     pub fn open_file(io: &dyn Io, path: &Path, options: Options) -> Result<Self> {
+        dump::refuse_lost(io, path)?;
         let opened = io
             .open(path, Create::IfMissing, Caching::Buffered)
             .and_then(RedbFile::locked);

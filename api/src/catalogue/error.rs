@@ -58,6 +58,15 @@ impl Error {
             redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
                 ErrorKind::NoSpace
             }
+            // A page behind the end of the file, or a start that is none of redb's.
+            redb::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData
+                ) =>
+            {
+                ErrorKind::Corrupt
+            }
             redb::Error::Corrupted(_) => ErrorKind::Corrupt,
             redb::Error::UpgradeRequired(_) => ErrorKind::UnsupportedFormat,
             _ => ErrorKind::Failed,

@@ -47,7 +47,7 @@ fn one(
     let (begun, path) = (Instant::now(), &config.directory);
     let master_key = master_key.to_owned();
     let store = Store::open_with_master_key(io.clone(), path, master_key, options)
-        .with_context(|| format!("opening the pool in {}", path.display()))?;
+        .map_err(|error| hinted(error, path))?;
     // The others are served; a key that is put back is found without a restart.
     if let Err(error) = store.probe_key() {
         tracing::error!(backend = config.name, %error, "encrypted volumes cannot be opened");
@@ -83,4 +83,16 @@ pub(super) fn close(backends: &Backends) -> Result<()> {
     };
     let results: Vec<Result<()>> = backends.iter().map(close).collect();
     results.into_iter().collect()
+}
+
+/// Says what can be done about a pool whose index is lost or damaged.
+fn hinted(error: store::Error, path: &Path) -> anyhow::Error {
+    let path = path.display();
+    let context = match error.kind() {
+        store::ErrorKind::Corrupt => format!(
+            "opening the pool in {path} (`cinderblock rebuild --pool {path}` makes its metadata again)"
+        ),
+        _ => format!("opening the pool in {path}"),
+    };
+    anyhow::Error::new(error).context(context)
 }

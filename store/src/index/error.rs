@@ -13,7 +13,13 @@ fn convert(what: &'static str, error: redb::Error) -> Error {
     let context = format!("metadata: {what}");
     let kind = match error {
         // A page that is behind the end of the file: what named it is damaged, or the file was cut.
-        redb::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+        // And a start that is none of redb's.
+        redb::Error::Io(source)
+            if matches!(
+                source.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+            ) =>
+        {
             return Error::new(ErrorKind::Corrupt, format!("{context}: {source}"));
         }
         redb::Error::Io(source) => return Error::io(context, source),

@@ -106,6 +106,35 @@ fn with_dump_log_and_journal_nothing_is_missing() {
 }
 
 #[test]
+fn a_pool_without_its_index_is_refused_and_loses_nothing() {
+    for seed in 0..10 {
+        let mut run = worked(seed, &[20, 60], 100);
+        leave(&mut run);
+        lose(&run.io, "/pool/meta.redb");
+        for _ in 0..2 {
+            let error = open(&run.io).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "seed {seed}");
+        }
+        again(&run.io).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        expect_whole(&mut run, seed);
+    }
+}
+
+#[test]
+fn only_packs_and_dumps_are_as_good_as_a_journal() {
+    let mut run = worked(1, &[20], 40);
+    leave(&mut run);
+    lose(&run.io, "/pool/meta.redb");
+    for name in names(&run.io, "/pool/journal") {
+        lose(&run.io, &format!("/pool/journal/{name}"));
+    }
+    let dumps = names(&run.io, DUMPS);
+    let error = open(&run.io).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(names(&run.io, DUMPS), dumps);
+}
+
+#[test]
 fn an_older_dump_and_both_logs_serve_where_the_newest_is_damaged() {
     for seed in 0..20 {
         let mut run = worked(seed, &[20, 60], 100);
@@ -262,6 +291,7 @@ fn the_damaged_index_is_kept_and_nothing_is_touched_without_a_dump() {
     file(&run.io, "/pool/meta.redb")
         .write_at(&[0x55; 4096], 0)
         .unwrap();
+    assert_eq!(open(&run.io).err().unwrap().kind(), ErrorKind::Corrupt);
     let rebuilt = again(&run.io).unwrap();
     let aside = rebuilt.set_aside.unwrap();
     let mut start = [0; 8];

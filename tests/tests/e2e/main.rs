@@ -17,5 +17,6 @@ mod nbd_clients;
 mod openstack;
 mod pattern;
 mod readme;
+mod rebuild;
 mod storm;
 mod tool;

@@ -60,6 +60,26 @@ fn numbers(io: &dyn Io, dir: &Path) -> Result<Vec<u64>> {
     Ok(numbers)
 }
 
+/// Refuses to begin an empty catalogue where one has been: its first dumps would take the place of
+/// those that the lost one is built again from.
+pub(super) fn refuse_lost(io: &dyn Io, path: &Path) -> Result<()> {
+    let opened = io.open(path, Create::Never, Caching::Buffered);
+    let len = match opened.and_then(|file| file.len()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        len => len.map_err(|error| io_failed("opening", path, error))?,
+    };
+    let dir = dump_folder(path);
+    if len > 0 || numbers(io, &dir)?.is_empty() {
+        return Ok(());
+    }
+    let context = format!(
+        "catalogue: {} is gone, and its dumps in {} are not",
+        path.display(),
+        dir.display()
+    );
+    Err(Error::new(ErrorKind::Corrupt, context))
+}
+
 impl Catalogue {
     /// Writes all tables as they are now into a new file in `dir`, durably, and removes all but the
     /// newest two.
@@ -139,9 +159,13 @@ fn restore(io: &dyn Io, path: &Path, mut input: Input, notes: Vec<String>) -> Re
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(io_failed("setting aside", path, error)),
     };
-    let folder = path.parent().unwrap_or(path);
-    let placed = io.rename(&new, path).and_then(|()| io.sync_dir(folder));
-    placed.map_err(|error| io_failed("putting in its place", path, error))?;
+    if let Err(error) = io.rename(&new, path) {
+        let back = set_aside.map_or(Ok(()), |aside| io.rename(&aside, path));
+        back.map_err(|error| io_failed("putting back", path, error))?;
+        return Err(io_failed("putting in its place", path, error));
+    }
+    let synced = io.sync_dir(path.parent().unwrap_or(path));
+    synced.map_err(|error| io_failed("putting in its place", path, error))?;
     Ok(Restored {
         as_of_us: input.as_of_us,
         pairs: input.pairs,

@@ -88,6 +88,27 @@ fn it_is_as_of_the_newest_whole_dump() {
 }
 
 #[test]
+fn a_lost_catalogue_is_not_begun_anew_over_its_dumps() {
+    let io = SimIo::new(1);
+    dumped(&io);
+    io.remove(Path::new(PATH)).unwrap();
+    for _ in 0..2 {
+        let Err(error) = open(&io) else {
+            panic!("it was begun anew");
+        };
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("is gone"), "{error}");
+    }
+    rebuild(&io, Path::new(PATH)).unwrap();
+    assert_eq!(ids(&io), ["a", "b", "c"]);
+    for at in 0..16 {
+        byte(&io, Path::new(PATH), at, |_| 0x55);
+    }
+    let error = open(&io).err().expect("its start is damaged");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+}
+
+#[test]
 fn without_a_dump_nothing_is_touched() {
     let io = SimIo::new(1);
     write(&open(&io).unwrap(), "a");
