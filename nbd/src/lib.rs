@@ -3,6 +3,7 @@
 //! The crate knows nothing of volumes: whoever embeds the server implements [`Exports`], which
 //! opens a [`Device`] by principal and name. Data paths run on plain threads.
 
+mod ahead;
 mod buffer;
 mod client;
 mod connection;

@@ -5,8 +5,11 @@
 //! serves them all. What is already answered is sent before a sync is waited for. A request is
 //! looked at only when its payload is complete, so that a refused write leaves the stream in step.
 
+use std::time::Instant;
+
 use tracing::{debug, warn};
 
+use crate::ahead::Ahead;
 use crate::buffer::SendBuffer;
 use crate::connections::Stats;
 use crate::export::{Device, DeviceError, Errno, Extent, Fua, ZeroFlags};
@@ -48,6 +51,7 @@ pub(crate) struct Transmission<'a> {
     /// Requests which wait for the next sync.
     deferred: Vec<Request>,
     sync_due: bool,
+    ahead: Ahead,
 }
 
 /// What became of a request.
@@ -67,6 +71,7 @@ impl<'a> Transmission<'a> {
             stats,
             deferred: Vec::new(),
             sync_due: false,
+            ahead: Ahead::default(),
         }
     }
 
@@ -75,6 +80,14 @@ impl<'a> Transmission<'a> {
         if self.sync_due {
             self.sync(out);
         }
+        let device = self.session.opened.device.as_ref();
+        self.ahead.look(input, device);
+        let (used, verdict) = self.answer_all(input, out);
+        self.ahead.passed(used);
+        (used, verdict)
+    }
+
+    fn answer_all(&mut self, input: &[u8], out: &mut SendBuffer) -> (usize, Verdict) {
         let mut used = 0;
         loop {
             let rest = input.get(used..).unwrap_or_default();
@@ -95,7 +108,8 @@ impl<'a> Transmission<'a> {
                     if request.command == NBD_CMD_DISC {
                         return (used + length, Verdict::Disconnect);
                     }
-                    let followed = complete(rest.get(length..).unwrap_or_default());
+                    let followed =
+                        Request::complete(rest.get(length..).unwrap_or_default()).is_some();
                     let fua = request.flags & NBD_CMD_FLAG_FUA != 0;
                     if fua && !followed && self.deferred.is_empty() && !out.is_empty() {
                         // The device syncs within the write itself: send what is answered first.
@@ -115,7 +129,7 @@ impl<'a> Transmission<'a> {
             Some(Err(_)) => return Next::Violation("no request where one must be"),
             Some(Ok(request)) => request,
         };
-        let Some(length) = length_with_payload(&request) else {
+        let Some(length) = request.whole_length() else {
             return Next::Violation("a write of excessive length");
         };
         if input.len() < length {
@@ -139,7 +153,7 @@ impl<'a> Transmission<'a> {
     }
 
     fn execute(
-        &self,
+        &mut self,
         request: &Request,
         payload: &[u8],
         followed: bool,
@@ -155,7 +169,9 @@ impl<'a> Transmission<'a> {
             }
             NBD_CMD_READ => {
                 Stats::add(&stats.reads, 1);
+                let begin = Instant::now();
                 self.read(device, request, out)?;
+                self.ahead.note(request.length, begin.elapsed());
                 Stats::add(&stats.bytes_read, request.length);
                 Ok(Outcome::Replied)
             }
@@ -432,25 +448,6 @@ enum Next {
     Need(usize),
     Complete(Request, usize),
     Violation(&'static str),
-}
-
-/// Length of a request with its payload; `None` for payloads which amount to an attack.
-fn length_with_payload(request: &Request) -> Option<usize> {
-    if request.command != NBD_CMD_WRITE {
-        return Some(REQUEST_LENGTH);
-    }
-    let payload = u32::try_from(request.length)
-        .ok()
-        .filter(|&it| it <= crate::MAX_PAYLOAD)?;
-    Some(REQUEST_LENGTH + payload as usize)
-}
-
-/// Whether `input` begins with a complete request.
-fn complete(input: &[u8]) -> bool {
-    let request = Request::decode(input).and_then(Result::ok);
-    request
-        .and_then(|it| length_with_payload(&it))
-        .is_some_and(|length| length <= input.len())
 }
 
 /// A simple reply does for every success without data, also among structured ones.

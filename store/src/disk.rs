@@ -110,6 +110,8 @@ pub trait File: Send + Sync {
     /// Makes later reads see what the disk has: after a failed sync, which the program may not have
     /// lived to tell of, the page cache shows what never reached it. What waits to be written stays.
     fn forget_cached(&self) {}
+    /// Advises that a range will be read soon, so that the page cache can begin to fetch it.
+    fn will_read(&self, _offset: u64, _len: u64) {}
     /// Makes everything written so far durable, the length included.
     fn sync_data(&self) -> io::Result<()>;
     /// Current length.

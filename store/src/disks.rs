@@ -52,6 +52,15 @@ impl Volume {
         self.present()
     }
 
+    /// Begins to fetch a range that will be read soon, without waiting for it.
+    ///
+    /// # Errors
+    /// `InvalidInput` outside the disk, and as for reading what says where it is.
+    pub fn prefetch(&self, offset: u64, len: u64) -> Result<()> {
+        self.check(offset, len)?;
+        self.pool.engine.prefetch(&self.state.chain(), offset, len)
+    }
+
     /// Writes `data` at `offset`.
     ///
     /// # Errors
@@ -179,6 +188,15 @@ impl Snapshot {
             .engine
             .read_bytes(&self.state.chain(), offset, buffer)?;
         self.present()
+    }
+
+    /// As [`Volume::prefetch`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn prefetch(&self, offset: u64, len: u64) -> Result<()> {
+        check_bounds(offset, len, self.state.size_bytes)?;
+        self.pool.engine.prefetch(&self.state.chain(), offset, len)
     }
 
     /// As [`Volume::extents`].

@@ -225,6 +225,14 @@ impl Journal {
         segment.read(block, out)
     }
 
+    /// Begins to fetch blocks that are in the file alone.
+    pub(crate) fn prefetch(&self, segment: &Segment, first_block: u32, blocks: u32) {
+        let kept = self.recent.has(segment.header.number, first_block);
+        if !kept && first_block + blocks <= segment.written() {
+            segment.prefetch(first_block, blocks);
+        }
+    }
+
     /// Reads consecutive chunks of an ended segment that nobody is likely to read here again: past
     /// the page cache where they are many. `out` is aligned to a block.
     pub(crate) fn read_once(&self, segment: &Segment, block: u32, out: &mut [u8]) -> Result<()> {

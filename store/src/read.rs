@@ -152,6 +152,48 @@ impl Engine {
         Ok(())
     }
 
+    /// Begins to fetch what the bytes at `offset` are stored in; the caller has checked the bounds.
+    /// What memory holds already costs next to nothing, and zeroes are nowhere.
+    pub(crate) fn prefetch(&self, chain: &Chain, offset: u64, len: u64) -> Result<()> {
+        let _guard = self.epochs.enter();
+        let mut chunk = offset >> CHUNK_SHIFT;
+        let end = (offset + len).div_ceil(CHUNK_BYTES as u64);
+        while chunk < end {
+            let count = (end - chunk).min(RUN_CHUNKS - chunk % RUN_CHUNKS) as usize;
+            let mut found = [Address::HOLE; RUN];
+            let found = &mut found[..count];
+            self.resolve(chain, chunk, found)?;
+            let mut at = 0;
+            while at < count {
+                let many = progression(&found[at..]);
+                if found[at].is_data() {
+                    self.prefetch_slots(found[at], many as u32)?;
+                }
+                at += many;
+            }
+            chunk += count as u64;
+        }
+        Ok(())
+    }
+
+    fn prefetch_slots(&self, first: Address, slots: u32) -> Result<()> {
+        let (container, slot) = (first.container(), first.slot());
+        match self.place(container)? {
+            Place::Journal(segment) => {
+                if let Some(block) = segment.block_of(first) {
+                    self.journal.prefetch(&segment, block, slots);
+                }
+            }
+            Place::Packed(row) => {
+                self.reader
+                    .prefetch(container, row.location.local(), slot, slots);
+            }
+            // Rare: a map that packing has not settled yet.
+            Place::Forwarded(_) => {}
+        }
+        Ok(())
+    }
+
     /// Reads chunks at consecutive slots of one container.
     fn read_data(&self, key: Option<&DataKey>, first: Address, out: &mut [u8]) -> Result<()> {
         match self.place(first.container())? {

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nbd::{Device, DeviceError, Errno, Extent, Fua, ZeroFlags};
 use store::{Durability, ErrorKind, ExtentKind, Snapshot, Volume, ZeroMode};
 
+/// More is not fetched at one request's advice.
+const PREFETCH_BYTES_MAX: u64 = 32 << 20;
+
 /// What a client is told about an engine error of this kind.
 fn errno(kind: ErrorKind) -> (Errno, &'static str) {
     match kind {
@@ -144,8 +147,9 @@ impl Device for VolumeDevice {
         self.check("write_zeroes", done)
     }
 
-    fn cache(&self, _offset: u64, _length: u64) -> Result<(), DeviceError> {
-        Ok(()) // An advice; the engine reads ahead by itself or not at all.
+    fn cache(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        let length = length.min(PREFETCH_BYTES_MAX);
+        self.check("cache", self.volume.prefetch(offset, length))
     }
 
     fn status(&self, offset: u64, length: u64, max: usize) -> Result<Vec<Extent>, DeviceError> {
@@ -216,8 +220,9 @@ impl Device for SnapshotDevice {
         Err(frozen())
     }
 
-    fn cache(&self, _offset: u64, _length: u64) -> Result<(), DeviceError> {
-        Ok(())
+    fn cache(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        let length = length.min(PREFETCH_BYTES_MAX);
+        self.check("cache", self.snapshot.prefetch(offset, length))
     }
 
     fn status(&self, offset: u64, length: u64, max: usize) -> Result<Vec<Extent>, DeviceError> {

@@ -1,6 +1,6 @@
 //! Requests of the transmission phase.
 
-use super::constants::NBD_REQUEST_MAGIC;
+use super::constants::{NBD_CMD_WRITE, NBD_REQUEST_MAGIC};
 use super::wire::Fields;
 
 /// Bytes of a request without its payload.
@@ -40,6 +40,24 @@ impl Request {
             offset: fields.u64()?,
             length: u64::from(fields.u32()?),
         }))
+    }
+
+    /// Bytes of the request and its payload; `None` for a payload which amounts to an attack.
+    pub(crate) fn whole_length(&self) -> Option<usize> {
+        if self.command != NBD_CMD_WRITE {
+            return Some(REQUEST_LENGTH);
+        }
+        let payload = u32::try_from(self.length)
+            .ok()
+            .filter(|&it| it <= crate::MAX_PAYLOAD)?;
+        Some(REQUEST_LENGTH + payload as usize)
+    }
+
+    /// The request at the front of `bytes`, if it is all there, and its length with its payload.
+    pub(crate) fn complete(bytes: &[u8]) -> Option<(Request, usize)> {
+        let request = Request::decode(bytes)?.ok()?;
+        let length = request.whole_length()?;
+        (length <= bytes.len()).then_some((request, length))
     }
 
     /// The compact form; `None` if the length does not fit in it.

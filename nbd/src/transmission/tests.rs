@@ -1,5 +1,6 @@
 //! The transmission phase, byte for byte, without sockets.
 
+mod ahead;
 mod probe;
 mod properties;
 
@@ -51,6 +52,7 @@ impl Fixture {
             syncs,
             fua,
             fails,
+            cached: Mutex::default(),
         });
         let opened = Opened {
             device: probe.clone(),

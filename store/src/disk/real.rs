@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -178,6 +179,11 @@ impl File for RealFile {
     fn forget_cached(&self) {
         // What is refused costs nothing but the look at the disk itself.
         let _ = fadvise(&self.inner, 0, None, Advice::DontNeed);
+    }
+
+    fn will_read(&self, offset: u64, len: u64) {
+        // Reading finds out by itself what is wrong.
+        let _ = fadvise(&self.inner, offset, NonZeroU64::new(len), Advice::WillNeed);
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -11,6 +11,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use crate::Result;
+use crate::disk::AlignedBuf;
 use crate::journal::batch::{ClosedBatch, Inner, Step};
 use crate::journal::recent::copy_blocks;
 use crate::journal::segment::Segment;
@@ -125,12 +126,17 @@ impl Journal {
         }
         self.changed.notify_all();
         outcome?;
-        self.reuse(&mut inner, steps);
+        drop(inner);
+        // Copies some; appenders and those who wait for this turn go on meanwhile.
+        let free = self.take_back(steps);
+        let mut inner = self.lock();
+        let room = FREE_BUFFERS.saturating_sub(inner.free_buffers.len());
+        inner.free_buffers.extend(free.into_iter().take(room));
         Ok(inner)
     }
 
-    /// Takes back the buffers of written batches that nobody reads from memory any more.
-    fn reuse(&self, inner: &mut Inner, steps: Vec<Step>) {
+    /// Keeps what was written for reading, and takes back buffers that nobody needs any more.
+    fn take_back(&self, steps: Vec<Step>) -> Vec<AlignedBuf> {
         let batches = steps.into_iter().filter_map(|step| match step {
             Step::Batch(batch) => Some(batch),
             Step::Begin(..) | Step::End(..) => None,
@@ -140,9 +146,7 @@ impl Journal {
             self.queue_bytes
                 .fetch_sub(batch.bytes.len(), Ordering::Relaxed);
         }
-        let free = self.recent.written(written);
-        let room = FREE_BUFFERS.saturating_sub(inner.free_buffers.len());
-        inner.free_buffers.extend(free.into_iter().take(room));
+        self.recent.written(written)
     }
 
     fn perform(&self, steps: &[Step], sync: Sync, last: &Segment) -> Result<()> {

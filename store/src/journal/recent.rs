@@ -141,6 +141,13 @@ impl Recent {
         copy_blocks(kept.bytes(), start_block, first_block, out)
     }
 
+    /// Whether a block is held here.
+    pub(super) fn has(&self, segment: u64, block: u32) -> bool {
+        self.find((segment, block)).is_some_and(|(start, kept)| {
+            (block - start) as usize * BLOCK_BYTES < kept.bytes().len()
+        })
+    }
+
     /// The batch that starts at or last before a place of a segment.
     fn find(&self, place: Key) -> Option<(u32, Kept)> {
         let upto = (Bound::Included((place.0, 0)), Bound::Included(place));

@@ -227,6 +227,13 @@ impl Segment {
             .map_err(|e| Error::io(format!("reading journal segment {}", self.header.number), e))
     }
 
+    /// Begins to fetch blocks into the page cache.
+    pub(crate) fn prefetch(&self, first_block: u32, blocks: u32) {
+        let block = BLOCK_BYTES as u64;
+        self.buffered
+            .will_read(u64::from(first_block) * block, u64::from(blocks) * block);
+    }
+
     /// Reads whole blocks past the page cache, into memory that is aligned to a block. What a failed
     /// sync has left in the cache may never have reached the disk, and recovery must not take it for
     /// written.

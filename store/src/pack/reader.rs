@@ -89,6 +89,33 @@ impl Reader {
         self.read_slots(&directory, place, key, first_slot, out)
     }
 
+    /// Begins to fetch what slots are stored in, if the container's directory is at hand.
+    pub(crate) fn prefetch(
+        &self,
+        container: ContainerId,
+        place: &LocalPlace,
+        first_slot: u32,
+        slots: u32,
+    ) {
+        let Some(directory) = self.directories.get(container, place) else {
+            return;
+        };
+        let Ok(file) = self.packs.file(place.pack) else {
+            return;
+        };
+        let log2 = directory.header.frame_log2;
+        let chunk = CHUNK_BYTES as u32;
+        let first = (first_slot * chunk) >> log2;
+        let end = ((first_slot + slots) * chunk).div_ceil(1 << log2);
+        let Some(frames) = directory.frames.get(first as usize..end as usize) else {
+            return;
+        };
+        if let (Some(from), Some(to)) = (frames.first(), frames.last()) {
+            let len = (to.offset + to.len).saturating_sub(from.offset);
+            file.will_read(place.offset + u64::from(from.offset), u64::from(len));
+        }
+    }
+
     /// [`Self::read`] of a container whose directory is at hand.
     pub(crate) fn read_slots(
         &self,

@@ -12,6 +12,8 @@ pub(super) struct Probe {
     pub(super) syncs: AtomicU32,
     pub(super) fua: Mutex<Vec<Fua>>,
     pub(super) fails: Option<Errno>,
+    /// What it was advised of.
+    pub(super) cached: Mutex<Vec<(u64, u64)>>,
 }
 
 impl Probe {
@@ -56,6 +58,7 @@ impl Device for Probe {
         self.disk.zero(offset, length, flags, fua)
     }
     fn cache(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        self.cached.lock().unwrap().push((offset, length));
         self.disk.cache(offset, length)
     }
     fn status(&self, offset: u64, length: u64, most: usize) -> Result<Vec<Extent>, DeviceError> {
