@@ -123,7 +123,7 @@ fn no_byte_of_an_encrypted_volume_reaches_the_disk_readable() {
     let crashed = io.crash(io.op_count(), &Crash::new(Survive::Nothing), &mut rng);
     check(&open(&crashed).unwrap(), &crashed);
     // Programs that know nothing of encryption refuse the pool.
-    let listed = files_with(&io, "incompatible_features = [\"encryption\"]");
+    let listed = files_with(&io, "features = [\"metadata-sums\", \"encryption\"]");
     assert!(
         listed.contains(&PathBuf::from("/pool/pool.toml")),
         "{listed:?}"

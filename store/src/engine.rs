@@ -25,6 +25,7 @@ use crate::pool_file::PoolFile;
 use crate::recompress::Recompressor;
 use crate::reserve::Reserve;
 use crate::room::Ranges;
+use crate::scrub::Scrub;
 use crate::state::{Counters, State};
 use crate::{Error, ErrorKind, Result};
 
@@ -76,6 +77,7 @@ pub(crate) struct Engine {
     pub(crate) maintenance_queue: Mutex<()>,
     pub(crate) threads: Threads,
     pub(crate) dumps: Dumps,
+    pub(crate) scrub: Scrub,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) recompressor: Recompressor,
     pub(crate) ranges: Ranges,

@@ -124,6 +124,25 @@ pub(crate) struct Journal {
     pending: Condvar,
 }
 
+/// How much of a segment is in its file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum WrittenPart {
+    /// Blocks of one that is being written.
+    Blocks(u32),
+    /// Batches up to this one.
+    Sequence(u64),
+}
+
+impl WrittenPart {
+    /// Whether the batch at `block` that has `sequence` is in it.
+    pub(crate) fn reaches(self, block: u32, sequence: u64) -> bool {
+        match self {
+            Self::Blocks(blocks) => block < blocks,
+            Self::Sequence(last) => sequence <= last,
+        }
+    }
+}
+
 impl Journal {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect(poisoned!())
@@ -253,6 +272,22 @@ impl Journal {
             .range(..current)
             .map(|(_, segment)| Arc::clone(segment))
             .collect()
+    }
+
+    /// The first segment whose windows begin at `container` or behind it.
+    pub(crate) fn segment_from(&self, container: u64) -> Option<Arc<Segment>> {
+        let segments = self.segments.read().expect(poisoned!());
+        let found = segments.range(container..).next();
+        found.map(|(_, segment)| Arc::clone(segment))
+    }
+
+    /// How far a segment can be scanned.
+    pub(crate) fn written_part(&self, segment: &Segment) -> WrittenPart {
+        let is_current = self.lock().current.header.number == segment.header.number;
+        match is_current {
+            true => WrittenPart::Blocks(segment.written()),
+            false => WrittenPart::Sequence(segment.last_sequence()),
+        }
     }
 
     /// First sequence of the oldest segment that is not among some.

@@ -4,6 +4,7 @@
 //! pool directory, opened through the [`disk::Io`] door. ARCHITECTURE.md has the format byte by byte.
 
 mod addr;
+mod check;
 mod checkpoint;
 mod chunk;
 mod cleanup;
@@ -61,6 +62,7 @@ mod recompress;
 mod relocate;
 mod reserve;
 mod room;
+mod scrub;
 mod sealer;
 #[cfg(test)]
 mod segment_tests;
@@ -73,12 +75,14 @@ mod store;
 mod structure;
 mod write;
 
+pub use check::{CheckReport, check};
 pub use difference::{Difference, Differences};
 pub use disks::{Snapshot, Volume};
 pub use error::{Error, ErrorKind, Result};
 pub use explain::{Disk, Explanation, Shared, SnapshotCost, Taken};
 pub use ids::{DomainId, SnapshotId, VolumeId};
 pub use rebuild::{LogUse, Rebuilt, RebuiltDisk, rebuild};
+pub use scrub::{Affected, Damage, ScrubOptions, ScrubStatus, Verified};
 pub use sealer::{SealError, Sealer};
 pub use spec::{
     Durability, Encryption, Extent, ExtentKind, OpenOptions, Packing, Recompression, SnapshotInfo,

@@ -38,6 +38,7 @@ fn open_real(dir: &Path) -> Store {
         background: true,
         recompression: None,
         prefill_journal: false,
+        ..OpenOptions::default()
     };
     Store::open(Arc::new(RealIo::new()), dir, options).unwrap()
 }

@@ -21,7 +21,7 @@ use crate::journal::poisoned;
 use crate::journal::segment::Segment;
 use crate::mark::Mark;
 use crate::pace::Pace;
-use crate::{Error, ErrorKind, Result, recompress};
+use crate::{Error, ErrorKind, Result, recompress, scrub};
 
 /// Written bytes after which a checkpoint is due: bounds the time a restart takes to replay.
 const CHECKPOINT_BYTES: u64 = 1 << 30;
@@ -42,7 +42,7 @@ const HOOKS_AT_ONCE: usize = 64;
 /// How much the background thread steps back where processors are short, as `nice` counts: a guest
 /// waits for what it asked, and nobody for the packer until the raw tier is full.
 const BACKGROUND_NICE: i32 = 10;
-/// The same for recompression, for which nobody ever waits: as far as it goes.
+/// The same for recompression and scrub, for which nobody ever waits: as far as it goes.
 const IDLE_NICE: i32 = 19;
 /// Dumps of metadata wait for everybody else.
 const DUMP_NICE: i32 = 19;
@@ -187,6 +187,7 @@ impl Threads {
         self.wake();
         engine.journal.dismiss_writer();
         engine.dumps.dismiss();
+        engine.scrub.stop();
         let handles = std::mem::take(&mut *self.handles.lock().expect(poisoned!()));
         for handle in handles {
             // The last owner of the pool may be one of the threads themselves.
@@ -194,6 +195,7 @@ impl Threads {
                 let _ = handle.join();
             }
         }
+        engine.park_scrub();
         self.running.store(false, Ordering::Release);
     }
 }
@@ -211,6 +213,7 @@ pub(crate) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
         spawn("store-background", background, BACKGROUND_NICE)?,
         spawn("store-writer", write_behind, 0)?,
         spawn("store-dump", crate::dump::turn, DUMP_NICE)?,
+        spawn("store-scrub", scrub::turn, IDLE_NICE)?,
     ];
     if engine.recompressor.is_on() {
         handles.push(spawn("store-idle", recompress::turn, IDLE_NICE)?);

@@ -39,6 +39,7 @@ pub(crate) fn options() -> OpenOptions {
         background: false,
         recompression: None,
         prefill_journal: true,
+        scrub: crate::ScrubOptions::default(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! it, so a creation that was cut short goes on at the next opening.
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -11,12 +12,12 @@ use quick_cache::sync::Cache;
 
 use crate::addr::{Address, ContainerId};
 use crate::dedup::Dedup;
-use crate::disk::{BLOCK_BYTES, Caching, Create, Io, Space};
+use crate::disk::{BLOCK_BYTES, Io, Space};
 use crate::dump::Dumps;
 use crate::encryption::{Domain, Nonces};
 use crate::engine::{Engine, RunCache};
 use crate::epoch::Epochs;
-use crate::index::{CheckpointRow, Index, IndexRead, LayerState};
+use crate::index::{CheckpointRow, Index, IndexRead, LayerState, MetaFiles};
 use crate::journal::record::Record;
 use crate::journal::segment::Segment;
 use crate::journal::{ContainerIds, Journal, JournalSettings};
@@ -26,10 +27,11 @@ use crate::pack::LocalPlace;
 use crate::pack::files::PackSet;
 use crate::pack::reader::Reader;
 use crate::places::Places;
-use crate::pool_file::PoolFile;
+use crate::pool_file::{PoolFile, SUMS};
 use crate::recompress::Recompressor;
 use crate::reserve::Reserve;
 use crate::room::Ranges;
+use crate::scrub::{Scrub, ScrubFile};
 use crate::state::{Counters, State};
 use crate::{Error, ErrorKind, OpenOptions, Result};
 
@@ -43,6 +45,22 @@ const SEEN_RUN_BYTES: u64 = 1200;
 const FORWARDS_CACHED: usize = 1024;
 
 impl Engine {
+    /// [`Self::open`], where a panic of redb is an error.
+    pub(crate) fn open_guarded(
+        io: Arc<dyn Io>,
+        dir: &Path,
+        master_key: PathBuf,
+        options: OpenOptions,
+    ) -> Result<Arc<Self>> {
+        let open = || Self::open(io, dir, master_key, options);
+        // Pages are checked as they are read; what redb concludes from them is its own affair.
+        // Nothing outlives the attempt.
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+            let context = "the metadata file is damaged: reading it does not end well";
+            Err(Error::new(ErrorKind::Corrupt, context))
+        })
+    }
+
     /// Opens the pool in `dir`, or makes it.
     pub(crate) fn open(
         io: Arc<dyn Io>,
@@ -55,20 +73,21 @@ impl Engine {
             io.create_dir(&path)
                 .map_err(|e| Error::io(format!("creating {}", path.display()), e))?;
         }
-        let pool_file = PoolFile::open(&*io, dir)?;
+        let mut pool_file = PoolFile::open(&*io, dir)?;
         let pool = *pool_file.id.as_bytes();
         let space = io
             .space(dir)
             .map_err(|e| Error::io("measuring free space", e))?;
-        let file = io
-            .open(&dir.join("meta.redb"), Create::IfMissing, Caching::Buffered)
-            .and_then(|file| io.sync_dir(dir).map(|()| file))
-            .map_err(|e| Error::io("opening meta.redb", e))?;
-        file.forget_cached();
+        let files = MetaFiles::open(&*io, &dir.join("meta.redb"), pool_file.requires(SUMS))
+            .map_err(|e| Error::io("opening the metadata", e))?;
+        let file = Arc::clone(&files.data);
+        files.forget_cached();
         let reserve = Arc::new(Reserve::new(Arc::clone(&io), dir));
         let relief = Arc::clone(&reserve);
         let relief = Arc::new(move || relief.give_up());
-        let index = Index::open(Arc::clone(&file), options.memory_bytes / 8, relief)?;
+        let index = Index::open(files, options.memory_bytes / 8, relief)?;
+        pool_file.require(SUMS, &*io, dir)?;
+        let (scrub_file, _) = ScrubFile::load(&*io, dir);
         let (checkpoint, containers) = reserve_ids(&index, &*io, dir)?;
         let loaded = load(&index, checkpoint.next_layer)?;
         let packs = PackSet::open(
@@ -158,6 +177,7 @@ impl Engine {
             maintenance: Mutex::new(maintenance),
             threads: Threads::default(),
             dumps,
+            scrub: Scrub::new(options.scrub, &scrub_file),
             maintenance_queue: Mutex::new(()),
             reserve,
             recompressor: Recompressor::new(options.recompression, opened_us),

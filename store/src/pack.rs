@@ -11,6 +11,7 @@ mod handles;
 pub(crate) mod orphans;
 pub(crate) mod reader;
 mod scan;
+pub(crate) mod verify;
 pub(crate) mod writer;
 
 #[cfg(test)]

@@ -323,13 +323,16 @@ impl Engine {
         Ok(maintenance.dedup.lookup(print, load))
     }
 
-    /// The fingerprints of a packed container; `None` when it is gone.
+    /// The fingerprints of a packed container; `None` when it is gone, or damaged and so nobody's
+    /// duplicate.
     pub(crate) fn fingerprints_of(
         &self,
         container: ContainerId,
     ) -> Result<Option<Arc<[Fingerprint]>>> {
         let row = self.places.read().expect(poisoned!()).get(container);
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = row.filter(|_| !self.scrub.is_damaged(container)) else {
+            return Ok(None);
+        };
         let directory = self.reader.directory(container, row.location.local())?;
         Ok(Some(Arc::clone(&directory.fingerprints)))
     }

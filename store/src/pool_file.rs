@@ -12,6 +12,8 @@ use crate::{Error, ErrorKind, Result};
 const FORMAT_VERSION: u32 = 1;
 /// Set before the pool's first encrypted volume is made.
 pub(crate) const ENCRYPTION: &str = "encryption";
+/// Set once the pages of the metadata have sums: a program that does not keep them up must not write.
+pub(crate) const SUMS: &str = "metadata-sums";
 
 /// The file's content.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,9 +47,14 @@ impl PoolFile {
         Self::parse(&String::from_utf8_lossy(&text))
     }
 
+    /// Whether a program must know a feature.
+    pub(crate) fn requires(&self, feature: &str) -> bool {
+        self.incompatible_features.iter().any(|one| one == feature)
+    }
+
     /// Notes a feature, durably, before anything in the pool makes use of it.
     pub(crate) fn require(&mut self, feature: &str, io: &dyn Io, dir: &Path) -> Result<()> {
-        if self.incompatible_features.iter().any(|one| one == feature) {
+        if self.requires(feature) {
             return Ok(());
         }
         let mut next = self.clone();
@@ -60,7 +67,7 @@ impl PoolFile {
     fn parse(text: &str) -> Result<Self> {
         let pool: Self = toml::from_str(text)
             .map_err(|e| Error::new(ErrorKind::Corrupt, format!("pool.toml: {}", e.message())))?;
-        let unknown = |feature: &String| feature != ENCRYPTION;
+        let unknown = |feature: &String| ![ENCRYPTION, SUMS].contains(&feature.as_str());
         if pool.format_version != FORMAT_VERSION || pool.incompatible_features.iter().any(unknown) {
             let context = format!(
                 "the pool has format version {} and features {:?}; this program knows version {FORMAT_VERSION}",
@@ -82,7 +89,7 @@ impl PoolFile {
         let pool = Self {
             id: uuid::Builder::from_random_bytes(id).into_uuid(),
             format_version: FORMAT_VERSION,
-            incompatible_features: Vec::new(),
+            incompatible_features: vec![SUMS.to_owned()],
         };
         pool.write(io, dir)?;
         Ok(pool)
@@ -109,7 +116,7 @@ impl PoolFile {
 mod tests {
     use std::path::Path;
 
-    use super::{ENCRYPTION, PoolFile};
+    use super::{ENCRYPTION, PoolFile, SUMS};
     use crate::ErrorKind;
     use crate::disk::sim::SimIo;
 
@@ -117,12 +124,12 @@ mod tests {
     fn features_stay_and_unknown_ones_are_refused() {
         let (io, dir) = (SimIo::new(1), Path::new("/"));
         let mut pool = PoolFile::open(&io, dir).unwrap();
-        assert!(pool.incompatible_features.is_empty());
+        assert_eq!(pool.incompatible_features, [SUMS]);
         pool.require(ENCRYPTION, &io, dir).unwrap();
         pool.require(ENCRYPTION, &io, dir).unwrap();
         let mut again = PoolFile::open(&io, dir).unwrap();
         assert_eq!(again.id, pool.id);
-        assert_eq!(again.incompatible_features, [ENCRYPTION]);
+        assert_eq!(again.incompatible_features, [SUMS, ENCRYPTION]);
         again.require("of the future", &io, dir).unwrap();
         let refused = PoolFile::open(&io, dir).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::UnsupportedFormat);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::addr::ContainerId;
 use crate::disk::{Caching, Create, Io};
-use crate::index::{CheckpointRow, ForwardRow, Index, IndexRead};
+use crate::index::{CheckpointRow, ForwardRow, Index, IndexRead, MetaFiles};
 use crate::pool_file::PoolFile;
 use crate::{Disk, Error, ErrorKind, OpenOptions, Result, Store};
 use chain::Chain;
@@ -34,6 +34,9 @@ const LAYERS_SKIPPED: u32 = 1 << 16;
 /// The file that is being built.
 const NEW_FILE: &str = "meta.redb.new";
 const FILE: &str = "meta.redb";
+/// The sums of both: the same names with another ending.
+const NEW_SUMS: &str = "meta.redb.sums";
+const SUMS: &str = "meta.sums";
 
 /// What became of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,12 +142,11 @@ impl Work<'_> {
     fn new_index(&self, options: OpenOptions) -> Result<Index> {
         let path = self.dir.join(NEW_FILE);
         let failed = |e| Error::io(format!("making {}", path.display()), e);
-        let file = self
-            .io
-            .open(&path, Create::IfMissing, Caching::Buffered)
-            .map_err(failed)?;
-        file.set_len(0).map_err(failed)?;
-        Index::open(file, options.memory_bytes / 4, Arc::new(|| false))
+        let files = MetaFiles::open(&**self.io, &path, true).map_err(failed)?;
+        for file in [&files.data, &files.sums] {
+            file.set_len(0).map_err(failed)?;
+        }
+        Index::open(files, options.memory_bytes / 4, Arc::new(|| false))
     }
 
     /// Gives chunks without a place an address that reads as an error, and says from which ids on
@@ -231,24 +233,28 @@ impl<'a> Aside<'a> {
     /// Puts the new index in the place of the old one, and takes out of the journal what cannot be used.
     fn swap(&self, segments: &Segments) -> Result<()> {
         self.take(Path::new(FILE))?;
+        // Without the file that they are of, they are worth nothing and are replaced.
+        if self.used().is_some() {
+            self.take(Path::new(SUMS))?;
+        }
         for name in &segments.beyond_gap {
             self.take(&Path::new("journal").join(name))?;
         }
         for name in &segments.unknown_keys {
             self.take(&Path::new("keys").join(name))?;
         }
-        let renamed = self
-            .io
-            .rename(&self.dir.join(NEW_FILE), &self.dir.join(FILE));
+        let rename =
+            |from: &str, to: &str| self.io.rename(&self.dir.join(from), &self.dir.join(to));
+        let renamed = rename(NEW_SUMS, SUMS).and_then(|()| rename(NEW_FILE, FILE));
         let synced = renamed.and_then(|()| self.io.sync_dir(self.dir));
         synced.map_err(|e| Error::io("putting the new index in its place", e))
     }
 
     /// Undoes [`Self::swap`].
     fn swap_back(&self) -> Result<()> {
-        let renamed = self
-            .io
-            .rename(&self.dir.join(FILE), &self.dir.join(NEW_FILE));
+        let rename =
+            |from: &str, to: &str| self.io.rename(&self.dir.join(from), &self.dir.join(to));
+        let renamed = rename(FILE, NEW_FILE).and_then(|()| rename(SUMS, NEW_SUMS));
         renamed.map_err(|e| Error::io("taking the new index out of its place", e))?;
         for name in self.moved.borrow_mut().drain(..) {
             let back = self

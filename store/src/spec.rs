@@ -1,6 +1,6 @@
 //! What callers say of volumes and pools, and what they are told: plain values.
 
-use crate::{DomainId, SnapshotId, VolumeId};
+use crate::{DomainId, ScrubOptions, SnapshotId, VolumeId};
 
 /// When data of a volume moves from the raw tier into containers. The stored form has room for other
 /// ways.
@@ -67,6 +67,8 @@ pub struct OpenOptions {
     /// Write zeroes ahead of small batches of the journal, so that most syncs change no file system
     /// metadata.
     pub prefill_journal: bool,
+    /// When and how fast the pool is scrubbed.
+    pub scrub: ScrubOptions,
 }
 
 impl Default for OpenOptions {
@@ -77,6 +79,7 @@ impl Default for OpenOptions {
             background: true,
             recompression: Some(Recompression::default()),
             prefill_journal: true,
+            scrub: ScrubOptions::default(),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The pool: its public surface.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,8 +10,8 @@ use crate::journal::poisoned;
 use crate::maintain;
 use crate::state::{SnapshotState, VolumeState};
 use crate::{
-    Encryption, Error, ErrorKind, OpenOptions, PoolSpace, PoolStats, Result, Snapshot, SnapshotId,
-    SnapshotInfo, Volume, VolumeId, VolumeInfo, VolumeSpec, VolumeStats,
+    Encryption, Error, ErrorKind, OpenOptions, PoolSpace, PoolStats, Result, ScrubStatus, Snapshot,
+    SnapshotId, SnapshotInfo, Volume, VolumeId, VolumeInfo, VolumeSpec, VolumeStats,
 };
 
 /// Volumes are whole sectors.
@@ -58,14 +57,7 @@ impl Store {
         master_key: PathBuf,
         options: OpenOptions,
     ) -> Result<Self> {
-        let open = || Engine::open(io, dir, master_key, options);
-        let opened = catch_unwind(AssertUnwindSafe(open));
-        // The metadata's pages are checked as they are read, but not before the library underneath
-        // follows what they say: damage makes it panic. Nothing outlives the attempt.
-        let engine = opened.unwrap_or_else(|_| {
-            let context = "the metadata file is damaged: reading it does not end well";
-            Err(Error::new(ErrorKind::Corrupt, context))
-        })?;
+        let engine = Engine::open_guarded(io, dir, master_key, options)?;
         if options.background {
             maintain::start(&engine).map_err(|e| Error::io("starting the pool's threads", e))?;
         }
@@ -243,6 +235,16 @@ impl Store {
     /// `NoSpace` when there is no room to pack into, `Corrupt`, `Failed`, `Io`.
     pub fn reclaim_now(&self) -> Result<u64> {
         self.engine().reclaim_all()
+    }
+
+    /// Asks for a round of scrub, which goes on in the background at its pace; one under way serves.
+    pub fn start_scrub(&self) {
+        self.engine().scrub.ask();
+    }
+
+    /// How scrubbing stands.
+    pub fn scrub_status(&self) -> ScrubStatus {
+        self.engine().scrub.status()
     }
 
     /// Flushes everything, writes a checkpoint and stops the pool's threads. Later writes are not

@@ -298,6 +298,14 @@ fn read_mutant(io: &SimIo, paths: &[PathBuf], bytes: &[u8]) -> String {
 /// Mends the checksums of what begins with a block, by its magic number.
 fn mend_block(whole: &mut [u8], start: usize) {
     let rest = &mut whole[start..];
+    let needed = if rest.starts_with(b"CBDKEY") {
+        124
+    } else {
+        BLOCK_BYTES
+    };
+    if rest.len() < needed {
+        return;
+    }
     if rest.starts_with(b"CBLB") {
         let mut block = rest[..BLOCK_BYTES].to_vec();
         seal_batch(&mut block);

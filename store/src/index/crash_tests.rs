@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::{CheckpointRow, Index, IndexRead, LayerId, Run};
+use super::{CheckpointRow, Index, IndexRead, LayerId, MetaFiles, Run};
 use crate::addr::{Address, ContainerId};
+use crate::disk::Io;
 use crate::disk::sim::{Crash, Effect, Fault, OpKind, SimIo, SplitMix64, Survive};
-use crate::disk::{Caching, Create, Io};
 use crate::{ErrorKind, Result};
 
 const PATH: &str = "/meta.redb";
@@ -13,11 +13,8 @@ const CACHE_BYTES: u64 = 1 << 20;
 const RUNS: u32 = 40;
 
 fn open(sim: &SimIo) -> Result<Index> {
-    let file = sim
-        .open(Path::new(PATH), Create::IfMissing, Caching::Buffered)
-        .unwrap();
-    sim.sync_dir(Path::new("/")).unwrap();
-    Index::open(file, CACHE_BYTES, std::sync::Arc::new(|| false))
+    let files = MetaFiles::open(sim, Path::new(PATH), true).unwrap();
+    Index::open(files, CACHE_BYTES, std::sync::Arc::new(|| false))
 }
 
 /// What every run holds once checkpoint `sequence` is committed.
@@ -90,6 +87,62 @@ fn every_power_loss_leaves_the_last_commit_or_the_one_in_flight() {
                 );
             }
         }
+    }
+}
+
+/// Changes one row.
+fn touch(index: &Index, sequence: u64) {
+    let writer = index.write().unwrap();
+    let row = CheckpointRow {
+        applied_sequence: sequence,
+        ..CheckpointRow::default()
+    };
+    writer.put_checkpoint(&row).unwrap();
+    writer.commit().unwrap();
+}
+
+#[test]
+fn small_commits_sync_no_more_than_redb_does() {
+    let sim = SimIo::new(1);
+    let index = open(&sim).unwrap();
+    commit(&index, 1).unwrap();
+    let syncs = |file: &str| {
+        let wanted = format!("SyncData {file}");
+        sim.ops()
+            .iter()
+            .filter(|op| op.starts_with(&wanted))
+            .count()
+    };
+    let before = (syncs("/meta.redb"), syncs("/meta.sums"));
+    (0..200).for_each(|sequence| touch(&index, sequence));
+    assert_eq!(syncs("/meta.redb") - before.0, 400);
+    assert!(syncs("/meta.sums") - before.1 <= 20);
+}
+
+#[test]
+fn sums_in_the_list_and_in_the_file_are_found_again() {
+    let mut sim = SimIo::new(1);
+    let mut rng = SplitMix64::new(1);
+    let rows = |index: &Index| {
+        let reader = index.read().unwrap();
+        reader.layer_runs(LayerId(9), 0, 10_000).unwrap().len()
+    };
+    let mut written = 0;
+    for round in 0..20_u32 {
+        let index = open(&sim).unwrap();
+        assert!(index.notes().is_empty());
+        assert_eq!(rows(&index), written);
+        let writer = index.write().unwrap();
+        for run in 0..round * 20 {
+            let first = written as u32;
+            writer.put_run(LayerId(9), first + run, &run_of(7)).unwrap();
+        }
+        written += round as usize * 20;
+        writer.commit().unwrap();
+        touch(&index, 3);
+        // As after a kill.
+        let killed = Crash::new(Survive::Everything);
+        sim = sim.crash(sim.op_count(), &killed, &mut rng);
     }
 }
 

@@ -13,7 +13,7 @@ fn convert(what: &'static str, error: redb::Error) -> Error {
     let context = format!("metadata: {what}");
     let kind = match error {
         // A page that is behind the end of the file: what named it is damaged, or the file was cut.
-        // And a start that is none of redb's.
+        // Or it is not what was written, or a start that is none of redb's.
         redb::Error::Io(source)
             if matches!(
                 source.kind(),

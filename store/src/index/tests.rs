@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     CheckpointRow, ContainerRow, DomainRow, ForwardRow, Index, IndexRead, LayerId, LayerRow,
-    LayerState, Location, Run, SnapshotRow, VolumeRow,
+    LayerState, Location, MetaFiles, Run, SnapshotRow, VolumeRow,
 };
 use crate::addr::{Address, ContainerId};
 use crate::chunk::DomainKey;
@@ -34,7 +34,9 @@ impl Fixture {
     }
 
     fn open(&self) -> Result<Index> {
-        Index::open(self.file(), CACHE_BYTES, Arc::new(|| false))
+        let path = self.dir.path().join("meta.redb");
+        let files = MetaFiles::open(&RealIo, &path, true).unwrap();
+        Index::open(files, CACHE_BYTES, Arc::new(|| false))
     }
 }
 

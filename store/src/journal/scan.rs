@@ -65,6 +65,15 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Goes on where an earlier scan of the segment stood.
+    pub(crate) fn resume(segment: &'a Segment, check: Check, block: u32, sequence: u64) -> Self {
+        Self {
+            block,
+            sequence,
+            ..Self::new(segment, check)
+        }
+    }
+
     /// The block behind the last intact batch.
     pub(crate) fn end_block(&self) -> u32 {
         self.block

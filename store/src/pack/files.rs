@@ -45,9 +45,9 @@ struct State {
 
 /// All pack files of a pool.
 pub(crate) struct PackSet {
-    io: Arc<dyn Io>,
-    dir: PathBuf,
-    pool_id: [u8; 16],
+    pub(super) io: Arc<dyn Io>,
+    pub(super) dir: PathBuf,
+    pub(super) pool_id: [u8; 16],
     handles: Handles,
     state: Mutex<State>,
     /// Held while syncing, so that a second caller does not return before the first is done.

@@ -401,7 +401,7 @@ impl Directory {
         require(!past, "live bitmap")
     }
 
-    fn slots_of(&self, frame: u32) -> std::ops::Range<u32> {
+    pub(super) fn slots_of(&self, frame: u32) -> std::ops::Range<u32> {
         let shift = u32::from(self.header.frame_log2) - CHUNK_SHIFT;
         (frame << shift)..((frame + 1) << shift).min(self.header.slots)
     }

@@ -44,13 +44,13 @@ pub(crate) struct Reader {
 }
 
 /// One call's constants.
-struct Request<'a> {
-    directory: &'a Directory,
-    place: &'a LocalPlace,
+pub(super) struct Request<'a> {
+    pub(super) directory: &'a Directory,
+    pub(super) place: &'a LocalPlace,
     /// Of a container whose frames are sealed.
-    key: Option<&'a DataKey>,
+    pub(super) key: Option<&'a DataKey>,
     /// First byte wanted, in plain bytes of the container.
-    start: usize,
+    pub(super) start: usize,
 }
 
 impl Reader {
@@ -256,7 +256,7 @@ impl Request<'_> {
         }
     }
 
-    fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         describe(self.directory.header.id, self.place)
     }
 
@@ -265,7 +265,7 @@ impl Request<'_> {
     }
 
     /// Where a frame is stored, from the start of the container.
-    fn stored(&self, frame: u32) -> Range<usize> {
+    pub(super) fn stored(&self, frame: u32) -> Range<usize> {
         let Frame { offset, len, .. } = self.frame(frame);
         offset as usize..offset as usize + len as usize
     }
@@ -282,7 +282,7 @@ impl Request<'_> {
         )
     }
 
-    fn check(&self, frames: Range<u32>, stored: &[u8]) -> Result<()> {
+    pub(super) fn check(&self, frames: Range<u32>, stored: &[u8]) -> Result<()> {
         let first = self.stored(frames.start).start;
         for number in frames {
             let Range { start, end } = self.stored(number);
@@ -299,7 +299,7 @@ impl Request<'_> {
         Ok(())
     }
 
-    fn decode(&self, number: u32, stored: &mut [u8], out: &mut [u8]) -> Result<()> {
+    pub(super) fn decode(&self, number: u32, stored: &mut [u8], out: &mut [u8]) -> Result<()> {
         if stored.is_empty() {
             out.fill(0);
             return Ok(());

@@ -300,6 +300,13 @@ fn the_damaged_index_is_kept_and_nothing_is_touched_without_a_dump() {
         .open(&aside.join("meta.redb"), Create::Never, Caching::Buffered);
     old.unwrap().read_at(&mut start, 0).unwrap();
     assert_eq!(start, [0x55; 8]);
+    // The sums went with the pages that they are of, and the new pages have theirs.
+    assert!(names(&run.io, aside.to_str().unwrap()).contains(&"meta.sums".to_owned()));
+    let now = names(&run.io, "/pool");
+    assert!(now.contains(&"meta.sums".to_owned()) && !now.contains(&"meta.redb.sums".to_owned()));
+    let io: Arc<dyn Io> = Arc::new(run.io.clone());
+    let checked = crate::check(&io, Path::new("/pool"), "/pool/master.key".into());
+    assert_eq!(checked.unwrap().damages, []);
     expect_whole(&mut run, 3);
 }
 
