@@ -6,6 +6,7 @@
 mod access;
 mod attachment;
 mod cert;
+mod check;
 mod completions;
 mod credentials;
 mod doctor;
@@ -20,6 +21,7 @@ mod project;
 mod prompt;
 mod rebuild;
 mod role;
+mod scrub;
 mod serve;
 mod snapshot;
 mod status;
@@ -76,6 +78,10 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// Build lost or damaged metadata again, from dumps and data; the daemon must be stopped
     Rebuild(rebuild::Args),
+    /// Read and verify all that is stored, in the background of a running daemon
+    Scrub(scrub::Args),
+    /// Check a pool that no daemon has open, without changing it
+    Check(Box<check::Args>),
     /// Show the snapshots of all volumes as files in a folder
     Mount(mount::Args),
     /// Check a data directory and its configuration without starting anything
@@ -107,6 +113,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Reclaim(args) => status::reclaim(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Rebuild(args) => rebuild::run(&args),
+        Command::Scrub(args) => scrub::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Tui(args) => tui::run(&args),
         Command::Completions(args) => completions::run(&args),

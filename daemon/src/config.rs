@@ -198,6 +198,8 @@ pub(crate) struct Config {
     pub(crate) audit: Option<PathBuf>,
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log: LogConfig,
+    /// When and how fast pools are scrubbed.
+    pub(crate) scrub: store::ScrubOptions,
     /// Services of others in the service catalogue.
     pub(crate) catalog: Vec<api::server::StaticService>,
     /// Never empty.
@@ -338,6 +340,7 @@ impl Config {
             region: String::new(),
             dedup_domain: DedupDomain::Project,
             memory_bytes: 0,
+            scrub: store::ScrubOptions::default(),
             raw_tier_bytes: None,
             recompress: false,
             recompress_after: Duration::ZERO,

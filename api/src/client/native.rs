@@ -5,8 +5,8 @@ use serde_json::json;
 use super::volumes::escape;
 use super::{Client, Result, Service};
 use crate::types::native::{
-    Event, EventList, ExportConnection, ExportList, JobList, JobView, ReclaimResult, SourceLength,
-    Stats, Tree, VolumeSpace, VolumeStats, VolumeStatsList,
+    Event, EventList, ExportConnection, ExportList, JobList, JobView, ReclaimResult, ScrubList,
+    ScrubView, SourceLength, Stats, Tree, VolumeSpace, VolumeStats, VolumeStatsList,
 };
 
 impl Client {
@@ -102,6 +102,28 @@ impl Client {
     pub fn reclaim(&self) -> Result<u64> {
         let answer: ReclaimResult = self.post(Service::Native, "reclaim", &json!({}))?;
         Ok(answer.reclaimed_bytes)
+    }
+
+    /// Asks for a round of scrub, of one backend or of all.
+    ///
+    /// # Errors
+    /// Any kind.
+    pub fn start_scrub(&self, backend: Option<&str>) -> Result<Vec<ScrubView>> {
+        let path = match backend {
+            Some(name) => format!("scrub?backend={}", escape(name)),
+            None => "scrub".to_owned(),
+        };
+        let answer: ScrubList = self.post(Service::Native, &path, &json!({}))?;
+        Ok(answer.pools)
+    }
+
+    /// How scrubbing stands, by backend.
+    ///
+    /// # Errors
+    /// Any kind.
+    pub fn scrub(&self) -> Result<Vec<ScrubView>> {
+        let list: ScrubList = self.get(Service::Native, "scrub")?;
+        Ok(list.pools)
     }
 
     /// All volumes with their snapshots.

@@ -8,6 +8,7 @@ mod activity;
 mod exports;
 mod operations;
 mod reclaim;
+mod scrub;
 mod space;
 mod stats;
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub(crate) fn routes() -> Routes {
         .on(ops::JOB, activity::job)
         .on(ops::EXPORTS, exports::index)
         .on(ops::RECLAIM, reclaim::run)
+        .on(ops::START_SCRUB, scrub::start)
+        .on(ops::SCRUB, scrub::show)
         .on(ops::TREE, tree::show)
 }
 

@@ -1,11 +1,11 @@
 //! The operations of the native API, from which routes and the OpenAPI document are made.
 
-use crate::openapi::shape::{Shape, int_of, maybe, object, wire};
+use crate::openapi::shape::{Shape, int_of, maybe, object, text, wire};
 use crate::openapi::{Operation, Parameter, parameter};
 use crate::policy::Rule;
 use crate::types::native::{
-    EventList, Explain, ExportList, Health, JobList, JobView, ReclaimResult, SourceLength, Stats,
-    Tree, VolumeSpace, VolumeStats, VolumeStatsList,
+    EventList, Explain, ExportList, Health, JobList, JobView, ReclaimResult, ScrubList,
+    SourceLength, Stats, Tree, VolumeSpace, VolumeStats, VolumeStatsList,
 };
 
 pub(super) const STATS: Operation = Operation::get("/stats", "Show the daemon at a glance.")
@@ -77,6 +77,16 @@ pub(super) const RECLAIM: Operation = Operation::post(
 .rule(Rule::NativeReclaim)
 .answers(200, wire::<ReclaimResult>)
 .faults(&[409]);
+pub(super) const START_SCRUB: Operation = Operation::post(
+    "/scrub",
+    "Ask for a round of scrub, which reads and verifies all that is stored.",
+)
+.rule(Rule::NativeScrub)
+.query(&[&[parameter("backend", text, "Only the pool of this backend.")]])
+.answers(200, wire::<ScrubList>);
+pub(super) const SCRUB: Operation = Operation::get("/scrub", "Show how scrubbing stands.")
+    .rule(Rule::NativeGetScrub)
+    .answers(200, wire::<ScrubList>);
 pub(super) const TREE: Operation = Operation::get(
     "/tree",
     "List all volumes with their snapshots, of all projects.",

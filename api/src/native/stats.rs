@@ -126,7 +126,8 @@ fn health_of(backends: &Backends) -> wire::Health {
     let mut all = wire::Health::default();
     for backend in backends.iter() {
         let store = backend.store();
-        let health = judge(&store.stats(), store.stalled());
+        let mut health = judge(&store.stats(), store.stalled());
+        note_scrub(&mut health, &store.scrub_status());
         if rank(health.state) > rank(all.state) {
             all.state = health.state;
         }
@@ -137,6 +138,23 @@ fn health_of(backends: &Backends) -> wire::Health {
             }));
     }
     all
+}
+
+/// Adds what the last round of scrub found, or why it cannot go on.
+fn note_scrub(health: &mut wire::Health, scrub: &store::ScrubStatus) {
+    let before = health.reasons.len();
+    if scrub.damaged > 0 {
+        health.reasons.push(format!(
+            "Scrub found damage in {} places that could not be repaired; `cinderblock scrub --status` names them.",
+            scrub.damaged
+        ));
+    }
+    let stalled = scrub.stalled.as_ref();
+    let stalled = stalled.map(|why| format!("Scrub cannot go on: {why}."));
+    health.reasons.extend(stalled);
+    if health.reasons.len() > before && rank(health.state) < rank(wire::HealthState::Warning) {
+        health.state = wire::HealthState::Warning;
+    }
 }
 
 fn rank(state: wire::HealthState) -> u8 {
@@ -178,8 +196,25 @@ fn judge(pool: &PoolStats, stalled: Option<String>) -> wire::Health {
 mod tests {
     use store::PoolStats;
 
-    use super::judge;
+    use super::{judge, note_scrub};
     use crate::types::native::HealthState;
+
+    #[test]
+    fn damage_that_scrub_found_is_a_warning() {
+        let mut health = judge(&PoolStats::default(), None);
+        let mut scrub = store::ScrubStatus {
+            repaired: 3,
+            ..store::ScrubStatus::default()
+        };
+        note_scrub(&mut health, &scrub);
+        assert_eq!((health.state, health.reasons.len()), (HealthState::Ok, 0));
+        scrub.damaged = 1;
+        note_scrub(&mut health, &scrub);
+        assert_eq!(
+            (health.state, health.reasons.len()),
+            (HealthState::Warning, 1)
+        );
+    }
 
     #[test]
     fn the_worst_check_decides() {

@@ -212,6 +212,8 @@ rules! {
     NativeExplainVolume = "cinderblock:explain_volume", READER;
     NativeGetVolumeSpace = "cinderblock:get_volume_space", ADMIN;
     NativeReclaim = "cinderblock:reclaim", ADMIN;
+    NativeScrub = "cinderblock:scrub", ADMIN;
+    NativeGetScrub = "cinderblock:get_scrub", ADMIN;
     NativeGetExports = "cinderblock:get_exports", ADMIN;
     NativeGetEvents = "cinderblock:get_events", ADMIN;
     NativeGetJobs = "cinderblock:get_jobs", ADMIN;

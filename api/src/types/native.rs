@@ -13,6 +13,8 @@
 //! | `GET /jobs?limit=N`, `GET /jobs/{id}` | [`JobList`], [`JobView`] | admin |
 //! | `GET /exports` | [`ExportList`] | admin |
 //! | `POST /reclaim` | [`ReclaimResult`] | admin |
+//! | `POST /scrub?backend=NAME` | [`ScrubList`], once asked for | admin |
+//! | `GET /scrub` | [`ScrubList`] | admin |
 //! | `GET /tree` | [`Tree`] | admin |
 //!
 //! Times are microseconds since 1970. Counters run since the daemon started and never fall while it
@@ -348,6 +350,67 @@ pub struct ExportList {
 pub struct ReclaimResult {
     /// Bytes returned to the file system.
     pub reclaimed_bytes: u64,
+}
+
+/// A volume or snapshot, or part of one, that damage makes unreadable.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ScrubAffected {
+    /// The volume, or the one that the snapshot was taken of.
+    pub volume_id: String,
+    /// The snapshot, if it is one.
+    pub snapshot_id: Option<String>,
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub len_bytes: u64,
+}
+
+/// Something that scrub found not to be as it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ScrubFinding {
+    /// What is wrong and where.
+    pub message: String,
+    /// What cannot be read for it.
+    pub affected: Vec<ScrubAffected>,
+    /// Whether more is affected than is listed.
+    pub more: bool,
+    /// Whether it has been put right.
+    pub repaired: bool,
+}
+
+/// How scrubbing of a backend's pool stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ScrubView {
+    /// The backend.
+    pub backend: String,
+    /// Whether a round is under way or asked for.
+    pub running: bool,
+    /// When the round began that is under way or was the last.
+    pub begun_us: u64,
+    /// When the pool was last verified as a whole; 0 for never.
+    pub finished_us: u64,
+    /// Bytes that the round has read since the daemon started.
+    pub read_bytes: u64,
+    /// What is damaged, by the round that is under way or was the last.
+    pub damaged: u64,
+    /// What of it was repaired.
+    pub repaired: u64,
+    /// Rounds that ended since the daemon started.
+    pub rounds: u64,
+    /// The latest damages found since the daemon started.
+    pub findings: Vec<ScrubFinding>,
+    /// Why the round cannot go on, if so.
+    pub stalled: Option<String>,
+}
+
+/// How scrubbing stands, by backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ScrubList {
+    /// One entry a backend.
+    pub pools: Vec<ScrubView>,
 }
 
 /// A snapshot as the mount shows it.

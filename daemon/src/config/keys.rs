@@ -42,6 +42,7 @@ fn put<T>(slot: &mut T, value: Parsed<T>) -> Parsed<()> {
 }
 
 const MEMORY_MIN: u64 = 64 << 20;
+const SCRUB_RATE_MIN: u64 = 1 << 20;
 
 /// All settings; those without a table come first, as TOML wants it.
 pub(super) const KEYS: &[Key] = &[
@@ -362,6 +363,28 @@ pub(super) const KEYS: &[Key] = &[
         default: "none",
         doc: "Loopback address that answers /metrics without a token, or \"none\".",
         set: |c, text| put(&mut c.metrics_listen, value::optional_listen(text)),
+    },
+    Key {
+        name: "scrub.interval_days",
+        default: "30",
+        doc: "Days from the end of one scrub to the beginning of the next, which reads and verifies all\n\
+              that is stored; 0 for only when asked (`cinderblock scrub`).",
+        set: |c, text| {
+            let days = value::count(text, 0, 3650);
+            put(&mut c.scrub.interval_s, days.map(|days| days * 86_400))
+        },
+    },
+    Key {
+        name: "scrub.rate",
+        default: "32MiB",
+        doc: "Bytes that scrub reads in a second at most, in each pool; 1MiB at least.",
+        set: |c, text| {
+            put(&mut c.scrub.bytes_per_s, value::size(text))?;
+            match c.scrub.bytes_per_s {
+                SCRUB_RATE_MIN.. => Ok(()),
+                _ => Err("the least is 1MiB".to_owned()),
+            }
+        },
     },
     Key {
         name: "log.format",

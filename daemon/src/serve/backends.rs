@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use api::server::{Backend, BackendSettings, Backends};
 use store::disk::Io;
-use store::{OpenOptions, Recompression, Store};
+use store::{OpenOptions, Store};
 
 use super::CATALOGUE_SHARE;
 use crate::config::{BackendConfig, Config};
@@ -17,46 +17,41 @@ use crate::config::{BackendConfig, Config};
 pub(super) fn open(config: &Config, io: &Arc<dyn Io>) -> Result<Backends> {
     let memory = config.memory_bytes - config.memory_bytes / CATALOGUE_SHARE;
     let share = memory / config.backends.len().max(1) as u64;
-    let opened = config.backends.iter().map(|backend| {
-        one(
-            backend,
-            &config.master_key,
-            share,
-            config.recompression(),
-            io,
-        )
-    });
+    let opened = config
+        .backends
+        .iter()
+        .map(|backend| one(backend, config, share, io));
     let mut opened = opened.collect::<Result<Vec<_>>>()?.into_iter();
     let first = opened.next().context("there is no backend")?;
     Ok(Backends::new(first, opened.collect()))
 }
 
 fn one(
-    config: &BackendConfig,
-    master_key: &Path,
+    backend: &BackendConfig,
+    config: &Config,
     memory_bytes: u64,
-    recompression: Option<Recompression>,
     io: &Arc<dyn Io>,
 ) -> Result<Backend> {
     let options = OpenOptions {
         memory_bytes,
-        recompression,
-        raw_tier_bytes: config.raw_tier_bytes,
+        recompression: config.recompression(),
+        raw_tier_bytes: backend.raw_tier_bytes,
+        scrub: config.scrub,
         ..OpenOptions::default()
     };
-    let (begun, path) = (Instant::now(), &config.directory);
-    let master_key = master_key.to_owned();
+    let (begun, path) = (Instant::now(), &backend.directory);
+    let master_key = config.master_key.clone();
     let store = Store::open_with_master_key(io.clone(), path, master_key, options)
         .map_err(|error| hinted(error, path))?;
     // The others are served; a key that is put back is found without a restart.
     if let Err(error) = store.probe_key() {
-        tracing::error!(backend = config.name, %error, "encrypted volumes cannot be opened");
+        tracing::error!(backend = backend.name, %error, "encrypted volumes cannot be opened");
     }
     let stats = store.stats();
     let took_ms = begun.elapsed().as_millis() as u64;
     let (volumes, snapshots) = (stats.volumes, stats.snapshots);
     tracing::info!(
-        backend = config.name,
+        backend = backend.name,
         volumes,
         snapshots,
         took_ms,
@@ -64,12 +59,12 @@ fn one(
     );
     let found = std::fs::metadata(path).with_context(|| path.display().to_string())?;
     let settings = BackendSettings {
-        name: config.name.clone(),
-        volume_backend_name: config.volume_backend_name.clone(),
-        capacity_bytes: config.capacity_bytes,
-        reserved_percentage: config.reserved_percentage,
-        max_over_subscription_ratio: config.max_over_subscription_ratio,
-        capabilities: config.capabilities.clone(),
+        name: backend.name.clone(),
+        volume_backend_name: backend.volume_backend_name.clone(),
+        capacity_bytes: backend.capacity_bytes,
+        reserved_percentage: backend.reserved_percentage,
+        max_over_subscription_ratio: backend.max_over_subscription_ratio,
+        capabilities: backend.capabilities.clone(),
         file_system: found.dev(),
     };
     Ok(Backend::new(settings, store))

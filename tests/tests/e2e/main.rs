@@ -4,6 +4,7 @@
 mod accounts;
 mod api;
 mod backups;
+mod bit_rot;
 mod conformance;
 mod daemon;
 mod disk;
