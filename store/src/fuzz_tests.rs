@@ -7,11 +7,11 @@
 //! ones start where it came to.
 //!
 //! The last target is a pool: a mutant of one of its files is opened and read whole, which reaches what
-//! has no parser by itself: a segment's run of batches, the pool and key files, redb. Rows of the index
-//! and requests of NBD clients have their tests of arbitrary bytes beside their codecs.
+//! has no parser by itself: a segment's run of batches, the pool and key files, redb.
 //!
 //! `CINDERBLOCK_FUZZ_SECONDS` runs each target for longer than a moment.
 
+mod metadata;
 mod targets;
 
 use std::collections::HashSet;

@@ -1,7 +1,11 @@
 //! decode(encode(x)) = x, and arbitrary bytes are survived.
 
+use std::num::NonZeroUsize;
+
 use proptest::collection::vec;
+use proptest::option::of;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::sample::Index;
 
 use super::constants::{NBD_REP_FLAG_ERROR, NBD_REPLY_FLAG_DONE};
 use super::{
@@ -146,6 +150,79 @@ proptest! {
         let _ = decode_reply(&bytes);
         let _ = decode_error(&bytes);
         let _ = decode_status(&bytes);
+    }
+}
+
+/// What a message has become when some of its bytes were changed and its end was cut or filled up.
+fn mutant(mut bytes: Vec<u8>, edits: &[(Index, u8)], len: Option<usize>) -> Vec<u8> {
+    for (at, byte) in edits {
+        if let Some(len) = NonZeroUsize::new(bytes.len()) {
+            bytes[at.index(len.get())] = *byte;
+        }
+    }
+    bytes.resize(len.unwrap_or(bytes.len()), 0xff);
+    bytes
+}
+
+fn edits() -> impl Strategy<Value = Vec<(Index, u8)>> {
+    let byte = prop_oneof![any::<u8>(), Just(0), Just(0x7f), Just(0xff)];
+    vec((any::<Index>(), byte), 0..6)
+}
+
+// Longer with `PROPTEST_CASES`.
+proptest! {
+    /// Mutants of what clients say get past the first checks: they are refused, or they mean something
+    /// that can be said again.
+    #[test]
+    fn mutants_of_options_are_refused_or_mean_something(
+        option in options(),
+        edits in edits(),
+        len in of(0..500_usize),
+        number in of(0..12_u32),
+    ) {
+        let bytes = option.encode();
+        let _ = OptionHeader::decode(&mutant(bytes.clone(), &edits, len));
+        let payload = mutant(bytes[OPTION_HEADER_LENGTH..].to_vec(), &edits, len);
+        let number = number.unwrap_or(option.number());
+        if let Ok(decoded) = OptionRequest::decode(number, &payload) {
+            let again = decoded.encode();
+            let again = OptionRequest::decode(number, &again[OPTION_HEADER_LENGTH..]);
+            prop_assert_eq!(again, Ok(decoded));
+        }
+    }
+
+    #[test]
+    fn mutants_of_replies_are_refused_or_mean_something(
+        reply in option_replies(),
+        edits in edits(),
+        len in of(0..500_usize),
+        cookie: u64,
+    ) {
+        let mut bytes = Vec::new();
+        reply.encode(1, &mut bytes);
+        let (header, payload) = bytes.split_first_chunk::<OPTION_REPLY_HEADER_LENGTH>().unwrap();
+        let kind = OptionReplyHeader::decode(header).unwrap().kind;
+        let payload = mutant(payload.to_vec(), &edits, len);
+        let _ = OptionReply::decode(kind, &payload);
+        let chunk = mutant(encode_error_chunk(cookie, ERRNOS[0], "text"), &edits, len);
+        let _ = decode_reply(&chunk);
+        let _ = decode_error(&chunk);
+        let _ = decode_status(&payload);
+    }
+
+    #[test]
+    fn mutants_of_requests_are_refused_or_mean_something(
+        flags: u16,
+        command in 0..12_u16,
+        offset: u64,
+        length: u32,
+        edits in edits(),
+    ) {
+        let request = Request { flags, command, cookie: 1, offset, length: u64::from(length) };
+        let bytes = mutant(request.encode().unwrap().to_vec(), &edits, None);
+        if let Some(Ok(decoded)) = Request::decode(&bytes) {
+            prop_assert_eq!(decoded.encode().map(|again| again.to_vec()), Some(bytes));
+        }
     }
 }
 

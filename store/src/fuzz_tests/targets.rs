@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::Target;
+use super::{Target, metadata};
 use crate::damage_tests::files;
 use crate::disk::sim::{Crash, SimIo, SplitMix64, Survive};
 use crate::disk::{BLOCK_BYTES, Caching, Create, Io};
@@ -14,11 +14,14 @@ use crate::model::{Model, Run, open, spec};
 use crate::pack::format::{Directory, FILE_HEADER_BYTES, HEADER_BYTES, Header, parse_file_header};
 use crate::{Durability, VolumeId};
 
-/// Every block of the journal's files, and every pack, of a pool that has seen some work.
-struct Material {
+/// Every block of the journal's files, and every pack, row and dump, of a pool that has seen some work.
+pub(super) struct Material {
     io: SimIo,
     blocks: Vec<Vec<u8>>,
     packs: Vec<Vec<u8>>,
+    /// Rows of the index, as entries of a dump.
+    pub(super) entries: Vec<Vec<u8>>,
+    pub(super) dumps: Vec<Vec<u8>>,
 }
 
 impl Material {
@@ -41,6 +44,14 @@ impl Material {
         for id in run.model.names() {
             run.store.volume(id).unwrap().flush().unwrap();
         }
+        run.store.dump_metadata().unwrap();
+        let mut entries = Vec::new();
+        let reader = run.store.engine().index.read().unwrap();
+        let mut keep = |entry: &[u8]| {
+            entries.push(entry.to_vec());
+            Ok(())
+        };
+        reader.each_row(&mut keep).unwrap();
         let mut paths = Vec::new();
         files(&run.io, Path::new("/pool"), &mut paths);
         let read = |ending: &str| -> Vec<Vec<u8>> {
@@ -57,6 +68,8 @@ impl Material {
         Self {
             blocks: blocks.filter(used).map(<[u8]>::to_vec).collect(),
             packs: read(".pack"),
+            entries,
+            dumps: [read(".full"), read(".log")].concat(),
             io: run.io,
         }
     }
@@ -89,7 +102,7 @@ fn content(io: &SimIo, path: &Path) -> Vec<u8> {
 }
 
 /// Puts the checksum of what is before a place there.
-fn seal(bytes: &mut [u8], at: usize) {
+pub(super) fn seal(bytes: &mut [u8], at: usize) {
     if let Some((body, [a, b, c, d, ..])) = bytes.split_at_mut_checked(at) {
         [*a, *b, *c, *d] = crc32c::crc32c(body).to_le_bytes();
     }
@@ -131,7 +144,7 @@ fn block(bytes: &[u8]) -> Option<&[u8; BLOCK_BYTES]> {
     bytes.first_chunk()
 }
 
-fn target(
+pub(super) fn target(
     name: &'static str,
     corpus: Vec<Vec<u8>>,
     mend: fn(&mut Vec<u8>),
@@ -159,7 +172,8 @@ pub(super) fn all() -> Vec<Target> {
     });
     let tables = tables.collect();
     let containers = material.containers();
-    vec![
+    let mut all = Vec::from(metadata::targets(&material));
+    all.extend([
         target(
             "segment header",
             material.blocks_with(b"CBLKSEG\n"),
@@ -221,7 +235,8 @@ pub(super) fn all() -> Vec<Target> {
             parse_container,
         ),
         pool(material.io),
-    ]
+    ]);
+    all
 }
 
 fn parse_container(bytes: &[u8]) -> String {
@@ -307,9 +322,12 @@ fn mend_block(whole: &mut [u8], start: usize) {
         return;
     }
     if rest.starts_with(b"CBLB") {
-        let mut block = rest[..BLOCK_BYTES].to_vec();
-        seal_batch(&mut block);
-        rest[..BLOCK_BYTES].copy_from_slice(&block);
+        // A file of another kind may be shorter than a block and have come to begin like one.
+        if let Some(block) = rest.get_mut(..BLOCK_BYTES) {
+            let mut mended = block.to_vec();
+            seal_batch(&mut mended);
+            block.copy_from_slice(&mended);
+        }
     } else if rest.starts_with(b"CBLK") || rest.starts_with(b"CBPACK") {
         seal(rest, BLOCK_BYTES - 4);
     } else if rest.starts_with(b"CBCONT") {
