@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::{Error, Result};
-use super::pack::PackRow;
+use super::pack::{PACK_BYTES_MAX, PackRow};
 use super::seal::{self, Digest, Fields, Kind};
 
 /// Longest manifest: that of 64 TiB without any duplicates.
@@ -148,7 +148,8 @@ impl Manifest {
         let description: Description = serde_json::from_slice(fields.bytes(length)?)
             .map_err(|error| Error::corrupt(object, error))?;
         let count = fields.count(PACK_ROW_BYTES)?;
-        let packs: Result<Vec<PackRow>> = (0..count).map(|_| pack_row(&mut fields)).collect();
+        let packs: Result<Vec<PackRow>> =
+            (0..count).map(|_| pack_row(object, &mut fields)).collect();
         let count = fields.count(PAGE_ROW_BYTES)?;
         let pages: Result<Vec<PageRow>> = (0..count).map(|_| page_row(&mut fields)).collect();
         fields.end()?;
@@ -170,13 +171,18 @@ impl Manifest {
     }
 }
 
-fn pack_row(fields: &mut Fields<'_>) -> Result<PackRow> {
-    Ok(PackRow {
+fn pack_row(object: &str, fields: &mut Fields<'_>) -> Result<PackRow> {
+    let row = PackRow {
         id: Uuid::from_bytes(fields.array()?),
         length: fields.u32()?,
         chunks: fields.u32()?,
         digest: fields.array()?,
-    })
+    };
+    // Its directory, and what one chunk takes of it, are read at once.
+    match u64::from(row.length) <= PACK_BYTES_MAX {
+        true => Ok(row),
+        false => Err(Error::corrupt(object, "it names a pack longer than any")),
+    }
 }
 
 fn page_row(fields: &mut Fields<'_>) -> Result<PageRow> {

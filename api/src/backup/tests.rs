@@ -1,5 +1,6 @@
 //! Whole backups on a directory: what comes back, and what damage does.
 
+mod mutants;
 mod sealed;
 
 use std::cell::Cell;
