@@ -9,15 +9,15 @@ use crate::disk::sim::SimIo;
 use crate::disk::{Caching, Create, Io};
 use crate::dump::format::{BLOCK_HEADER_BYTES, FILE_HEADER_BYTES, FileHeader};
 use crate::dump::reader::{DumpFile, name};
-use crate::index::{Changes, Index};
+use crate::index::{Changes, Index, MetaFiles};
 
 /// Bytes of an entry before its key.
 const ENTRY_HEAD_BYTES: usize = 6;
 
 pub(super) fn targets(material: &Material) -> [Target; 2] {
     let io = SimIo::new(1);
-    let file = io.open(Path::new("/index"), Create::IfMissing, Caching::Buffered);
-    let index = Index::open(file.unwrap(), 1 << 20, Arc::new(|| false)).unwrap();
+    let files = MetaFiles::open(&io, Path::new("/index"), true).unwrap();
+    let index = Index::open(files, 1 << 20, Arc::new(|| false)).unwrap();
     [
         Target {
             cost: 2,
