@@ -45,6 +45,8 @@ mod load_tests;
 mod maintain;
 mod mark;
 #[cfg(test)]
+mod memory_tests;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod model_checks;

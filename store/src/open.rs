@@ -104,7 +104,7 @@ impl Engine {
             segment_blocks: segment_blocks(space),
             prefill: options.prefill_journal,
             containers: Arc::clone(&containers),
-            keep_bytes: (options.memory_bytes * 3 / 8) as usize,
+            keep_bytes: (options.memory_bytes / 4) as usize,
         };
         let forwarded: HashSet<ContainerId> = index.read()?.forwards()?.into_iter().collect();
         let journal = Journal::open(
@@ -144,7 +144,7 @@ impl Engine {
         let engine = Arc::new(Self {
             reader: Reader::new(
                 Arc::clone(&packs),
-                options.memory_bytes * 3 / 16,
+                options.memory_bytes / 8,
                 options.memory_bytes / 16,
             ),
             keys: Keys::new(Arc::clone(&io), master_key, dir.join("keys")),
