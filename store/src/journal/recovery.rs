@@ -195,8 +195,10 @@ fn recover(
 ) -> Result<u64> {
     // A closing directory is written with the last batches, before the sync: it proves nothing about
     // them, but what the index holds already had been durable.
+    // One that names batches from the limit on speaks of some that an earlier recovery did not find.
     let trailer = segment.load_trailer()?;
     if let Some(trailer) = trailer
+        && limit.is_none_or(|limit| trailer.last_sequence < limit)
         && trailer.last_sequence <= applied_sequence
     {
         segment.set_last_sequence(trailer.last_sequence);

@@ -348,9 +348,11 @@ impl Segment {
     }
 
     /// Makes sure that an ended segment has its closing directory, durably. One that outlives younger
-    /// segments needs it: nothing else tells the next opening that they are missing for a reason.
+    /// segments needs it: nothing else tells the next opening that they are missing for a reason, and
+    /// that of a crash may name batches that were not recovered.
     pub(crate) fn ensure_trailer(&self) -> Result<()> {
-        if self.load_trailer()?.is_none() {
+        let trailer = self.load_trailer()?;
+        if trailer.is_none_or(|trailer| trailer.last_sequence != self.last_sequence()) {
             self.write_trailer(self.written())?;
             self.sync()?;
         }
