@@ -6,7 +6,6 @@
 //! or when room is short. When they come back it goes on in a quarter of the time, as does all other
 //! work in the background.
 
-use std::thread;
 use std::time::Duration;
 
 use crate::engine::Engine;
@@ -87,9 +86,8 @@ impl Engine {
             return;
         }
         if self.operations() != piece.operations && !self.raw_tier_is_tight() {
-            thread::sleep(Duration::from_micros(
-                (took_us * REST_TIMES).min(REST_US_MAX),
-            ));
+            let rest_us = (took_us * REST_TIMES).min(REST_US_MAX);
+            self.threads.rest(Duration::from_micros(rest_us));
         }
         *piece = self.piece();
     }
