@@ -46,6 +46,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     pools.sort_by(|a, b| a.backend.cmp(&b.backend));
     args.access
         .show(&pools, |pools| pools.iter().map(describe).collect())?;
+    if args.wait && pools.iter().any(|pool| pool.stalled.is_some()) {
+        return Err(Exit::Failure.because("scrub cannot go on"));
+    }
     if args.wait && pools.iter().any(|pool| pool.damaged > 0) {
         return Err(Exit::Unhealthy.because("scrub found damage that could not be repaired"));
     }
@@ -63,7 +66,7 @@ fn chosen(client: &Client, args: &Args) -> Result<Vec<ScrubView>> {
     }
 }
 
-/// Waits until each pool has ended a round more than before.
+/// Waits until each pool has ended a round more than before, or one cannot go on.
 fn wait(client: &Client, args: &Args, before: &[ScrubView]) -> Result<Vec<ScrubView>> {
     loop {
         let now = chosen(client, args)?;
@@ -71,7 +74,7 @@ fn wait(client: &Client, args: &Args, before: &[ScrubView]) -> Result<Vec<ScrubV
             let old = before.iter().find(|old| old.backend == pool.backend);
             old.is_none_or(|old| pool.rounds > old.rounds)
         };
-        if now.iter().all(ended) {
+        if now.iter().all(ended) || now.iter().any(|pool| pool.stalled.is_some()) {
             return Ok(now);
         }
         std::thread::sleep(LOOK);
