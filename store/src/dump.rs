@@ -26,7 +26,7 @@ use crate::reserve::Reserve;
 use crate::{Error, ErrorKind, Result, Store};
 use format::{FILE_HEADER_BYTES, FileHeader, Kind, put_block};
 use log::ChangeLog;
-use reader::{name, parse_name};
+use reader::{list, name, parse_name};
 
 /// The folder in the pool.
 pub(crate) const FOLDER: &str = "dump";
@@ -116,12 +116,7 @@ impl Dumps {
     }
 
     fn numbers(&self) -> Result<Vec<(Kind, u64)>> {
-        let listed = self.io.list(&self.dir);
-        let listed = listed.map_err(|e| Error::io("listing the metadata dumps", e))?;
-        Ok(listed
-            .iter()
-            .filter_map(|entry| parse_name(&entry.name))
-            .collect())
+        list(&*self.io, &self.dir)
     }
 
     fn header(&self, kind: Kind, number: u64) -> FileHeader {

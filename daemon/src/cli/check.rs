@@ -115,6 +115,7 @@ fn describe(directory: &Path, report: &CheckReport) -> String {
             seen.containers,
         );
     }
+    let _ = writeln!(text, "  metadata dumps: {} files are whole", report.dumps);
     for why in &report.unchecked {
         let _ = writeln!(text, "  not checked: {}", plain(why));
     }

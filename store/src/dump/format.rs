@@ -8,7 +8,8 @@ const VERSION: u16 = 1;
 /// Bytes of a file before its first block.
 pub(crate) const FILE_HEADER_BYTES: usize = 64;
 
-const BLOCK_MAGIC: [u8; 4] = *b"CBDB";
+/// How a block begins.
+pub(crate) const BLOCK_MAGIC: [u8; 4] = *b"CBDB";
 /// Bytes of a block before its entries.
 pub(crate) const BLOCK_HEADER_BYTES: usize = 40;
 /// No block has more entries, in bytes: those gathered at once and one more.

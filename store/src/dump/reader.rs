@@ -4,9 +4,17 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::format::{BLOCK_HEADER_BYTES, BlockHeader, FILE_HEADER_BYTES, FileHeader, Kind};
+use super::format::{
+    BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, FILE_HEADER_BYTES, FileHeader, Kind,
+};
 use crate::disk::{Caching, Create, File, Io};
+use crate::index::Changes;
 use crate::{Error, ErrorKind, Result};
+
+/// Bytes looked through at once for the start of a block.
+const WINDOW_BYTES: usize = 1 << 20;
+/// Starts of blocks that are tried behind a place that does not read: each may cost reading a block.
+const STARTS_MAX: usize = 4096;
 
 /// A file's name without its folder.
 pub(crate) fn name(kind: Kind, number: u64) -> String {
@@ -25,6 +33,36 @@ pub(crate) fn parse_name(text: &str) -> Option<(Kind, u64)> {
     };
     let number = digits.parse().ok()?;
     (name(kind, number) == text).then_some((kind, number))
+}
+
+/// Kinds and numbers of all dumps in a folder; none where there is no folder.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn list(io: &dyn Io, dir: &Path) -> Result<Vec<(Kind, u64)>> {
+    let listed = match io.list(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.map_err(|e| Error::io("listing the metadata dumps", e))?,
+    };
+    let names = listed.iter();
+    Ok(names.filter_map(|entry| parse_name(&entry.name)).collect())
+}
+
+/// How far a file reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// To its end.
+    End {
+        /// Whether a transaction ends there.
+        ended: bool,
+    },
+    /// Up to the block that begins at this byte.
+    Broken {
+        at: u64,
+        /// Whether a block of a later transaction can be read behind it. A transaction is durable
+        /// before the next is written, so that no power loss leaves that.
+        goes_on: bool,
+    },
 }
 
 /// An open dump file.
@@ -94,6 +132,57 @@ impl DumpFile {
     ) -> impl Iterator<Item = Block> + 'a {
         self.blocks()
             .filter(|block| whole.contains(&block.header.transaction))
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// How far it reads, entries and all.
+    pub(crate) fn reach(&self) -> Reach {
+        let mut blocks = self.blocks();
+        let (mut at, mut ended, mut transaction) = (blocks.at, false, 1);
+        while let Some(block) = blocks.next() {
+            if !Changes(&block.entries).all(|change| change.is_ok()) {
+                break;
+            }
+            (at, ended) = (blocks.at, block.header.last);
+            transaction = block.header.transaction.saturating_add(u64::from(ended));
+        }
+        match at == self.len {
+            true => Reach::End { ended },
+            false => Reach::Broken {
+                at,
+                goes_on: self.has_later(transaction, at + 1),
+            },
+        }
+    }
+
+    /// Whether a block of a later transaction can be read anywhere from `from` on.
+    fn has_later(&self, transaction: u64, from: u64) -> bool {
+        let mut tried = 0;
+        let mut window = Vec::new();
+        let mut from = from;
+        while from < self.len && tried < STARTS_MAX {
+            let len = (self.len - from).min(WINDOW_BYTES as u64);
+            window.resize(len as usize, 0);
+            if self.file.read_at(&mut window, from).is_err() {
+                return false;
+            }
+            let starts = window.windows(BLOCK_MAGIC.len()).enumerate();
+            for (offset, _) in starts.filter(|(_, bytes)| *bytes == BLOCK_MAGIC) {
+                tried += 1;
+                let at = from + offset as u64;
+                let block = Blocks { of: self, at }.next();
+                if block.is_some_and(|block| block.header.transaction > transaction) {
+                    return true;
+                }
+            }
+            // A start may lie across the end of the window.
+            from += (len + 1).saturating_sub(BLOCK_MAGIC.len() as u64).max(1);
+        }
+        false
     }
 
     /// Whether blocks end where the file does.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::Io;
 use crate::dump::FOLDER;
 use crate::dump::format::Kind;
-use crate::dump::reader::{DumpFile, parse_name};
+use crate::dump::reader::{DumpFile, list};
 use crate::index::{Changes, Index, IndexWriter};
 use crate::{Error, ErrorKind, Result};
 
@@ -83,13 +83,8 @@ fn apply(writer: &IndexWriter, entries: &[u8]) -> Result<()> {
 impl Folder<'_> {
     /// Numbers of full dumps and of logs, in order.
     fn numbers(&self) -> Result<(Vec<u64>, Vec<u64>)> {
-        let listed = self.io.list(&self.path);
-        let listed = match listed {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            listed => listed.map_err(|e| Error::io("listing the metadata dumps", e))?,
-        };
         let mut numbers: BTreeMap<bool, Vec<u64>> = BTreeMap::new();
-        for (kind, number) in listed.iter().filter_map(|entry| parse_name(&entry.name)) {
+        for (kind, number) in list(self.io, &self.path)? {
             numbers.entry(kind == Kind::Full).or_default().push(number);
         }
         numbers
