@@ -4,13 +4,17 @@
 //! A crash state is one disk that may be left after one operation. Each is opened, and read whole:
 //! it must show exactly one of the model's states between the last operation acknowledged as durable
 //! and the last one begun. Runs close and open their pool on the way, so that files are used for more
-//! than one life. `CINDERBLOCK_CRASH_STATES` asks for more states than the default; which states those
-//! are follows from the number of the run and of the state, which a failure names.
+//! than one life. Of some states `check` must say that nothing is damaged. A kind of work that no run came
+//! to would be explored by nobody, so that is a failure too. `CINDERBLOCK_CRASH_STATES` asks for more
+//! states than the default; which states those are follows from the number of the run and of the state,
+//! which a failure names.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use crate::check;
 use crate::disk::sim::{Crash, SimIo, SplitMix64, Survive};
 use crate::disk::{Caching, Create, Entry, File, Io, Space};
 use crate::model::{Model, Run, number_from, on_all_cores, open};
@@ -19,9 +23,28 @@ use crate::model::{Model, Run, number_from, on_all_cores, open};
 const STEPS: usize = 40;
 /// Operations between two openings.
 const STEPS_OF_A_LIFE: usize = 15;
+/// Operations on disks between two dumps of the metadata.
+const STEPS_OF_A_DUMP: usize = 10;
 /// Crash states looked at unless more are asked for, and those of one run.
 const STATES: u64 = 100_000;
 const STATES_OF_A_RUN: u64 = 2_000;
+/// One state of so many is checked as well, unless its disk has damaged something.
+const CHECKED: u64 = 16;
+/// What the runs must have done among them.
+const WORK: [&str; 12] = [
+    "checkpoint",
+    "clean-up",
+    "clone",
+    "compaction",
+    "create",
+    "delete",
+    "garbage collection",
+    "packing",
+    "recompression",
+    "resize",
+    "snapshot",
+    "write",
+];
 const MODES: [Survive; 4] = [
     Survive::Nothing,
     Survive::Everything,
@@ -30,14 +53,34 @@ const MODES: [Survive; 4] = [
 ];
 
 /// What the explorer has to say about one crash state.
-fn judge(run: &Run, at: usize, crash: &Crash, rng: &mut SplitMix64) -> Result<(), String> {
+fn judge(
+    run: &Run,
+    at: usize,
+    crash: &Crash,
+    checks: bool,
+    rng: &mut SplitMix64,
+) -> Result<(), String> {
     let image = run.io.crash(at, crash, rng);
     let place = || format!("after {at} operations, {:?} surviving", crash.survive);
+    if checks {
+        judge_soundness(&image).map_err(|error| format!("{}: {error}", place()))?;
+    }
     let store = open(&image).map_err(|error| format!("{}: cannot open: {error}", place()))?;
     let found = Model::digest_of(&store);
     let found = found.map_err(|error| format!("{}: cannot read: {error}", place()))?;
     run.check_survived(at, &found)
         .map_err(|error| format!("{}: {error}", place()))
+}
+
+/// Whether the pool is whole, by what `check` says.
+fn judge_soundness(image: &SimIo) -> Result<(), String> {
+    let (io, dir): (Arc<dyn Io>, _) = (Arc::new(image.clone()), Path::new("/pool"));
+    let report = check(&io, dir, dir.join("master.key"));
+    let report = report.map_err(|error| format!("cannot check: {error}"))?;
+    match report.damages.is_empty() {
+        true => Ok(()),
+        false => Err(format!("called damaged: {:#?}", report.damages)),
+    }
 }
 
 /// Explores crash states of one run until it has judged `states` of them.
@@ -51,10 +94,12 @@ fn explore(run: &Run, seed: u64, states: u64) -> Result<(), String> {
         let at = (state % (ops + 1)) as usize;
         let survive = MODES[(state / (ops + 1) + state) as usize % MODES.len()];
         let mut crash = Crash::new(survive);
-        if rng.below(4) == 0 {
+        let damaged = rng.below(4) == 0;
+        if damaged {
             crash = crash.damaging(is_journal);
         }
-        judge(run, at, &crash, &mut rng)
+        let checks = state % CHECKED == 0 && !damaged;
+        judge(run, at, &crash, checks, &mut rng)
             .map_err(|error| format!("seed {seed}, state {state}: {error}"))?;
     }
     Ok(())
@@ -63,20 +108,32 @@ fn explore(run: &Run, seed: u64, states: u64) -> Result<(), String> {
 fn worked(run: &mut Run) {
     for step in 1..=STEPS {
         run.step();
+        if step % STEPS_OF_A_DUMP == 0 {
+            run.store.dump_metadata().unwrap();
+        }
         if step % STEPS_OF_A_LIFE == 0 {
             run.reopen();
         }
     }
+    run.cycle();
 }
 
 #[test]
 fn no_crash_state_loses_what_was_acknowledged() {
     let wanted = number_from("CINDERBLOCK_CRASH_STATES").unwrap_or(STATES);
+    let done = Mutex::new(BTreeSet::new());
     on_all_cores(0..wanted.div_ceil(STATES_OF_A_RUN), |seed| {
         let mut run = Run::new(seed, seed.is_multiple_of(2));
         worked(&mut run);
+        let named = run.history.iter().map(|step| step.name);
+        done.lock()
+            .unwrap()
+            .extend(run.work_done.iter().copied().chain(named));
         explore(&run, seed, STATES_OF_A_RUN).unwrap();
     });
+    let done = done.into_inner().unwrap();
+    let missed: Vec<_> = WORK.iter().filter(|work| !done.contains(*work)).collect();
+    assert!(missed.is_empty(), "no run has seen {missed:?}");
 }
 
 /// A door that swallows the syncs of some files: an engine with its ordering broken.

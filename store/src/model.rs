@@ -8,6 +8,7 @@
 mod disks;
 mod operations;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -25,7 +26,7 @@ use crate::{
     VolumeId, VolumeSpec,
 };
 pub(crate) use disks::Model;
-use operations::Acked;
+use operations::{Acked, CYCLE, Outcome};
 
 const DIR: &str = "/pool";
 /// Chunks of the largest disk: two runs and a bit, so that runs are crossed.
@@ -56,6 +57,8 @@ pub(crate) struct Run {
     between: Vec<blake3::Hash>,
     /// What happened since the pool was opened.
     pub(crate) history: Vec<Step>,
+    /// Work in the background that had something to do, of all that the run asked for.
+    pub(crate) work_done: BTreeSet<&'static str>,
 }
 
 /// One operation of a run.
@@ -109,6 +112,7 @@ impl Run {
             atomic,
             between: Vec::new(),
             history: Vec::new(),
+            work_done: BTreeSet::new(),
         };
         run.begin_history();
         run
@@ -144,8 +148,22 @@ impl Run {
 
     /// One random operation on both. After an error the model is as if it had succeeded.
     pub(crate) fn try_step(&mut self) -> Result<()> {
+        self.take(Self::random_operation)
+    }
+
+    /// The life of data, from its writing to the giving back of its space.
+    pub(crate) fn cycle(&mut self) {
+        for operation in CYCLE {
+            if self.model.volumes.is_empty() {
+                self.step();
+            }
+            self.take(operation).unwrap();
+        }
+    }
+
+    fn take(&mut self, operation: fn(&mut Self) -> Outcome) -> Result<()> {
         let ops_before = self.io.op_count();
-        let (name, what, outcome) = self.random_operation();
+        let (name, what, outcome) = operation(self);
         self.history.push(Step {
             name,
             what,

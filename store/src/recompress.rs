@@ -79,7 +79,7 @@ pub(crate) struct Recompressor {
 struct Waiting {
     /// Cold containers not yet looked at, the newest first.
     cold: Vec<ContainerId>,
-    /// Damaged ones, and those without their key: left alone until the next opening.
+    /// Damaged ones, and those without their key or their domain: left alone until the next opening.
     passed_over: HashSet<ContainerId>,
 }
 
@@ -106,6 +106,12 @@ impl Recompressor {
     /// Whether there is ever anything to do.
     pub(crate) fn is_on(&self) -> bool {
         self.settings.is_some()
+    }
+
+    /// Leaves a container alone from now on.
+    fn pass_over(&self, id: ContainerId) {
+        let mut waiting = self.waiting.lock().expect(poisoned!());
+        waiting.passed_over.insert(id);
     }
 
     /// How long to rest after a step, so that the share of a processor is kept.
@@ -154,8 +160,7 @@ impl Engine {
         match self.recompress(id) {
             Err(error) if concerns_one_container(&error) => {
                 tracing::warn!(%error, "a container is not recompressed");
-                let mut waiting = self.recompressor.waiting.lock().expect(poisoned!());
-                waiting.passed_over.insert(id);
+                self.recompressor.pass_over(id);
             }
             outcome => outcome?,
         }
@@ -198,7 +203,12 @@ impl Engine {
     fn recompress(&self, id: ContainerId) -> Result<()> {
         match self.load_container(id)? {
             Some(loaded) if !loaded.row.tight => self.replace_if_smaller(id, &loaded),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            // Its domain is gone, and it stays until it is swept.
+            None => {
+                self.recompressor.pass_over(id);
+                Ok(())
+            }
         }
     }
 

@@ -3,16 +3,33 @@
 //! What the engine does as several journal records, the model does in the same pieces, so that every
 //! prefix of the journal is a state that the model has been in.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::{CHUNKS, Run, sealed, spec, spec_in};
-use crate::addr::CHUNK_BYTES;
+use crate::addr::{CHUNK_BYTES, ContainerId};
 use crate::engine::Engine;
+use crate::index::Location;
 use crate::maintain::Maintenance;
+use crate::recompress::Step;
 use crate::{Durability, Result, SnapshotId, Volume, VolumeId, ZeroMode};
+
+/// What random operations come to only now and then: packed data is recompressed, and partly and wholly
+/// given back.
+pub(super) const CYCLE: [fn(&mut Run) -> Outcome; 9] = [
+    Run::write_digits,
+    Run::reclaim,
+    Run::recompress,
+    Run::write,
+    Run::snapshot,
+    Run::zero,
+    Run::delete,
+    Run::delete,
+    Run::reclaim,
+];
 
 const DISKS_MAX: usize = 4;
 
@@ -65,21 +82,86 @@ impl Run {
             95 => self.maintain("turn", |engine, maintenance| {
                 engine.step(maintenance).map(|_| ())
             }),
-            96 | 97 => {
-                let done = self.engine().recompress_step();
-                let acked = done.map(|_| Acked::Buffered);
-                ("recompress", String::new(), acked)
-            }
-            _ => {
-                let reclaimed = self.store.reclaim_now();
-                let acked = reclaimed.map(|_| Acked::Durable);
-                ("reclaim", String::new(), acked)
-            }
+            96 | 97 => self.recompress(),
+            _ => self.reclaim(),
         }
     }
 
+    fn reclaim(&mut self) -> Outcome {
+        self.watched(|run| {
+            let reclaimed = run.store.reclaim_now();
+            let acked = reclaimed.map(|_| Acked::Durable);
+            ("reclaim", String::new(), acked)
+        })
+    }
+
+    /// Recompresses all there is, if the pool is at rest.
+    fn recompress(&mut self) -> Outcome {
+        let before = self.containers();
+        let done = self.recompress_all(before.len());
+        let is_smaller = |(id, place): (&ContainerId, &Location)| {
+            let old = before.get(id);
+            old.is_some_and(|old| place.len() < old.len())
+        };
+        if self.containers().iter().any(is_smaller) {
+            self.work_done.insert("recompression");
+        }
+        ("recompress", String::new(), done.map(|()| Acked::Buffered))
+    }
+
+    /// No container is done twice.
+    fn recompress_all(&self, containers: usize) -> Result<()> {
+        let engine = self.engine();
+        let mut steps = 0;
+        while let Step::Done(_) = engine.recompress_step()? {
+            steps += 1;
+            assert!(steps <= containers, "a container is done again and again");
+        }
+        Ok(())
+    }
+
+    fn containers(&self) -> BTreeMap<ContainerId, Location> {
+        let engine = self.engine();
+        let places = engine.places.read().unwrap();
+        places.iter().map(|(id, row)| (id, row.location)).collect()
+    }
+
+    fn layers(&self) -> usize {
+        self.engine().state.read().unwrap().layers.len()
+    }
+
+    /// Does work and notes what it came to.
+    fn watched(&mut self, work: impl FnOnce(&Self) -> Outcome) -> Outcome {
+        let (before, layers) = (self.containers(), self.layers());
+        let outcome = work(self);
+        let after = self.containers();
+        let differs = |id: &ContainerId, place: &Location| {
+            let old = before.get(id);
+            old.is_some_and(|old| old != place)
+        };
+        let seen = [
+            ("packing", after.keys().any(|id| !before.contains_key(id))),
+            (
+                "garbage collection",
+                before.keys().any(|id| !after.contains_key(id)),
+            ),
+            (
+                "compaction",
+                after.iter().any(|(id, place)| differs(id, place)),
+            ),
+            ("clean-up", self.layers() < layers),
+        ];
+        let seen = seen.into_iter().filter(|(_, is_so)| *is_so);
+        self.work_done.extend(seen.map(|(name, _)| name));
+        outcome
+    }
+
     /// Background work, after a checkpoint unless a mark that is under way goes on.
-    fn maintain(&self, name: &'static str, work: Work) -> Outcome {
+    fn maintain(&mut self, name: &'static str, work: Work) -> Outcome {
+        self.watched(|run| run.maintain_unwatched(name, work))
+    }
+
+    fn maintain_unwatched(&self, name: &'static str, work: Work) -> Outcome {
         let engine = self.engine();
         let mut maintenance = engine.maintenance.lock().unwrap();
         let goes_on = name == "mark" && maintenance.mark.is_some();
@@ -173,16 +255,39 @@ impl Run {
     fn write(&mut self) -> Outcome {
         let id = self.any_volume();
         let range = self.range(self.model.volumes[&id].len());
-        let durable = self.rng.below(8) == 0;
+        let durability = match self.rng.below(8) {
+            0 => Durability::Durable,
+            _ => Durability::Buffered,
+        };
         let data = self.content(range.len());
-        self.write_to_model(id, range.start, &data);
-        let (durability, acked) = if durable {
-            (Durability::Durable, Acked::Durable)
-        } else {
-            (Durability::Buffered, Acked::Buffered)
+        self.write_data(id, range, &data, durability)
+    }
+
+    /// Writes what zstd stores in half of the space and LZ4 as it is.
+    fn write_digits(&mut self) -> Outcome {
+        let id = self.any_volume();
+        let range = self.range(self.model.volumes[&id].len());
+        let mut data = vec![0; range.len()];
+        self.rng.fill(&mut data);
+        let digit = |byte: &mut u8| *byte = b"0123456789abcdef"[usize::from(*byte % 16)];
+        data.iter_mut().for_each(digit);
+        self.write_data(id, range, &data, Durability::Buffered)
+    }
+
+    fn write_data(
+        &mut self,
+        id: VolumeId,
+        range: Range<usize>,
+        data: &[u8],
+        durability: Durability,
+    ) -> Outcome {
+        self.write_to_model(id, range.start, data);
+        let acked = match durability {
+            Durability::Durable => Acked::Durable,
+            Durability::Buffered => Acked::Buffered,
         };
         let offset = range.start as u64;
-        let written = self.with_volume(id, |volume| volume.write(offset, &data, durability));
+        let written = self.with_volume(id, |volume| volume.write(offset, data, durability));
         let what = format!("{} {range:?} {durability:?}", short(id.0));
         ("write", what, written.map(|()| acked))
     }

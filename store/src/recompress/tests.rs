@@ -137,6 +137,26 @@ fn a_pool_with_work_to_do_is_left_alone() {
     assert!(recompress_all(&store) > 0);
 }
 
+/// Its containers stay in the index until a sweep, and nothing can be done with them: they must not
+/// keep the thread busy.
+#[test]
+fn containers_of_an_erased_domain_are_passed_over() {
+    let (io, store) = packed();
+    let engine = store.engine_for_tests();
+    store.delete_volume(SEALED).unwrap();
+    let mut maintenance = engine.maintenance().unwrap();
+    engine.checkpoint(&mut maintenance).unwrap();
+    while engine.clean_up_step(&mut maintenance).unwrap() {
+        engine.checkpoint(&mut maintenance).unwrap();
+    }
+    drop(maintenance);
+    assert_eq!(engine.places.read().unwrap().iter().count(), CONTAINERS);
+    io.set_now_us(2 * u64::from(COLD_S) * SECOND_US);
+    let steps = (0..=CONTAINERS).take_while(|_| engine.recompress_step().unwrap() != Step::Nothing);
+    assert_eq!(steps.count(), CONTAINERS);
+    assert!(store.stats().loose_bytes > 0, "the domain was not erased");
+}
+
 #[test]
 fn a_rest_keeps_the_share_of_the_processor() {
     let (_io, store) = packed();
