@@ -114,7 +114,49 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use super::Pace;
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::{Pace, Piece, REST_US_MAX};
+    use crate::disk::sim::SimIo;
+    use crate::engine::Engine;
+    use crate::model::open;
+
+    /// Times that a pool which did rest would take several deadlines for.
+    const RESTS: u32 = 200;
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    /// Ends a piece of work that took a second, beside a guest.
+    fn rest_beside_a_guest(engine: &Engine) {
+        engine.rest_after(&mut Piece {
+            operations: engine.operations() + 1,
+            began_us: engine.io.now_us() - 1_000_000,
+        });
+    }
+
+    #[test]
+    fn closing_the_pool_ends_rests_and_those_to_come() {
+        let io = SimIo::new(1);
+        io.set_now_us(2_000_000);
+        let store = open(&io).unwrap();
+        let engine = store.engine_for_tests();
+        let began = Instant::now();
+        rest_beside_a_guest(&engine);
+        assert!(began.elapsed() >= Duration::from_micros(REST_US_MAX));
+        let (ended, wait) = channel();
+        let resting = Arc::clone(&engine);
+        thread::spawn(move || {
+            resting.threads.rest(Duration::from_secs(3600));
+            ended.send(())
+        });
+        store.close().unwrap();
+        wait.recv_timeout(DEADLINE).unwrap();
+        let began = Instant::now();
+        (0..RESTS).for_each(|_| rest_beside_a_guest(&engine));
+        assert!(began.elapsed() < DEADLINE);
+    }
 
     #[test]
     fn packing_waits_for_quiet_but_not_for_ever() {
