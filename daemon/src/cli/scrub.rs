@@ -19,7 +19,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) struct Args {
     /// The backend whose pool is meant; all if not told
     pool: Option<String>,
-    /// Wait until the round has ended; exit with 6 if there is damage that could not be repaired
+    /// Wait until the round has ended; exit with 6 if there is damage that could not be repaired, and
+    /// with 1 if the round cannot go on
     #[arg(long)]
     wait: bool,
     /// Only show how it stands
@@ -46,10 +47,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     pools.sort_by(|a, b| a.backend.cmp(&b.backend));
     args.access
         .show(&pools, |pools| pools.iter().map(describe).collect())?;
-    if args.wait && pools.iter().any(|pool| pool.stalled.is_some()) {
+    match args.wait {
+        true => verdict(&pools),
+        false => Ok(()),
+    }
+}
+
+/// What rounds that were waited for have come to.
+fn verdict(pools: &[ScrubView]) -> Result<()> {
+    if pools.iter().any(|pool| pool.stalled.is_some()) {
         return Err(Exit::Failure.because("scrub cannot go on"));
     }
-    if args.wait && pools.iter().any(|pool| pool.damaged > 0) {
+    if pools.iter().any(|pool| pool.damaged > 0) {
         return Err(Exit::Unhealthy.because("scrub found damage that could not be repaired"));
     }
     Ok(())
@@ -70,15 +79,19 @@ fn chosen(client: &Client, args: &Args) -> Result<Vec<ScrubView>> {
 fn wait(client: &Client, args: &Args, before: &[ScrubView]) -> Result<Vec<ScrubView>> {
     loop {
         let now = chosen(client, args)?;
-        let ended = |pool: &ScrubView| {
-            let old = before.iter().find(|old| old.backend == pool.backend);
-            old.is_none_or(|old| pool.rounds > old.rounds)
-        };
-        if now.iter().all(ended) || now.iter().any(|pool| pool.stalled.is_some()) {
+        if is_over(before, &now) {
             return Ok(now);
         }
         std::thread::sleep(LOOK);
     }
+}
+
+fn is_over(before: &[ScrubView], now: &[ScrubView]) -> bool {
+    let ended = |pool: &ScrubView| {
+        let old = before.iter().find(|old| old.backend == pool.backend);
+        old.is_none_or(|old| pool.rounds > old.rounds)
+    };
+    now.iter().all(ended) || now.iter().any(|pool| pool.stalled.is_some())
 }
 
 fn describe(pool: &ScrubView) -> String {
@@ -135,7 +148,48 @@ fn describe_part(part: &ScrubAffected) -> String {
 mod tests {
     use api::types::native::{ScrubAffected, ScrubFinding, ScrubView};
 
-    use super::describe;
+    use super::{describe, is_over, verdict};
+    use crate::cli::Exit;
+
+    fn pool(backend: &str, rounds: u64) -> ScrubView {
+        ScrubView {
+            backend: backend.to_owned(),
+            rounds,
+            ..ScrubView::default()
+        }
+    }
+
+    fn stalled(pool: ScrubView) -> ScrubView {
+        ScrubView {
+            running: true,
+            stalled: Some("the disk is gone".to_owned()),
+            ..pool
+        }
+    }
+
+    #[test]
+    fn waiting_ends_with_the_last_round_or_with_one_that_cannot_go_on() {
+        let before = [pool("a", 1), pool("b", 5)];
+        assert!(!is_over(&before, &before));
+        assert!(!is_over(&before, &[pool("a", 2), pool("b", 5)]));
+        assert!(is_over(&before, &[pool("a", 2), pool("b", 6)]));
+        // The other is still under way, and nobody waits for it.
+        assert!(is_over(&before, &[stalled(pool("a", 1)), pool("b", 5)]));
+    }
+
+    #[test]
+    fn what_was_waited_for_decides_the_exit_code() {
+        let code = |pools: &[ScrubView]| verdict(pools).err().map(|error| Exit::of(&error) as u8);
+        let damaged = ScrubView {
+            damaged: 1,
+            ..pool("b", 2)
+        };
+        assert_eq!(code(&[pool("a", 2), pool("b", 2)]), None);
+        assert_eq!(code(&[pool("a", 2), damaged.clone()]), Some(6));
+        assert_eq!(code(&[stalled(pool("a", 1)), pool("b", 2)]), Some(1));
+        // What was not looked at may be worse.
+        assert_eq!(code(&[stalled(pool("a", 1)), damaged]), Some(1));
+    }
 
     #[test]
     fn damage_is_shown_with_what_it_affects() {

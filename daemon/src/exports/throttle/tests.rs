@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use api::cinder::{IoLimits, Rate};
-use nbd::StopToken;
+use nbd::{Device, DeviceError, Extent, Fua, MemoryDevice, StopToken, ZeroFlags};
 use uuid::Uuid;
 
 use super::meters::{Direction, Operation};
-use super::{Throttle, Throttles};
+use super::{Throttle, ThrottledDevice, Throttles};
 
 const READ: Operation = Operation {
     direction: Direction::Read,
@@ -83,4 +83,83 @@ fn nothing_is_kept_of_volumes_without_connections() {
     drop(throttles.of(Uuid::from_u128(1), IoLimits::default));
     let _live = throttles.of(Uuid::from_u128(2), IoLimits::default);
     assert_eq!(throttles.live.lock().unwrap().len(), 1);
+}
+
+/// Counts what it is asked to read and to fetch ahead.
+struct Disk {
+    memory: MemoryDevice,
+    reads: AtomicU64,
+    fetches: AtomicU64,
+}
+
+impl Device for Disk {
+    fn size_bytes(&self) -> u64 {
+        self.memory.size_bytes()
+    }
+
+    fn read_only(&self) -> bool {
+        self.memory.read_only()
+    }
+
+    fn can_multi_conn(&self) -> bool {
+        self.memory.can_multi_conn()
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.memory.read(offset, buffer)
+    }
+
+    fn write(&self, offset: u64, data: &[u8], fua: Fua) -> Result<(), DeviceError> {
+        self.memory.write(offset, data, fua)
+    }
+
+    fn flush(&self) -> Result<(), DeviceError> {
+        self.memory.flush()
+    }
+
+    fn trim(&self, offset: u64, length: u64, fua: Fua) -> Result<(), DeviceError> {
+        self.memory.trim(offset, length, fua)
+    }
+
+    fn zero(
+        &self,
+        offset: u64,
+        length: u64,
+        flags: ZeroFlags,
+        fua: Fua,
+    ) -> Result<(), DeviceError> {
+        self.memory.zero(offset, length, flags, fua)
+    }
+
+    fn cache(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        self.fetches.fetch_add(1, Ordering::SeqCst);
+        self.memory.cache(offset, length)
+    }
+
+    fn status(&self, offset: u64, length: u64, max: usize) -> Result<Vec<Extent>, DeviceError> {
+        self.memory.status(offset, length, max)
+    }
+}
+
+#[test]
+fn nothing_is_fetched_ahead_past_the_limits() {
+    let (throttles, _hands) = throttles();
+    let disk = Arc::new(Disk {
+        memory: MemoryDevice::new(1 << 20),
+        reads: AtomicU64::new(0),
+        fetches: AtomicU64::new(0),
+    });
+    let device = ThrottledDevice {
+        device: disk.clone(),
+        throttle: throttles.of(Uuid::from_u128(1), || iops(1)),
+        stop: StopToken::new(),
+    };
+    // The clock stands still: had one of these been counted, the next would wait for ever.
+    for _ in 0..3 {
+        device.cache(0, 1 << 20).unwrap();
+    }
+    assert_eq!(disk.fetches.load(Ordering::SeqCst), 0);
+    device.read(0, &mut [0; 4096]).unwrap();
+    assert_eq!(disk.reads.load(Ordering::SeqCst), 1);
 }
