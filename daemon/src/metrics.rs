@@ -93,11 +93,11 @@ pub(crate) fn render(sample: &Sample) -> String {
 
 /// What there is of every backend, by its name.
 fn pool_lines(text: &mut String, backends: &[(String, PoolStats)]) {
-    for (index, (name, kind, help, _)) in pool_values(&PoolStats::default()).into_iter().enumerate()
-    {
-        head(text, name, kind, help);
+    for metric in POOL {
+        let name = metric.name;
+        head(text, name, metric.kind, metric.help);
         for (backend, stats) in backends {
-            let (_, _, _, value) = pool_values(stats)[index];
+            let value = (metric.value)(stats);
             let _ = writeln!(text, "cinderblock_{name}{{backend=\"{backend}\"}} {value}");
         }
     }
@@ -114,117 +114,102 @@ fn head(text: &mut String, name: &str, kind: Kind, help: &str) {
     );
 }
 
-/// The numbers of a pool: name, kind, meaning and value.
-fn pool_values(pool: &PoolStats) -> [(&'static str, Kind, &'static str, u64); 20] {
-    use Kind::{Counter, Gauge};
-    [
-        (
-            "pool_failed",
-            Gauge,
-            "1 when the pool stopped acknowledging.",
-            u64::from(pool.failed),
-        ),
-        ("pool_volumes", Gauge, "Volumes.", pool.volumes),
-        ("pool_snapshots", Gauge, "Snapshots.", pool.snapshots),
-        (
-            "pool_logical_bytes",
-            Gauge,
-            "Sizes of all volumes.",
-            pool.logical_bytes,
-        ),
-        (
-            "pool_referenced_bytes",
-            Gauge,
-            "Mapped data.",
-            pool.referenced_bytes,
-        ),
-        (
-            "pool_unique_bytes",
-            Gauge,
-            "Distinct packed data, uncompressed.",
-            pool.unique_bytes,
-        ),
-        (
-            "pool_stored_bytes",
-            Gauge,
-            "Packed data on disk.",
-            pool.stored_bytes,
-        ),
-        (
-            "pool_dead_bytes",
-            Gauge,
-            "Stored data that nothing needs.",
-            pool.dead_bytes,
-        ),
-        (
-            "pool_loose_bytes",
-            Gauge,
-            "Stored data that recompression has not looked at.",
-            pool.loose_bytes,
-        ),
-        (
-            "pool_raw_tier_bytes",
-            Gauge,
-            "Journal not packed yet.",
-            pool.raw_tier_bytes,
-        ),
-        (
-            "pool_raw_tier_quota_bytes",
-            Gauge,
-            "Limit of it.",
-            pool.raw_tier_quota_bytes,
-        ),
-        (
-            "pool_metadata_bytes",
-            Gauge,
-            "Metadata files.",
-            pool.metadata_bytes,
-        ),
-        (
-            "pool_free_bytes",
-            Gauge,
-            "Free space of the file system.",
-            pool.free_bytes,
-        ),
-        (
-            "pool_total_bytes",
-            Gauge,
-            "Size of the file system.",
-            pool.total_bytes,
-        ),
-        (
-            "pool_written_bytes_total",
-            Counter,
-            "Written by hosts.",
-            pool.written_bytes,
-        ),
-        (
-            "pool_read_bytes_total",
-            Counter,
-            "Read by hosts.",
-            pool.read_bytes,
-        ),
-        (
-            "pool_write_operations_total",
-            Counter,
-            "Writes.",
-            pool.write_ops,
-        ),
-        (
-            "pool_read_operations_total",
-            Counter,
-            "Reads.",
-            pool.read_ops,
-        ),
-        ("pool_flushes_total", Counter, "Flushes.", pool.flushes),
-        (
-            "pool_dedup_hit_bytes_total",
-            Counter,
-            "Found to be stored already.",
-            pool.dedup_hit_bytes,
-        ),
-    ]
+/// A number of a pool.
+struct PoolMetric {
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    value: fn(&PoolStats) -> u64,
 }
+
+const fn gauge(name: &'static str, help: &'static str, value: fn(&PoolStats) -> u64) -> PoolMetric {
+    PoolMetric {
+        name,
+        kind: Kind::Gauge,
+        help,
+        value,
+    }
+}
+
+/// One that starts from zero when the pool is opened.
+const fn counter(
+    name: &'static str,
+    help: &'static str,
+    value: fn(&PoolStats) -> u64,
+) -> PoolMetric {
+    PoolMetric {
+        kind: Kind::Counter,
+        ..gauge(name, help, value)
+    }
+}
+
+/// The numbers of a pool, in the order they are shown in.
+const POOL: [PoolMetric; 20] = [
+    gauge(
+        "pool_failed",
+        "1 when the pool stopped acknowledging.",
+        |pool| u64::from(pool.failed),
+    ),
+    gauge("pool_volumes", "Volumes.", |pool| pool.volumes),
+    gauge("pool_snapshots", "Snapshots.", |pool| pool.snapshots),
+    gauge("pool_logical_bytes", "Sizes of all volumes.", |pool| {
+        pool.logical_bytes
+    }),
+    gauge("pool_referenced_bytes", "Mapped data.", |pool| {
+        pool.referenced_bytes
+    }),
+    gauge(
+        "pool_unique_bytes",
+        "Distinct packed data, uncompressed.",
+        |pool| pool.unique_bytes,
+    ),
+    gauge("pool_stored_bytes", "Packed data on disk.", |pool| {
+        pool.stored_bytes
+    }),
+    gauge(
+        "pool_dead_bytes",
+        "Stored data that nothing needs.",
+        |pool| pool.dead_bytes,
+    ),
+    gauge(
+        "pool_loose_bytes",
+        "Stored data that recompression has not looked at.",
+        |pool| pool.loose_bytes,
+    ),
+    gauge("pool_raw_tier_bytes", "Journal not packed yet.", |pool| {
+        pool.raw_tier_bytes
+    }),
+    gauge("pool_raw_tier_quota_bytes", "Limit of it.", |pool| {
+        pool.raw_tier_quota_bytes
+    }),
+    gauge("pool_metadata_bytes", "Metadata files.", |pool| {
+        pool.metadata_bytes
+    }),
+    gauge(
+        "pool_free_bytes",
+        "Free space of the file system.",
+        |pool| pool.free_bytes,
+    ),
+    gauge("pool_total_bytes", "Size of the file system.", |pool| {
+        pool.total_bytes
+    }),
+    counter("pool_written_bytes_total", "Written by hosts.", |pool| {
+        pool.written_bytes
+    }),
+    counter("pool_read_bytes_total", "Read by hosts.", |pool| {
+        pool.read_bytes
+    }),
+    counter("pool_write_operations_total", "Writes.", |pool| {
+        pool.write_ops
+    }),
+    counter("pool_read_operations_total", "Reads.", |pool| pool.read_ops),
+    counter("pool_flushes_total", "Flushes.", |pool| pool.flushes),
+    counter(
+        "pool_dedup_hit_bytes_total",
+        "Found to be stored already.",
+        |pool| pool.dedup_hit_bytes,
+    ),
+];
 
 #[cfg(test)]
 mod tests {
