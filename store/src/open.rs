@@ -12,12 +12,12 @@ use quick_cache::sync::Cache;
 
 use crate::addr::{Address, ContainerId};
 use crate::dedup::Dedup;
-use crate::disk::{BLOCK_BYTES, Io, Space};
+use crate::disk::{BLOCK_BYTES, File, Io, Space};
 use crate::dump::Dumps;
 use crate::encryption::{Domain, Nonces};
 use crate::engine::{Engine, RunCache};
 use crate::epoch::Epochs;
-use crate::index::{CheckpointRow, Index, IndexRead, LayerState, MetaFiles};
+use crate::index::{CheckpointRow, Index, IndexRead, LayerId, LayerState, MetaFiles};
 use crate::journal::record::Record;
 use crate::journal::segment::Segment;
 use crate::journal::{ContainerIds, Journal, JournalSettings};
@@ -68,122 +68,9 @@ impl Engine {
         master_key: PathBuf,
         options: OpenOptions,
     ) -> Result<Arc<Self>> {
-        for part in ["", "journal", "pack"] {
-            let path = dir.join(part);
-            io.create_dir(&path)
-                .map_err(|e| Error::io(format!("creating {}", path.display()), e))?;
-        }
-        let mut pool_file = PoolFile::open(&*io, dir)?;
-        let pool = *pool_file.id.as_bytes();
-        let space = io
-            .space(dir)
-            .map_err(|e| Error::io("measuring free space", e))?;
-        let files = MetaFiles::open(&*io, &dir.join("meta.redb"), pool_file.requires(SUMS))
-            .map_err(|e| Error::io("opening the metadata", e))?;
-        let file = Arc::clone(&files.data);
-        files.forget_cached();
-        let reserve = Arc::new(Reserve::new(Arc::clone(&io), dir));
-        let relief = Arc::clone(&reserve);
-        let relief = Arc::new(move || relief.give_up());
-        let index = Index::open(files, options.memory_bytes / 8, relief)?;
-        pool_file.require(SUMS, &*io, dir)?;
-        let (scrub_file, _) = ScrubFile::load(&*io, dir);
-        let (checkpoint, containers) = reserve_ids(&index, &*io, dir)?;
-        let loaded = load(&index, checkpoint.next_layer)?;
-        let packs = PackSet::open(
-            Arc::clone(&io),
-            dir.join("pack"),
-            pool,
-            checkpoint.next_pack,
-        )?;
-        let mut state = loaded.state;
-        let settings = JournalSettings {
-            io: Arc::clone(&io),
-            dir: dir.join("journal"),
-            pool,
-            segment_blocks: segment_blocks(space),
-            prefill: options.prefill_journal,
-            containers: Arc::clone(&containers),
-            keep_bytes: (options.memory_bytes / 4) as usize,
-        };
-        let forwarded: HashSet<ContainerId> = index.read()?.forwards()?.into_iter().collect();
-        let journal = Journal::open(
-            settings,
-            checkpoint.applied_sequence,
-            &|window| forwarded.contains(&window),
-            &mut |_, segment, start_block, record| replay(&mut state, segment, start_block, record),
-        )?;
-        let no_ids = || Error::new(ErrorKind::Busy, "no container ids are reserved");
-        let opening = ContainerId(containers.take(1).ok_or_else(no_ids)?);
-        let places: Places = index.read()?.containers()?.into_iter().collect();
-        let live: Vec<LocalPlace> = places
-            .iter()
-            .map(|(_, row)| *row.location.local())
-            .collect();
-        packs.adopt(&live)?;
-        packs.remove_orphans()?;
-        let mut maintenance = Maintenance::new(
-            checkpoint.applied_sequence,
-            Dedup::new((options.memory_bytes / 8) as usize),
-            io.now_us(),
-        );
-        maintenance.unhooked = places.iter().map(|(id, _)| id).collect();
-        maintenance.unhooked.sort_unstable();
-        let opened_at = journal.cut();
-        maintenance.merged.extend(
-            loaded
-                .merged
-                .into_iter()
-                .map(|(from, to)| (from, (to, opened_at))),
-        );
-        maintenance.garbage = !places.is_empty();
-        let packs = Arc::new(packs);
-        let opened_us = io.now_us();
-        let runs = (options.memory_bytes / 8 / SEEN_RUN_BYTES).max(64) as usize;
-        let dumps = Dumps::new(Arc::clone(&io), dir, pool, Arc::clone(&reserve));
-        let engine = Arc::new(Self {
-            reader: Reader::new(
-                Arc::clone(&packs),
-                options.memory_bytes / 8,
-                options.memory_bytes / 16,
-            ),
-            keys: Keys::new(Arc::clone(&io), master_key, dir.join("keys")),
-            nonces: Nonces::new(opening),
-            pool_file: Mutex::new(pool_file),
-            io,
-            dir: dir.to_owned(),
-            index,
-            meta: file,
-            journal,
-            containers,
-            packs,
-            state: RwLock::new(state),
-            structure: Mutex::new(()),
-            cut: RwLock::new(()),
-            places: RwLock::new(places),
-            forwards: Cache::new(FORWARDS_CACHED),
-            run_cache: RunCache {
-                version: RwLock::new(0),
-                runs: Cache::new(runs),
-            },
-            epochs: Epochs::default(),
-            counters: Counters::default(),
-            dedup_hit_bytes: 0.into(),
-            raw_quota_bytes: options
-                .raw_tier_bytes
-                .unwrap_or_else(|| raw_quota(space))
-                .max(QUOTA_SEGMENTS * u64::from(segment_blocks(space)) * BLOCK_BYTES as u64),
-            memory_bytes: options.memory_bytes,
-            maintenance: Mutex::new(maintenance),
-            threads: Threads::default(),
-            dumps,
-            scrub: Scrub::new(options.scrub, &scrub_file),
-            maintenance_queue: Mutex::new(()),
-            reserve,
-            recompressor: Recompressor::new(options.recompression, opened_us),
-            ranges: Ranges::default(),
-            freed_bytes: 0.into(),
-        });
+        make_folders(&*io, dir)?;
+        let found = Found::open(&io, dir, &options)?;
+        let engine = Arc::new(found.into_engine(io, dir, master_key, &options)?);
         engine.reserve.adjust();
         engine.count_ranges();
         engine.measure_room()?;
@@ -196,6 +83,186 @@ impl Engine {
         });
         Ok(engine)
     }
+}
+
+fn make_folders(io: &dyn Io, dir: &Path) -> Result<()> {
+    for part in ["", "journal", "pack"] {
+        let path = dir.join(part);
+        io.create_dir(&path)
+            .map_err(|e| Error::io(format!("creating {}", path.display()), e))?;
+    }
+    Ok(())
+}
+
+/// A pool as it is on the disk, its journal replayed.
+struct Found {
+    pool_file: PoolFile,
+    space: Space,
+    reserve: Arc<Reserve>,
+    index: Index,
+    /// The file behind `index`.
+    meta: Arc<dyn File>,
+    scrub_file: ScrubFile,
+    checkpoint: CheckpointRow,
+    containers: Arc<ContainerIds>,
+    /// Layers merged away, and into which.
+    merged: Vec<(LayerId, LayerId)>,
+    state: State,
+    packs: PackSet,
+    journal: Journal,
+}
+
+impl Found {
+    fn open(io: &Arc<dyn Io>, dir: &Path, options: &OpenOptions) -> Result<Self> {
+        let mut pool_file = PoolFile::open(&**io, dir)?;
+        let pool = *pool_file.id.as_bytes();
+        let space = io
+            .space(dir)
+            .map_err(|e| Error::io("measuring free space", e))?;
+        let reserve = Arc::new(Reserve::new(Arc::clone(io), dir));
+        let cache_bytes = options.memory_bytes / 8;
+        let (index, meta) = open_index(&**io, dir, &pool_file, &reserve, cache_bytes)?;
+        pool_file.require(SUMS, &**io, dir)?;
+        let (scrub_file, _) = ScrubFile::load(&**io, dir);
+        let (checkpoint, containers) = reserve_ids(&index, &**io, dir)?;
+        let Loaded { mut state, merged } = load(&index, checkpoint.next_layer)?;
+        let packs = PackSet::open(Arc::clone(io), dir.join("pack"), pool, checkpoint.next_pack)?;
+        let settings = JournalSettings {
+            io: Arc::clone(io),
+            dir: dir.join("journal"),
+            pool,
+            segment_blocks: segment_blocks(space),
+            prefill: options.prefill_journal,
+            containers: Arc::clone(&containers),
+            keep_bytes: (options.memory_bytes / 4) as usize,
+        };
+        let journal = open_journal(settings, checkpoint.applied_sequence, &index, &mut state)?;
+        Ok(Self {
+            pool_file,
+            space,
+            reserve,
+            index,
+            meta,
+            scrub_file,
+            checkpoint,
+            containers,
+            merged,
+            state,
+            packs,
+            journal,
+        })
+    }
+
+    /// Gives back what packs hold and no row names; the places of the rest.
+    fn adopt_containers(&self) -> Result<Places> {
+        let places: Places = self.index.read()?.containers()?.into_iter().collect();
+        let live: Vec<LocalPlace> = places
+            .iter()
+            .map(|(_, row)| *row.location.local())
+            .collect();
+        self.packs.adopt(&live)?;
+        self.packs.remove_orphans()?;
+        Ok(places)
+    }
+
+    fn maintenance(&self, places: &Places, now_us: u64, memory_bytes: u64) -> Maintenance {
+        let dedup = Dedup::new((memory_bytes / 8) as usize);
+        let mut maintenance = Maintenance::new(self.checkpoint.applied_sequence, dedup, now_us);
+        maintenance.unhooked = places.iter().map(|(id, _)| id).collect();
+        maintenance.unhooked.sort_unstable();
+        let opened_at = self.journal.cut();
+        let merged = self.merged.iter();
+        maintenance
+            .merged
+            .extend(merged.map(|(from, into)| (*from, (*into, opened_at))));
+        maintenance.garbage = !places.is_empty();
+        maintenance
+    }
+
+    fn into_engine(
+        self,
+        io: Arc<dyn Io>,
+        dir: &Path,
+        master_key: PathBuf,
+        options: &OpenOptions,
+    ) -> Result<Engine> {
+        let no_ids = || Error::new(ErrorKind::Busy, "no container ids are reserved");
+        let opening = ContainerId(self.containers.take(1).ok_or_else(no_ids)?);
+        let places = self.adopt_containers()?;
+        let (memory_bytes, now_us) = (options.memory_bytes, io.now_us());
+        let maintenance = self.maintenance(&places, now_us, memory_bytes);
+        let (packs, reserve) = (Arc::new(self.packs), self.reserve);
+        let pool = *self.pool_file.id.as_bytes();
+        Ok(Engine {
+            reader: Reader::new(Arc::clone(&packs), memory_bytes / 8, memory_bytes / 16),
+            keys: Keys::new(Arc::clone(&io), master_key, dir.join("keys")),
+            nonces: Nonces::new(opening),
+            pool_file: Mutex::new(self.pool_file),
+            dumps: Dumps::new(Arc::clone(&io), dir, pool, Arc::clone(&reserve)),
+            io,
+            dir: dir.to_owned(),
+            index: self.index,
+            meta: self.meta,
+            journal: self.journal,
+            containers: self.containers,
+            packs,
+            state: RwLock::new(self.state),
+            structure: Mutex::new(()),
+            cut: RwLock::new(()),
+            places: RwLock::new(places),
+            forwards: Cache::new(FORWARDS_CACHED),
+            run_cache: RunCache {
+                version: RwLock::new(0),
+                runs: Cache::new((memory_bytes / 8 / SEEN_RUN_BYTES).max(64) as usize),
+            },
+            epochs: Epochs::default(),
+            counters: Counters::default(),
+            dedup_hit_bytes: 0.into(),
+            raw_quota_bytes: raw_quota(self.space, options.raw_tier_bytes),
+            memory_bytes,
+            maintenance: Mutex::new(maintenance),
+            threads: Threads::default(),
+            scrub: Scrub::new(options.scrub, &self.scrub_file),
+            maintenance_queue: Mutex::new(()),
+            reserve,
+            recompressor: Recompressor::new(options.recompression, now_us),
+            ranges: Ranges::default(),
+            freed_bytes: 0.into(),
+        })
+    }
+}
+
+/// The index, which gives up the reserve rather than fail, and the file behind it.
+fn open_index(
+    io: &dyn Io,
+    dir: &Path,
+    pool_file: &PoolFile,
+    reserve: &Arc<Reserve>,
+    cache_bytes: u64,
+) -> Result<(Index, Arc<dyn File>)> {
+    let files = MetaFiles::open(io, &dir.join("meta.redb"), pool_file.requires(SUMS))
+        .map_err(|e| Error::io("opening the metadata", e))?;
+    let file = Arc::clone(&files.data);
+    files.forget_cached();
+    let reserve = Arc::clone(reserve);
+    let relief = Arc::new(move || reserve.give_up());
+    Ok((Index::open(files, cache_bytes, relief)?, file))
+}
+
+/// The journal, and in `state` all that it holds from `applied` on.
+fn open_journal(
+    settings: JournalSettings,
+    applied: u64,
+    index: &Index,
+    state: &mut State,
+) -> Result<Journal> {
+    let forwarded: HashSet<ContainerId> = index.read()?.forwards()?.into_iter().collect();
+    Journal::open(
+        settings,
+        applied,
+        &|window| forwarded.contains(&window),
+        &mut |_, segment, start_block, record| replay(state, segment, start_block, record),
+    )
 }
 
 /// Refuses a pool that has data or dumps and no metadata: as an empty pool it would free all of them.
@@ -247,7 +314,7 @@ fn reserve_ids(
 /// What the index holds besides runs and containers.
 struct Loaded {
     state: State,
-    merged: Vec<(crate::index::LayerId, crate::index::LayerId)>,
+    merged: Vec<(LayerId, LayerId)>,
 }
 
 fn load(index: &Index, next_layer: u32) -> Result<Loaded> {
@@ -310,9 +377,14 @@ fn segment_blocks(space: Space) -> u32 {
     (1 << bytes.ilog2()) / BLOCK_BYTES as u32
 }
 
-/// A tenth of the disk, at least 8 GiB, at most a quarter of it.
-fn raw_quota(space: Space) -> u64 {
-    (space.total_bytes / 10)
+/// What is asked for, or a tenth of the disk, at least 8 GiB, at most a quarter of it; always enough
+/// for some segments.
+fn raw_quota(space: Space, asked_bytes: Option<u64>) -> u64 {
+    let usual = (space.total_bytes / 10)
         .max(8 << 30)
-        .min(space.total_bytes / 4)
+        .min(space.total_bytes / 4);
+    let segment_bytes = u64::from(segment_blocks(space)) * BLOCK_BYTES as u64;
+    asked_bytes
+        .unwrap_or(usual)
+        .max(QUOTA_SEGMENTS * segment_bytes)
 }
