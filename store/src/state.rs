@@ -3,124 +3,19 @@
 //! The same `apply` runs when a record is appended and when it is replayed, so recovery cannot differ
 //! from what happened. Checkpoints copy what is marked dirty into the index.
 
+mod objects;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use crate::encryption::Domain;
-use crate::index::{LayerId, LayerRow, LayerState, SnapshotRow, VolumeRow};
+use crate::index::{LayerId, LayerRow, SnapshotRow, VolumeRow};
 use crate::journal::poisoned;
 use crate::journal::record::{Cut, Record};
 use crate::layer::{Chain, Layer};
-use crate::{
-    DomainId, Encryption, Error, ErrorKind, Packing, Result, SnapshotId, VolumeId, VolumeSpec,
-};
-
-/// Traffic since the pool was opened.
-#[derive(Default)]
-pub(crate) struct Counters {
-    pub(crate) read_bytes: AtomicU64,
-    pub(crate) written_bytes: AtomicU64,
-    pub(crate) read_ops: AtomicU64,
-    pub(crate) write_ops: AtomicU64,
-    pub(crate) flushes: AtomicU64,
-}
-
-/// A writable disk.
-pub(crate) struct VolumeState {
-    pub(crate) id: VolumeId,
-    pub(crate) domain: DomainId,
-    pub(crate) encryption: Encryption,
-    pub(crate) packing: Packing,
-    size_bytes: AtomicU64,
-    /// Shared by writes of whole chunks; alone for writes that read first, and for cuts.
-    pub(crate) gate: RwLock<()>,
-    chain: RwLock<Arc<Chain>>,
-    gone: AtomicBool,
-    pub(crate) counters: Counters,
-}
-
-impl VolumeState {
-    pub(crate) fn size_bytes(&self) -> u64 {
-        self.size_bytes.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn chain(&self) -> Arc<Chain> {
-        Arc::clone(&self.chain.read().expect(poisoned!()))
-    }
-
-    pub(crate) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn spec(&self) -> VolumeSpec {
-        VolumeSpec {
-            size_bytes: self.size_bytes(),
-            domain: self.domain,
-            packing: self.packing,
-            encryption: self.encryption,
-        }
-    }
-}
-
-/// A frozen disk.
-pub(crate) struct SnapshotState {
-    pub(crate) id: SnapshotId,
-    pub(crate) volume: VolumeId,
-    pub(crate) layer: LayerId,
-    pub(crate) size_bytes: u64,
-    pub(crate) created_us: u64,
-    chain: RwLock<Arc<Chain>>,
-    gone: AtomicBool,
-}
-
-impl SnapshotState {
-    pub(crate) fn chain(&self) -> Arc<Chain> {
-        Arc::clone(&self.chain.read().expect(poisoned!()))
-    }
-
-    pub(crate) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
-    }
-}
-
-/// A layer and its place in the tree.
-pub(crate) struct LayerEntry {
-    pub(crate) layer: Arc<Layer>,
-    pub(crate) parent: Option<LayerId>,
-    /// Data chunks seen through this layer less those seen through its parent.
-    pub(crate) delta_chunks: i64,
-    /// The layers on top of it.
-    pub(crate) children: BTreeSet<LayerId>,
-    is_head: bool,
-    is_snapshot: bool,
-}
-
-impl LayerEntry {
-    fn new(layer: Arc<Layer>, parent: Option<LayerId>, delta_chunks: i64) -> Self {
-        Self {
-            layer,
-            parent,
-            delta_chunks,
-            children: BTreeSet::new(),
-            is_head: false,
-            is_snapshot: false,
-        }
-    }
-
-    /// What the layer is to the outside.
-    pub(crate) fn role(&self) -> LayerState {
-        if self.is_head {
-            LayerState::Open
-        } else if self.is_snapshot {
-            LayerState::Frozen
-        } else if self.children.is_empty() {
-            LayerState::Dropping
-        } else {
-            LayerState::Hidden
-        }
-    }
-}
+use crate::{DomainId, Encryption, Error, ErrorKind, Packing, Result, SnapshotId, VolumeId};
+pub(crate) use objects::{Counters, LayerEntry, SnapshotState, VolumeState};
 
 /// What has changed since the last checkpoint.
 #[derive(Default)]
