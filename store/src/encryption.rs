@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::addr::{Address, CHUNK_BYTES, ContainerId};
+use crate::addr::{CHUNK_BYTES, ContainerId};
 use crate::checkpoint::Stale;
 use crate::chunk::DomainKey;
 use crate::chunk::seal::{DataKey, KeyId, Kind, Nonce, Tag};
@@ -16,7 +16,6 @@ use crate::engine::Engine;
 use crate::index::{DomainRow, LayerId};
 use crate::journal::poisoned;
 use crate::journal::record::{Record, WriteSeals};
-use crate::journal::segment::Segment;
 use crate::keys::Sealing;
 use crate::layer::{Chain, Layer};
 use crate::pool_file::ENCRYPTION;
@@ -144,22 +143,6 @@ impl Engine {
             };
             append(sealed, &seals)
         })
-    }
-
-    /// Reads consecutive chunks from the journal.
-    pub(crate) fn read_journal(
-        &self,
-        segment: &Segment,
-        key: Option<&DataKey>,
-        first: Address,
-        out: &mut [u8],
-    ) -> Result<()> {
-        self.journal.read(segment, first, out)?;
-        let block = segment.block_of(first);
-        match key.zip(block) {
-            Some((key, block)) => segment.unseal(key, block, out),
-            None => Ok(()),
-        }
     }
 
     /// What the chunks of a layer are named and sealed with.

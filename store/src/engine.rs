@@ -26,6 +26,7 @@ use crate::recompress::Recompressor;
 use crate::reserve::Reserve;
 use crate::room::Ranges;
 use crate::scrub::Scrub;
+use crate::shares::Shares;
 use crate::state::{Counters, State};
 use crate::{Error, ErrorKind, Result};
 
@@ -70,8 +71,7 @@ pub(crate) struct Engine {
     pub(crate) counters: Counters,
     pub(crate) dedup_hit_bytes: AtomicU64,
     pub(crate) raw_quota_bytes: u64,
-    /// Memory for all caches together.
-    pub(crate) memory_bytes: u64,
+    pub(crate) shares: Shares,
     pub(crate) maintenance: Mutex<Maintenance>,
     /// Held while waiting for `maintenance`, so that those who take it again and again let others in.
     pub(crate) maintenance_queue: Mutex<()>,

@@ -110,7 +110,7 @@ impl Store {
     /// `NotFound`, and those of writing a checkpoint and reading the index.
     pub fn explain(&self, id: VolumeId) -> Result<Explanation> {
         let engine = self.engine();
-        let cap = (engine.memory_bytes / 16 / CONTAINER_COST_BYTES).max(16);
+        let cap = (engine.shares.0 / 16 / CONTAINER_COST_BYTES).max(16);
         engine.explain(id, usize::try_from(cap).unwrap_or(usize::MAX))
     }
 }

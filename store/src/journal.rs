@@ -28,7 +28,7 @@ use recent::Recent;
 use segment::{Segment, Spare};
 pub(crate) use writer::Purpose;
 
-use crate::addr::{Address, CONTAINER_ID_MAX, ContainerId};
+use crate::addr::{CONTAINER_ID_MAX, ContainerId};
 use crate::disk::{BLOCK_BYTES, Create, Io};
 use crate::{Error, Result};
 
@@ -97,7 +97,7 @@ pub(crate) struct JournalSettings {
     pub(crate) prefill: bool,
     pub(crate) containers: Arc<ContainerIds>,
     /// Memory for batches that were written lately, in bytes.
-    pub(crate) keep_bytes: usize,
+    pub(crate) keep_bytes: u64,
 }
 
 /// An open journal.
@@ -201,6 +201,12 @@ impl Journal {
         }
     }
 
+    /// Bytes of written batches that are in memory.
+    #[cfg(test)]
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.recent.kept_bytes() as u64
+    }
+
     /// The segment that is being written.
     #[cfg(test)]
     pub(crate) fn current_number(&self) -> u64 {
@@ -225,11 +231,8 @@ impl Journal {
         (container.0 < first + segment.windows()).then(|| Arc::clone(segment))
     }
 
-    /// Reads consecutive chunks, from the file or from memory, whichever has them.
-    pub(crate) fn read(&self, segment: &Segment, address: Address, out: &mut [u8]) -> Result<()> {
-        let block = segment
-            .block_of(address)
-            .expect("the segment was found by this address");
+    /// Reads consecutive blocks, from the file or from memory, whichever has them.
+    pub(crate) fn read(&self, segment: &Segment, block: u32, out: &mut [u8]) -> Result<()> {
         if self.recent.read(segment.header.number, block, out) {
             return Ok(());
         }
@@ -244,6 +247,19 @@ impl Journal {
         segment.read(block, out)
     }
 
+    /// Reads consecutive blocks as [`Self::read`] does, if that takes no wait for the disk. Whatever
+    /// is wrong, [`Self::read`] tells.
+    pub(crate) fn read_ready(&self, segment: &Segment, block: u32, out: &mut [u8]) -> bool {
+        let end = block + (out.len() / BLOCK_BYTES) as u32;
+        self.recent.read(segment.header.number, block, out)
+            || end <= segment.written() && segment.read_cached(block, out)
+    }
+
+    /// Keeps so many bytes of written batches from now on.
+    pub(crate) fn keep(&self, bytes: u64) {
+        self.recent.keep(bytes as usize);
+    }
+
     /// Begins to fetch blocks that are in the file alone.
     pub(crate) fn prefetch(&self, segment: &Segment, first_block: u32, blocks: u32) {
         let kept = self.recent.has(segment.header.number, first_block);
@@ -256,7 +272,7 @@ impl Journal {
     /// the page cache where they are many. `out` is aligned to a block.
     pub(crate) fn read_once(&self, segment: &Segment, block: u32, out: &mut [u8]) -> Result<()> {
         if out.len() < READ_ONCE_BYTES {
-            return self.read(segment, segment.address(block), out);
+            return self.read(segment, block, out);
         }
         if self.recent.read(segment.header.number, block, out) {
             return Ok(());

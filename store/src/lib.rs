@@ -68,6 +68,7 @@ mod scrub;
 mod sealer;
 #[cfg(test)]
 mod segment_tests;
+mod shares;
 #[cfg(test)]
 mod simulation_tests;
 mod spec;

@@ -257,6 +257,7 @@ fn stop_after_panic(engine: &Engine) {
 }
 
 fn write_behind(engine: &Engine) {
+    engine.lend_memory();
     match engine.journal.write_behind() {
         Ok(true) => {}
         Ok(false) => engine.journal.wait_for_writing(NAP),

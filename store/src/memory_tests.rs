@@ -22,7 +22,7 @@ use crate::model::spec;
 use crate::pack::LocalPlace;
 use crate::pack::cache::FrameKey;
 use crate::pack::format::{Directory, Frame, Header};
-use crate::{DomainId, Durability, OpenOptions, Store, VolumeId};
+use crate::{DomainId, Durability, OpenOptions, Store, Volume, VolumeId};
 
 const SIZE: u64 = 1 << 40;
 const CONTAINERS: u64 = SIZE / CHUNK_BYTES as u64 / CONTAINER_SLOTS as u64;
@@ -159,6 +159,16 @@ fn directory(id: ContainerId) -> Directory {
     }
 }
 
+fn write(volume: &Volume, rng: &mut SplitMix64) {
+    let mut data = vec![0; 64 << 10];
+    for _ in 0..WRITTEN / data.len() as u64 {
+        rng.fill(&mut data);
+        let at = rng.below(SIZE / data.len() as u64) * data.len() as u64;
+        volume.write(at, &data, Durability::Buffered).unwrap();
+    }
+    volume.flush().unwrap();
+}
+
 fn measure(dir: &Path) {
     let store = open(dir);
     println!("opened: {} MiB resident", status("VmRSS") >> 10);
@@ -181,15 +191,14 @@ fn measure(dir: &Path) {
         maintenance.dedup.insert_container(id, &prints);
     }
     println!("fingerprints: {} MiB resident", status("VmRSS") >> 10);
+    // With what the others have not filled yet, and without it.
+    engine.lend_memory();
+    write(&volume, &mut rng);
+    println!("written: {} MiB resident", status("VmRSS") >> 10);
     keep_frames(&store);
+    engine.lend_memory();
     println!("packed data: {} MiB resident", status("VmRSS") >> 10);
-    let mut data = vec![0; 64 << 10];
-    for _ in 0..WRITTEN / data.len() as u64 {
-        rng.fill(&mut data);
-        let at = rng.below(SIZE / data.len() as u64) * data.len() as u64;
-        volume.write(at, &data, Durability::Buffered).unwrap();
-    }
-    volume.flush().unwrap();
+    write(&volume, &mut rng);
     println!("written: {} MiB resident", status("VmRSS") >> 10);
     let most = status("VmHWM") >> 10;
     println!("at most: {most} MiB");

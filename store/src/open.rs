@@ -32,6 +32,7 @@ use crate::recompress::Recompressor;
 use crate::reserve::Reserve;
 use crate::room::Ranges;
 use crate::scrub::{Scrub, ScrubFile};
+use crate::shares::Shares;
 use crate::state::{Counters, State};
 use crate::{Error, ErrorKind, OpenOptions, Result};
 
@@ -39,8 +40,6 @@ use crate::{Error, ErrorKind, OpenOptions, Result};
 const CONTAINER_RESERVE: u64 = 1 << 16;
 /// Segments that the raw tier holds at least: one is written while others are packed.
 const QUOTA_SEGMENTS: u64 = 4;
-/// A cached run and its key, in bytes.
-const SEEN_RUN_BYTES: u64 = 1200;
 /// Forwarding rows kept decoded: 8 KiB each.
 const FORWARDS_CACHED: usize = 1024;
 
@@ -120,7 +119,7 @@ impl Found {
             .space(dir)
             .map_err(|e| Error::io("measuring free space", e))?;
         let reserve = Arc::new(Reserve::new(Arc::clone(io), dir));
-        let cache_bytes = options.memory_bytes / 8;
+        let cache_bytes = Shares(options.memory_bytes).index();
         let (index, meta) = open_index(&**io, dir, &pool_file, &reserve, cache_bytes)?;
         pool_file.require(SUMS, &**io, dir)?;
         let (scrub_file, _) = ScrubFile::load(&**io, dir);
@@ -134,7 +133,7 @@ impl Found {
             segment_blocks: segment_blocks(space),
             prefill: options.prefill_journal,
             containers: Arc::clone(&containers),
-            keep_bytes: (options.memory_bytes / 4) as usize,
+            keep_bytes: Shares(options.memory_bytes).batches(),
         };
         let journal = open_journal(settings, checkpoint.applied_sequence, &index, &mut state)?;
         Ok(Self {
@@ -165,8 +164,8 @@ impl Found {
         Ok(places)
     }
 
-    fn maintenance(&self, places: &Places, now_us: u64, memory_bytes: u64) -> Maintenance {
-        let dedup = Dedup::new((memory_bytes / 8) as usize);
+    fn maintenance(&self, places: &Places, now_us: u64, shares: Shares) -> Maintenance {
+        let dedup = Dedup::new(shares.hooks() as usize);
         let mut maintenance = Maintenance::new(self.checkpoint.applied_sequence, dedup, now_us);
         maintenance.unhooked = places.iter().map(|(id, _)| id).collect();
         maintenance.unhooked.sort_unstable();
@@ -189,12 +188,12 @@ impl Found {
         let no_ids = || Error::new(ErrorKind::Busy, "no container ids are reserved");
         let opening = ContainerId(self.containers.take(1).ok_or_else(no_ids)?);
         let places = self.adopt_containers()?;
-        let (memory_bytes, now_us) = (options.memory_bytes, io.now_us());
-        let maintenance = self.maintenance(&places, now_us, memory_bytes);
+        let (shares, now_us) = (Shares(options.memory_bytes), io.now_us());
+        let maintenance = self.maintenance(&places, now_us, shares);
         let (packs, reserve) = (Arc::new(self.packs), self.reserve);
         let pool = *self.pool_file.id.as_bytes();
         Ok(Engine {
-            reader: Reader::new(Arc::clone(&packs), memory_bytes / 8, memory_bytes / 16),
+            reader: Reader::new(Arc::clone(&packs), shares.frames(), shares.directories()),
             keys: Keys::new(Arc::clone(&io), master_key, dir.join("keys")),
             nonces: Nonces::new(opening),
             pool_file: Mutex::new(self.pool_file),
@@ -213,13 +212,13 @@ impl Found {
             forwards: Cache::new(FORWARDS_CACHED),
             run_cache: RunCache {
                 version: RwLock::new(0),
-                runs: Cache::new((memory_bytes / 8 / SEEN_RUN_BYTES).max(64) as usize),
+                runs: Cache::new(shares.run_count()),
             },
             epochs: Epochs::default(),
             counters: Counters::default(),
             dedup_hit_bytes: 0.into(),
             raw_quota_bytes: raw_quota(self.space, options.raw_tier_bytes),
-            memory_bytes,
+            shares,
             maintenance: Mutex::new(maintenance),
             threads: Threads::default(),
             scrub: Scrub::new(options.scrub, &self.scrub_file),

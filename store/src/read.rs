@@ -7,6 +7,7 @@ use crate::chunk::seal::DataKey;
 use crate::engine::{Engine, Place, SeenRun};
 use crate::index::{IndexRead, RUN_CHUNKS, Run};
 use crate::journal::poisoned;
+use crate::journal::segment::Segment;
 use crate::layer::Chain;
 use crate::{Error, ErrorKind, Result};
 
@@ -129,7 +130,8 @@ impl Engine {
         Ok(seen)
     }
 
-    /// Reads chunks by address, neighbours together; those of an encrypted domain with its key.
+    /// Reads chunks by address, neighbours together; those of an encrypted domain with its key. What
+    /// the disk must be asked for comes last, side by side.
     pub(crate) fn read_addresses(
         &self,
         key: Option<&DataKey>,
@@ -138,16 +140,37 @@ impl Engine {
     ) -> Result<()> {
         let mut rest = out;
         let mut at = 0;
+        let mut late = Vec::new();
         while at < addresses.len() {
             let first = addresses[at];
             let count = progression(&addresses[at..]);
             let (part, tail) = rest.split_at_mut(count * CHUNK_BYTES);
             if first.is_data() {
-                self.read_data(key, first, part)?;
+                late.extend(self.read_data(key, first, part)?);
             } else {
                 part.fill(0);
             }
             (at, rest) = (at + count, tail);
+        }
+        self.read_late(key, late)
+    }
+
+    /// Reads from the journal what neither memory nor the page cache had.
+    fn read_late(&self, key: Option<&DataKey>, late: Vec<Late<'_>>) -> Result<()> {
+        if late.len() > 1 {
+            for one in &late {
+                let chunks = one.out.len() / CHUNK_BYTES;
+                one.segment.prefetch(one.block, chunks as u32);
+            }
+        }
+        for Late {
+            segment,
+            block,
+            out,
+        } in late
+        {
+            self.journal.read(&segment, block, out)?;
+            unseal(&segment, key, block, out)?;
         }
         Ok(())
     }
@@ -194,17 +217,33 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads chunks at consecutive slots of one container.
-    fn read_data(&self, key: Option<&DataKey>, first: Address, out: &mut [u8]) -> Result<()> {
-        match self.place(first.container())? {
-            Place::Journal(segment) => self.read_journal(&segment, key, first, out),
-            Place::Packed(row) => self.reader.read(
-                first.container(),
-                row.location.local(),
-                key,
-                first.slot(),
-                out,
-            ),
+    /// Reads chunks at consecutive slots of one container, or says what the disk must be asked for.
+    fn read_data<'a>(
+        &self,
+        key: Option<&DataKey>,
+        first: Address,
+        out: &'a mut [u8],
+    ) -> Result<Option<Late<'a>>> {
+        let container = first.container();
+        match self.place(container)? {
+            Place::Journal(segment) => {
+                let block = segment
+                    .block_of(first)
+                    .expect("the segment was found by this address");
+                if self.journal.read_ready(&segment, block, out) {
+                    unseal(&segment, key, block, out)?;
+                    return Ok(None);
+                }
+                return Ok(Some(Late {
+                    segment,
+                    block,
+                    out,
+                }));
+            }
+            Place::Packed(row) => {
+                let place = row.location.local();
+                self.reader.read(container, place, key, first.slot(), out)?;
+            }
             Place::Forwarded(row) => {
                 let count = out.len() / CHUNK_BYTES;
                 let settled: Vec<Address> = (0..count as u32)
@@ -215,9 +254,25 @@ impl Engine {
                     return Err(Error::new(ErrorKind::Corrupt, context));
                 }
                 // Packing ends in pack files, so this goes one step deep.
-                self.read_addresses(key, &settled, out)
+                self.read_addresses(key, &settled, out)?;
             }
         }
+        Ok(None)
+    }
+}
+
+/// Consecutive blocks of the journal that a read waits for, and where they go.
+struct Late<'a> {
+    segment: Arc<Segment>,
+    block: u32,
+    out: &'a mut [u8],
+}
+
+/// Decrypts blocks of the journal, if they belong to an encrypted domain.
+fn unseal(segment: &Segment, key: Option<&DataKey>, block: u32, out: &mut [u8]) -> Result<()> {
+    match key {
+        Some(key) => segment.unseal(key, block, out),
+        None => Ok(()),
     }
 }
 
@@ -235,4 +290,52 @@ fn progression(addresses: &[Address]) -> usize {
         .enumerate()
         .take_while(follows)
         .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use crate::addr::CHUNK_BYTES;
+    use crate::disk::sim::{SimIo, SplitMix64};
+    use crate::model::{open, sealed, spec};
+    use crate::{Durability, VolumeId};
+
+    #[test]
+    fn what_lies_in_pieces_is_asked_of_the_disk_together() {
+        let sim = SimIo::new(1);
+        let store = open(&sim).unwrap();
+        for (number, encrypted) in [(1, false), (2, true)] {
+            let id = VolumeId(Uuid::from_u128(number));
+            let plain = spec(16 << 20);
+            let spec = if encrypted { sealed(plain, id) } else { plain };
+            store.create_volume(id, spec).unwrap();
+            let volume = store.volume(id).unwrap();
+            let mut data = vec![0; 16 * CHUNK_BYTES];
+            SplitMix64::new(2).fill(&mut data);
+            // Backwards, so that no two chunks follow one another in the journal either.
+            for (index, part) in data.chunks(CHUNK_BYTES).enumerate().rev() {
+                let at = (index * CHUNK_BYTES) as u64;
+                volume.write(at, part, Durability::Durable).unwrap();
+            }
+            // More than stays in memory.
+            for part in 1..8 {
+                let other = vec![part; 1 << 20];
+                let at = u64::from(part) << 20;
+                volume.write(at, &other, Durability::Durable).unwrap();
+            }
+            let before = sim.advice_count();
+            let mut found = vec![0; data.len()];
+            volume.read(0, &mut found).unwrap();
+            assert!(found == data);
+            let together = sim.advice_count() - before;
+            assert!(together > 1, "{together}");
+            let mut alone = [0; CHUNK_BYTES];
+            for (at, part) in (0..).step_by(CHUNK_BYTES).zip(data.chunks(CHUNK_BYTES)) {
+                volume.read(at, &mut alone).unwrap();
+                assert!(alone == part);
+            }
+            assert_eq!(sim.advice_count() - before, together, "one is simply read");
+        }
+    }
 }

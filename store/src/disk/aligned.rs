@@ -3,9 +3,15 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use super::BLOCK_BYTES;
+
+/// Larger buffers are mappings of their own: the system has their memory back as soon as they go,
+/// which an allocator does not promise.
+const MAPPED_BYTES: usize = 1 << 20;
 
 /// A growable byte buffer whose memory starts at a multiple of [`BLOCK_BYTES`]. Its capacity is a
 /// multiple of it too; clearing keeps the memory.
@@ -101,11 +107,8 @@ impl AlignedBuf {
 
     fn grow(&mut self, at_least: usize) {
         let capacity = at_least.next_multiple_of(BLOCK_BYTES);
-        let layout = layout(capacity);
-        // SAFETY: `capacity` is at least one block, so the layout is not empty.
-        let memory = unsafe { alloc(layout) };
-        let Some(memory) = NonNull::new(memory) else {
-            handle_alloc_error(layout)
+        let Some(memory) = NonNull::new(allocate(capacity)) else {
+            handle_alloc_error(layout(capacity))
         };
         // SAFETY: both areas hold at least `len` bytes and the new one is fresh.
         unsafe {
@@ -120,11 +123,28 @@ impl AlignedBuf {
 
     /// Gives the memory back; the caller replaces it or goes away.
     fn free(&mut self) {
-        if self.capacity > 0 {
-            // SAFETY: allocated by `grow` with this very layout, and freed once.
-            unsafe { dealloc(self.memory.as_ptr(), layout(self.capacity)) };
+        let memory = self.memory.as_ptr();
+        if self.capacity >= MAPPED_BYTES {
+            // SAFETY: mapped by `allocate` with this very length, and unmapped once. Only lengths that
+            // are no mapping's could fail.
+            let _ = unsafe { munmap(memory.cast(), self.capacity) };
+        } else if self.capacity > 0 {
+            // SAFETY: allocated by `allocate` with this very layout, and freed once.
+            unsafe { dealloc(memory, layout(self.capacity)) };
         }
     }
+}
+
+/// Fresh memory of `capacity` bytes, at least one block; null when there is none.
+fn allocate(capacity: usize) -> *mut u8 {
+    if capacity < MAPPED_BYTES {
+        // SAFETY: the layout is not empty.
+        return unsafe { alloc(layout(capacity)) };
+    }
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping that replaces none.
+    let mapped = unsafe { mmap_anonymous(null_mut(), capacity, protection, MapFlags::PRIVATE) };
+    mapped.map_or(null_mut(), <*mut _>::cast)
 }
 
 fn layout(capacity: usize) -> Layout {

@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{
     Advice, FallocateFlags, FlockOperation, OFlags, fadvise, fallocate, flock, statvfs,
 };
+use rustix::io::{ReadWriteFlags, preadv2};
 use rustix::process::{Resource, getrlimit};
 
 use super::{BLOCK_BYTES, Caching, Create, Entry, File, Io, Space, check_aligned};
@@ -179,6 +180,14 @@ impl File for RealFile {
     fn forget_cached(&self) {
         // What is refused costs nothing but the look at the disk itself.
         let _ = fadvise(&self.inner, 0, None, Advice::DontNeed);
+    }
+
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> bool {
+        let wanted = buffer.len();
+        let mut parts = [io::IoSliceMut::new(buffer)];
+        let read = preadv2(&self.inner, &mut parts, offset, ReadWriteFlags::NOWAIT);
+        // File systems that cannot tell refuse; a part is as good as nothing.
+        self.caching == Caching::Buffered && read == Ok(wanted)
     }
 
     fn will_read(&self, offset: u64, len: u64) {

@@ -146,6 +146,14 @@ impl File for RecordingFile {
         Ok(())
     }
 
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> bool {
+        self.inner.read_cached_at(buffer, offset)
+    }
+
+    fn will_read(&self, offset: u64, len: u64) {
+        self.inner.will_read(offset, len);
+    }
+
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         count(self.inner.write_at(data, offset), &self.counters.writes)?;
         let len = data.len() as u64;

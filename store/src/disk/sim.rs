@@ -91,6 +91,11 @@ impl SimIo {
         ops.filter(|op| op.kind == kind).count()
     }
 
+    /// How often anybody has said what will be read.
+    pub fn advice_count(&self) -> usize {
+        lock(&self.state).advices
+    }
+
     /// Starts a new history here; all that happened before counts as durable.
     pub fn forget_history(&self) {
         let mut state = lock(&self.state);

@@ -17,8 +17,8 @@ use crate::journal::recent::copy_blocks;
 use crate::journal::segment::Segment;
 use crate::journal::{Journal, poisoned};
 
-/// Buffers kept for batches to come.
-const FREE_BUFFERS: usize = 4;
+/// Buffers kept for batches to come: as many as may wait to be written.
+const FREE_BUFFERS: usize = 8;
 /// Unwritten bytes beyond which appenders write before they go on.
 const QUEUE_BYTES_MAX: usize = 32 << 20;
 /// A turn that writes less than this is worth preparing the file for those that follow; the zeroes

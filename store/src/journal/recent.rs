@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use crate::disk::{AlignedBuf, BLOCK_BYTES};
@@ -19,7 +20,7 @@ type Key = (u64, u32);
 pub(super) struct Recent {
     batches: RwLock<Batches>,
     /// Bytes of written batches that are kept at most.
-    keep_bytes: usize,
+    keep_bytes: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -68,10 +69,16 @@ impl Batches {
         self.written.insert(key, kept);
     }
 
-    fn drop_oldest(&mut self) -> Option<Kept> {
-        let (_, oldest) = self.written.pop_first()?;
-        self.written_bytes -= oldest.memory();
-        Some(oldest)
+    /// Takes out the oldest beyond what may be kept.
+    fn drop_oldest(&mut self, keep_bytes: usize) -> Vec<Kept> {
+        let mut dropped = Vec::new();
+        while self.written_bytes > keep_bytes
+            && let Some((_, oldest)) = self.written.pop_first()
+        {
+            self.written_bytes -= oldest.memory();
+            dropped.push(oldest);
+        }
+        dropped
     }
 }
 
@@ -79,8 +86,26 @@ impl Recent {
     pub(super) fn new(keep_bytes: usize) -> Self {
         Self {
             batches: RwLock::default(),
-            keep_bytes,
+            keep_bytes: keep_bytes.into(),
         }
+    }
+
+    /// Keeps so many bytes of written batches from now on.
+    pub(super) fn keep(&self, bytes: usize) {
+        if self.keep_bytes.swap(bytes, Ordering::Relaxed) <= bytes {
+            return;
+        }
+        let mut batches = self.batches.write().expect(poisoned!());
+        let dropped = batches.drop_oldest(bytes);
+        drop(batches);
+        // Giving memory back takes its time, and readers need not wait for it.
+        drop(dropped);
+    }
+
+    /// Bytes that written batches take.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.batches.read().expect(poisoned!()).written_bytes
     }
 
     /// Takes in a batch that is about to be written.
@@ -92,15 +117,12 @@ impl Recent {
     /// Notes that batches have reached their file, and gives back buffers that are free now.
     pub(super) fn written(&self, written: Vec<Arc<ClosedBatch>>) -> Vec<AlignedBuf> {
         let kept: Vec<Kept> = written.iter().map(Kept::of).collect();
-        let mut dropped = Vec::new();
         let mut batches = self.batches.write().expect(poisoned!());
         for (batch, kept) in written.iter().zip(kept) {
             batches.unwritten.remove(&batch.key());
             batches.keep(batch.key(), kept);
         }
-        while batches.written_bytes > self.keep_bytes {
-            dropped.extend(batches.drop_oldest());
-        }
+        let dropped = batches.drop_oldest(self.keep_bytes.load(Ordering::Relaxed));
         drop(batches);
         let evicted = dropped.into_iter().filter_map(|kept| match kept {
             Kept::Whole(batch) => Some(batch),

@@ -248,6 +248,12 @@ impl Segment {
         self.read_bytes(u64::from(first_block) * BLOCK_BYTES as u64, out)
     }
 
+    /// Reads data blocks if the page cache has them, undamaged.
+    pub(crate) fn read_cached(&self, first_block: u32, out: &mut [u8]) -> bool {
+        let offset = u64::from(first_block) * BLOCK_BYTES as u64;
+        self.buffered.read_cached_at(out, offset) && self.verify_all(first_block, out).is_ok()
+    }
+
     /// Reads data blocks that have reached the file and checks each. Damage may lie in the page cache
     /// or on the way from the disk, so it is believed only when the disk itself says so once more.
     pub(crate) fn read(&self, first_block: u32, out: &mut [u8]) -> Result<()> {

@@ -78,7 +78,6 @@ impl FrameCache {
     }
 
     /// Memory taken by what is kept.
-    #[cfg(test)]
     pub(crate) fn weight_bytes(&self) -> u64 {
         self.kept.weight()
     }
@@ -114,5 +113,10 @@ impl DirectoryCache {
     pub(crate) fn insert(&self, place: &LocalPlace, directory: Arc<Directory>) {
         self.kept
             .insert(Self::key(directory.header.id, place), directory);
+    }
+
+    /// Memory taken by what is kept.
+    pub(crate) fn weight_bytes(&self) -> u64 {
+        self.kept.weight()
     }
 }

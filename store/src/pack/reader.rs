@@ -64,6 +64,11 @@ impl Reader {
         }
     }
 
+    /// Memory taken by frames and directories.
+    pub(crate) fn cached_bytes(&self) -> u64 {
+        self.frames.weight_bytes() + self.directories.weight_bytes()
+    }
+
     /// The directory of a container.
     pub(crate) fn directory(&self, id: ContainerId, place: &LocalPlace) -> Result<Arc<Directory>> {
         if let Some(directory) = self.directories.get(id, place) {

@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) total_bytes: u64,
     pub(super) now_us: u64,
     pub(super) rng: SplitMix64,
+    /// How often anybody has said what will be read.
+    pub(super) advices: usize,
     next_file: u64,
     next_handle: u64,
     /// Open handles of each file, and which of them has its lock.
@@ -53,6 +55,7 @@ impl State {
             total_bytes: DEFAULT_SPACE_BYTES,
             now_us: 1,
             rng: SplitMix64::new(seed),
+            advices: 0,
             next_handle: 1,
             open: BTreeMap::new(),
         }
