@@ -53,6 +53,7 @@ mod volume_actions;
 mod volume_delete;
 mod volume_encryption;
 mod volume_list;
+mod volume_row;
 mod volume_view;
 mod volumes;
 mod work;

@@ -6,13 +6,12 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::images::{self, Facts, Sought};
-use super::quotas::{self, Change};
-use super::records::{Snapshot, Volume};
+use super::images::{self, Sought};
+use super::records::Volume;
 use super::volume_view::{Viewer, load, no_volume};
 use super::{
-    backends, backups, encryption, groups, snapshots, types, validate, volume_actions,
-    volume_delete, volume_list, work,
+    backups, groups, snapshots, validate, volume_actions, volume_delete, volume_list, volume_row,
+    work,
 };
 use crate::auth::Caller;
 use crate::body::JsonBody;
@@ -196,7 +195,7 @@ pub(super) fn add(
     let named = wanted.image.as_deref();
     let image = named.map(|image| sought.find_named(writer, caller, image));
     let image = image.transpose()?;
-    let volume = add_row(services, writer, (caller, project), wanted, image.as_ref())?;
+    let volume = volume_row::add(services, writer, (caller, project), wanted, image.as_ref())?;
     let placed = volume.backend.is_some();
     let mut job = match (wanted.backup_id, &image) {
         (Some(backup), _) if placed => backups::create_volume_job(services, &volume, backup),
@@ -212,182 +211,6 @@ pub(super) fn add(
     }
     jobs::enqueue(writer, job)?;
     Ok(volume)
-}
-
-/// Adds the row and takes its quota; the work is the caller's to queue.
-pub(super) fn add_row(
-    services: &Services,
-    writer: &Writer,
-    (caller, project): (&Caller, &str),
-    wanted: &Wanted,
-    image: Option<&Facts>,
-) -> Result<Volume, Fault> {
-    let snapshot = match wanted.snapshot_id {
-        Some(id) => Some(snapshots::find(writer, caller, &id.to_string())?),
-        None => None,
-    };
-    let source = match wanted.source_volid {
-        Some(id) => Some(find(writer, caller, &id.to_string())?),
-        None => None,
-    };
-    let (mut least, mut inherited) = sources(snapshot.as_ref(), source.as_ref())?;
-    if let Some(id) = wanted.backup_id {
-        let backup = backups::source_of(writer, caller, id, wanted.size_gib)?;
-        least = Some(backup.size_gib);
-        inherited = backups::type_of(writer, &backup)?;
-    }
-    let size_gib = wanted.size_gib.or(least).ok_or_else(Fault::malformed)?;
-    check_size(size_gib, snapshot.as_ref(), source.as_ref())?;
-    image.map_or(Ok(()), |image| image.check(size_gib))?;
-    let inherited_name = inherited.map(|id| id.to_string());
-    let of_image = image.and_then(Facts::volume_type);
-    let asked = wanted.volume_type.as_deref();
-    let volume_type = match asked.or(inherited_name.as_deref()).or(of_image) {
-        Some(name) => types::find_type(writer, project, name)?,
-        None => types::default_type(writer, project)?,
-    };
-    image.map_or(Ok(()), |image| {
-        image.check_type(services, writer, &volume_type)
-    })?;
-    let named = wanted.volume_type.as_ref().map(|_| volume_type.id);
-    let join = |group: &String| groups::join(writer, caller, group, named);
-    let group_id = wanted.group.as_ref().map(join).transpose()?;
-    encryption::check_same(writer, inherited, &volume_type)?;
-    quotas::check_volume_size(writer, project, size_gib)?;
-    quotas::reserve_of_type(
-        writer,
-        project,
-        volume_type.id,
-        Change {
-            volumes: 1,
-            ..Change::of_gib(size_gib)
-        },
-    )?;
-    let multiattach = types::is_multiattach(&volume_type);
-    if multiattach {
-        caller.check_own(Rule::VolumeMultiattach)?;
-    }
-    // A clone stays where its source is unless its type wants something else.
-    let origin = match (&snapshot, &source) {
-        (Some(snapshot), _) => snapshot.backend.as_deref(),
-        (None, source) => source.as_ref().and_then(|source| source.backend.as_deref()),
-    };
-    // The volumes of a group are on one backend: they are cut at one moment.
-    let bound = match group_id {
-        Some(group) => groups::backend_of(writer, group)?,
-        None => None,
-    };
-    let bound = bound.and_then(|name| services.backends().get(&name));
-    let near = bound.map(|backend| backend.name()).or(origin);
-    let request = backends::Request {
-        volume_type: &volume_type,
-        size_gib,
-    };
-    let backend = backends::choose(services, writer, &request, near)?
-        .filter(|chosen| bound.is_none_or(|bound| bound.name() == chosen.name()));
-    let image_metadata = image_metadata(snapshot.as_ref(), source.as_ref());
-    let volume = Volume {
-        id: Uuid::new_v4(),
-        project_id: project.to_owned(),
-        user_id: caller.user_id.clone(),
-        name: wanted.name.clone(),
-        description: wanted.description.clone(),
-        size_gib,
-        status: "creating".to_owned(),
-        previous_status: None,
-        attach_status: "detached".to_owned(),
-        volume_type_id: volume_type.id,
-        snapshot_id: wanted.snapshot_id,
-        source_volid: wanted.source_volid,
-        metadata: wanted.metadata.clone(),
-        bootable: is_bootable(writer, snapshot.as_ref(), source.as_ref())?,
-        read_only: None,
-        multiattach,
-        source_length: snapshot
-            .and_then(|snapshot| snapshot.source_length)
-            .or(source.and_then(|source| source.source_length)),
-        group_id,
-        backend: backend.map(|backend| backend.name().to_owned()),
-        migration_status: None,
-        image_metadata,
-        created_us: services.now_us(),
-        updated_us: None,
-    };
-    writer.insert(&volume)?;
-    Ok(volume)
-}
-
-/// Whether a guest can start from what the new volume will hold: a snapshot is as its volume is now.
-fn is_bootable(
-    view: &impl View,
-    snapshot: Option<&Snapshot>,
-    source: Option<&Volume>,
-) -> Result<bool, Fault> {
-    let Some(snapshot) = snapshot else {
-        return Ok(source.is_some_and(|source| source.bootable));
-    };
-    let origin = view.get::<Volume>(&snapshot.volume_id)?;
-    Ok(origin.is_some_and(|origin| origin.bootable))
-}
-
-/// What is known of the image that a source was made of.
-fn image_metadata(
-    snapshot: Option<&Snapshot>,
-    source: Option<&Volume>,
-) -> std::collections::BTreeMap<String, String> {
-    let of_source = source.map(|source| &source.image_metadata);
-    let known = snapshot
-        .map(|snapshot| &snapshot.image_metadata)
-        .or(of_source);
-    known.cloned().unwrap_or_default()
-}
-
-/// The least size and the type that a source implies.
-fn sources(
-    snapshot: Option<&Snapshot>,
-    source: Option<&Volume>,
-) -> Result<(Option<u64>, Option<Uuid>), Fault> {
-    if let Some(snapshot) = snapshot {
-        if snapshot.status != "available" {
-            return Err(Fault::bad_request(
-                "Invalid snapshot: Originating snapshot status must be one of 'available' values",
-            ));
-        }
-        return Ok((Some(snapshot.size_gib), Some(snapshot.volume_type_id)));
-    }
-    let Some(source) = source else {
-        return Ok((None, None));
-    };
-    if !["available", "in-use"].contains(&source.status.as_str()) {
-        return Err(Fault::bad_request(
-            "Invalid volume: Originating volume status must be one of 'available', 'in-use' values",
-        ));
-    }
-    Ok((Some(source.size_gib), Some(source.volume_type_id)))
-}
-
-fn check_size(
-    size_gib: u64,
-    snapshot: Option<&Snapshot>,
-    source: Option<&Volume>,
-) -> Result<(), Fault> {
-    if let Some(snapshot) = snapshot
-        && size_gib < snapshot.size_gib
-    {
-        return Err(Fault::bad_request(format!(
-            "Invalid input received: Volume size {size_gib}GB cannot be smaller than the snapshot size {}GB. They must be >= original snapshot size.",
-            snapshot.size_gib
-        )));
-    }
-    if let Some(source) = source
-        && size_gib < source.size_gib
-    {
-        return Err(Fault::bad_request(format!(
-            "Invalid input received: Volume size '{size_gib}'GB cannot be smaller than original volume size {}GB. They must be >= original volume size.",
-            source.size_gib
-        )));
-    }
-    Ok(())
 }
 
 /// Queues a job for a volume.

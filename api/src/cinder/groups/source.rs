@@ -9,7 +9,7 @@ use crate::auth::Caller;
 use crate::catalogue::{View, Writer};
 use crate::cinder::records::{Snapshot, Volume};
 use crate::cinder::validate::{invalid as invalid_value, repr};
-use crate::cinder::{quotas, volumes};
+use crate::cinder::{quotas, volume_row, volumes};
 use crate::fault::Fault;
 use crate::jobs;
 use crate::policy::Rule;
@@ -165,8 +165,7 @@ fn queue(
     let mut job = work::job(services, work::CLONE_GROUP, group.id, &group.project_id);
     for mut wanted in clones {
         wanted.group = Some(group.id.to_string());
-        let volume =
-            volumes::add_row(services, writer, (caller, &group.project_id), &wanted, None)?;
+        let volume = volume_row::add(services, writer, (caller, &group.project_id), &wanted, None)?;
         job = job.owning(volume.id);
         if let Some(source) = wanted.snapshot_id.or(wanted.source_volid) {
             job = job.reading(source);
