@@ -23,7 +23,7 @@ use std::time::Duration;
 use api::policy::Rules;
 pub(crate) use backend::BackendConfig;
 use keys::{KEYS, Key};
-use store::Recompression;
+use store::{Fingerprints, Recompression};
 
 /// Where equal data is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +180,7 @@ pub(crate) struct Config {
     pub(crate) allow_plaintext: bool,
     pub(crate) region: String,
     pub(crate) dedup_domain: DedupDomain,
+    pub(crate) fingerprints: Fingerprints,
     pub(crate) memory_bytes: u64,
     pub(crate) raw_tier_bytes: Option<u64>,
     pub(crate) recompress: bool,
@@ -339,6 +340,7 @@ impl Config {
             allow_plaintext: false,
             region: String::new(),
             dedup_domain: DedupDomain::Project,
+            fingerprints: Fingerprints::default(),
             memory_bytes: 0,
             scrub: store::ScrubOptions::default(),
             raw_tier_bytes: None,

@@ -5,7 +5,8 @@
 //! memory, and with it the neighbours that were written at the same time; equal data mostly comes in
 //! such runs. Without the first ones a copy would miss what comes before each container's first hook,
 //! and the chunks stored again for it would have no hook at all, so that every further copy missed
-//! them too. A match is always made against the 16-byte list, never against a hook alone.
+//! them too. A match is always made against the 16-byte list, never against a hook alone. A pool may
+//! be told to take every fingerprint for a hook.
 //!
 //! The index is advisory. Hooks may be missing, dropped or stale: that costs space, never data. It
 //! grows to its share of memory and then drops, among the hooks that a new one competes with, the one
@@ -21,6 +22,7 @@ use self::recent::Recent;
 use crate::addr::{Address, ContainerId};
 use crate::chunk::Fingerprint;
 use crate::error::Result;
+use crate::spec::Fingerprints;
 
 /// One fingerprint in this many is a hook wherever it stands in its container.
 const SAMPLING: u64 = 32;
@@ -29,19 +31,24 @@ const SAMPLING: u64 = 32;
 pub(crate) struct Dedup {
     hooks: Hooks,
     recent: Recent,
+    kept: Fingerprints,
 }
 
-fn is_hook(slot: usize, fingerprint: Fingerprint) -> bool {
-    let sampled = slot == 0 || fingerprint.low().is_multiple_of(SAMPLING);
-    sampled && fingerprint != Fingerprint::NONE
+fn is_hook(kept: Fingerprints, slot: usize, fingerprint: Fingerprint) -> bool {
+    let hooked = match kept {
+        Fingerprints::Sampled => slot == 0 || fingerprint.low().is_multiple_of(SAMPLING),
+        Fingerprints::Full => true,
+    };
+    hooked && fingerprint != Fingerprint::NONE
 }
 
 impl Dedup {
     /// An empty index whose hooks take at most `memory_bytes`; the lists kept take 3 MiB besides.
-    pub(crate) fn new(memory_bytes: usize) -> Self {
+    pub(crate) fn new(memory_bytes: usize, kept: Fingerprints) -> Self {
         Self {
             hooks: Hooks::new(memory_bytes),
             recent: Recent::new(),
+            kept,
         }
     }
 
@@ -60,7 +67,7 @@ impl Dedup {
     /// Remembers a container and its list, in slot order.
     pub(crate) fn insert_container(&mut self, id: ContainerId, list: &[Fingerprint]) {
         for (slot, fingerprint) in list.iter().copied().enumerate() {
-            if is_hook(slot, fingerprint) {
+            if is_hook(self.kept, slot, fingerprint) {
                 self.hooks.insert(fingerprint, id);
             }
         }

@@ -88,8 +88,8 @@ pub use rebuild::{LogUse, Rebuilt, RebuiltDisk, rebuild};
 pub use scrub::{Affected, Damage, ScrubOptions, ScrubStatus, Verified};
 pub use sealer::{SealError, Sealer};
 pub use spec::{
-    Durability, Encryption, Extent, ExtentKind, OpenOptions, Packing, Recompression, SnapshotInfo,
-    VolumeInfo, VolumeSpec, ZeroMode,
+    Durability, Encryption, Extent, ExtentKind, Fingerprints, OpenOptions, Packing, Recompression,
+    SnapshotInfo, VolumeInfo, VolumeSpec, ZeroMode,
 };
 pub use stats::{PoolSpace, PoolStats, VolumeStats};
 pub use store::{Store, VOLUME_BYTES_MAX};

@@ -41,6 +41,7 @@ pub(crate) fn options() -> OpenOptions {
         recompression: None,
         prefill_journal: true,
         scrub: crate::ScrubOptions::default(),
+        fingerprints: crate::Fingerprints::default(),
     }
 }
 

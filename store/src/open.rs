@@ -164,8 +164,9 @@ impl Found {
         Ok(places)
     }
 
-    fn maintenance(&self, places: &Places, now_us: u64, shares: Shares) -> Maintenance {
-        let dedup = Dedup::new(shares.hooks() as usize);
+    fn maintenance(&self, places: &Places, now_us: u64, options: &OpenOptions) -> Maintenance {
+        let shares = Shares(options.memory_bytes);
+        let dedup = Dedup::new(shares.hooks() as usize, options.fingerprints);
         let mut maintenance = Maintenance::new(self.checkpoint.applied_sequence, dedup, now_us);
         maintenance.unhooked = places.iter().map(|(id, _)| id).collect();
         maintenance.unhooked.sort_unstable();
@@ -189,7 +190,7 @@ impl Found {
         let opening = ContainerId(self.containers.take(1).ok_or_else(no_ids)?);
         let places = self.adopt_containers()?;
         let (shares, now_us) = (Shares(options.memory_bytes), io.now_us());
-        let maintenance = self.maintenance(&places, now_us, shares);
+        let maintenance = self.maintenance(&places, now_us, options);
         let (packs, reserve) = (Arc::new(self.packs), self.reserve);
         let pool = *self.pool_file.id.as_bytes();
         Ok(Engine {

@@ -53,6 +53,17 @@ pub struct VolumeSpec {
     pub encryption: Encryption,
 }
 
+/// Which fingerprints are kept in memory, for equal chunks to be found by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fingerprints {
+    /// One in 32, and the first of each container: they lead to the lists of whole containers.
+    #[default]
+    Sampled,
+    /// Each, for 32 times the memory: equal chunks are found wherever they are, as long as the pool's
+    /// share of memory has room for all.
+    Full,
+}
+
 /// Settings of an open pool; the defaults serve a pool of a few TiB.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenOptions {
@@ -60,6 +71,8 @@ pub struct OpenOptions {
     pub memory_bytes: u64,
     /// Quota of the raw tier in bytes; `None` derives it from the file system's size.
     pub raw_tier_bytes: Option<u64>,
+    /// Which fingerprints equal chunks are found by.
+    pub fingerprints: Fingerprints,
     /// Start the packing, checkpoint and reclaim thread. Tests that step by hand say no.
     pub background: bool,
     /// How cold data is compressed again; `None` leaves it as it is.
@@ -76,6 +89,7 @@ impl Default for OpenOptions {
         Self {
             memory_bytes: 1 << 30,
             raw_tier_bytes: None,
+            fingerprints: Fingerprints::default(),
             background: true,
             recompression: Some(Recompression::default()),
             prefill_journal: true,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use api::policy::Rules;
+use store::Fingerprints;
 
 use super::env::PREFIX;
 use super::value::{self, Parsed};
@@ -82,6 +83,20 @@ pub(super) const KEYS: &[Key] = &[
                 ("pool", DedupDomain::Pool),
             ];
             put(&mut c.dedup_domain, value::choice(text, &choices))
+        },
+    },
+    Key {
+        name: "fingerprints",
+        default: "sampled",
+        doc: "Which fingerprints are kept in memory to find equal data by: \"sampled\" (one in 32 leads\n\
+              to its neighbours), or \"full\" (each: 2 to 4GiB a TiB, for which an eighth of\n\
+              `memory` is there).",
+        set: |c, text| {
+            let choices = [
+                ("sampled", Fingerprints::Sampled),
+                ("full", Fingerprints::Full),
+            ];
+            put(&mut c.fingerprints, value::choice(text, &choices))
         },
     },
     Key {

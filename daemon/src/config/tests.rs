@@ -72,6 +72,15 @@ fn recompression_can_be_paced_and_turned_off() {
 }
 
 #[test]
+fn fingerprints_are_sampled_unless_all_are_asked_for() {
+    let usual = load(&[("data", "/a")]).unwrap();
+    assert_eq!(usual.fingerprints, store::Fingerprints::Sampled);
+    let full = load(&[("data", "/a"), ("fingerprints", "full")]).unwrap();
+    assert_eq!(full.fingerprints, store::Fingerprints::Full);
+    assert!(load(&[("data", "/a"), ("fingerprints", "some")]).is_err());
+}
+
+#[test]
 fn errors_name_their_place() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("c.toml");

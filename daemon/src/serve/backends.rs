@@ -34,6 +34,7 @@ fn one(
 ) -> Result<Backend> {
     let options = OpenOptions {
         memory_bytes,
+        fingerprints: config.fingerprints,
         recompression: config.recompression(),
         raw_tier_bytes: backend.raw_tier_bytes,
         scrub: config.scrub,

@@ -7,6 +7,7 @@ use super::Dedup;
 use crate::addr::ContainerId;
 use crate::chunk::{DomainKey, Fingerprint, fingerprint};
 use crate::error::{Error, ErrorKind};
+use crate::spec::Fingerprints;
 
 type Lists = HashMap<u64, Arc<[Fingerprint]>>;
 
@@ -85,16 +86,30 @@ fn sampling_keeps_nearly_all_of_the_saving() {
     let stream = images(6, 6000);
     let unique = stream.iter().map(|name| name.0).collect::<HashSet<_>>();
     let whole = stream.len() - unique.len();
-    let mut dedup = Dedup::new(16 << 20);
+    let mut dedup = Dedup::new(16 << 20, Fingerprints::Sampled);
     let sampled = stream.len() - pack(&mut dedup, &stream);
     assert!(sampled * 100 >= whole * 90, "{sampled} of {whole}");
+}
+
+#[test]
+fn full_fingerprints_keep_all_of_the_saving() {
+    let stream = images(6, 6000);
+    let unique = stream.iter().map(|name| name.0).collect::<HashSet<_>>();
+    let mut dedup = Dedup::new(64 << 20, Fingerprints::Full);
+    // What a full bucket has dropped is stored again.
+    let stored = pack(&mut dedup, &stream);
+    assert!(
+        stored * 1000 <= unique.len() * 1001,
+        "{stored} of {}",
+        unique.len()
+    );
 }
 
 #[test]
 fn further_copies_cost_nothing() {
     // Far more containers than lists are kept, so that each copy meets every container anew.
     let stream: Vec<_> = (0..160_000).map(name).collect();
-    let (mut dedup, mut lists) = (Dedup::new(16 << 20), Lists::new());
+    let (mut dedup, mut lists) = (Dedup::new(16 << 20, Fingerprints::Sampled), Lists::new());
     assert_eq!(
         pack_more(&mut dedup, &mut lists, &stream),
         stream.len(),
@@ -111,7 +126,7 @@ fn further_copies_cost_nothing() {
 
 #[test]
 fn too_little_memory_costs_space_only() {
-    let mut dedup = Dedup::new(0);
+    let mut dedup = Dedup::new(0, Fingerprints::Sampled);
     let stream = images(6, 6000);
     // Every address given was checked against its list on the way.
     pack(&mut dedup, &stream);
@@ -120,10 +135,10 @@ fn too_little_memory_costs_space_only() {
 
 #[test]
 fn gone_containers_are_not_offered() {
-    let mut dedup = Dedup::new(1 << 20);
+    let mut dedup = Dedup::new(1 << 20, Fingerprints::Sampled);
     let hook = (0..)
         .map(name)
-        .find(|name| super::is_hook(1, *name))
+        .find(|name| super::is_hook(Fingerprints::Sampled, 1, *name))
         .unwrap();
     dedup.insert_container(ContainerId(9), &[hook]);
     assert_eq!(
