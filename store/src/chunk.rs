@@ -3,10 +3,12 @@
 //!
 //! Everything here is a pure function over bytes.
 
+mod batch;
 pub(crate) mod compress;
 mod fingerprint;
 pub(crate) mod seal;
 
+pub(crate) use batch::fingerprints;
 pub(crate) use fingerprint::{DomainKey, Fingerprint, FingerprintMap, fingerprint};
 
 /// Bytes looked at before deciding to go on; long enough for the widest vectors, short enough that

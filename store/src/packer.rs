@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use crate::addr::{Address, CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
 use crate::checkpoint::Stale;
-use crate::chunk::{Fingerprint, fingerprint};
+use crate::chunk::{Fingerprint, fingerprints};
 use crate::disk::AlignedBuf;
 use crate::encryption::Secrets;
 use crate::engine::Engine;
@@ -183,12 +183,7 @@ impl Engine {
                 at += count;
                 continue;
             }
-            for (one, chunk) in live[at..at + count]
-                .iter()
-                .zip(part.chunks_exact(CHUNK_BYTES))
-            {
-                self.pack_chunk(maintenance, round, segment, *one, chunk)?;
-            }
+            self.pack_chunks(maintenance, round, segment, &live[at..at + count], part)?;
             at += count;
         }
         Ok(())
@@ -206,7 +201,7 @@ impl Engine {
         for one in live {
             let alone = std::slice::from_ref(one);
             match self.read_live(maintenance, segment, alone, &mut chunk) {
-                Ok(()) => self.pack_chunk(maintenance, round, segment, *one, &chunk)?,
+                Ok(()) => self.pack_chunks(maintenance, round, segment, alone, &chunk)?,
                 Err(error) if error.kind() == ErrorKind::Corrupt => {}
                 Err(error) => return Err(error),
             }
@@ -279,24 +274,51 @@ impl Engine {
         Ok(live)
     }
 
-    fn pack_chunk(
+    /// Packs chunks that lie one behind the other.
+    fn pack_chunks(
         &self,
         maintenance: &mut Maintenance,
         round: &mut Round,
         segment: &Segment,
-        one: Live,
-        chunk: &[u8],
+        live: &[Live],
+        data: &[u8],
     ) -> Result<()> {
-        let secrets = self.secrets_of(maintenance, one.layer)?;
-        let domain = secrets.domain;
-        let print = fingerprint(&secrets.fingerprints, chunk);
-        let new = match self.find_equal(maintenance, round, domain, print)? {
+        let mut at = 0;
+        let mut prints = Vec::with_capacity(live.len());
+        for same in live.chunk_by(|one, next| one.layer == next.layer) {
+            let secrets = self.secrets_of(maintenance, same[0].layer)?;
+            let data = &data[at * CHUNK_BYTES..][..same.len() * CHUNK_BYTES];
+            prints.clear();
+            fingerprints(&secrets.fingerprints, data, &mut prints);
+            let named = prints.iter().zip(data.chunks_exact(CHUNK_BYTES));
+            for (one, (print, chunk)) in same.iter().zip(named) {
+                let new = self.stored_place(maintenance, round, &secrets, *print, chunk)?;
+                Self::note_move(round, segment, *one, new);
+            }
+            at += same.len();
+        }
+        Ok(())
+    }
+
+    /// Where an equal chunk lies, or this one from now on.
+    fn stored_place(
+        &self,
+        maintenance: &mut Maintenance,
+        round: &mut Round,
+        secrets: &Secrets,
+        print: Fingerprint,
+        chunk: &[u8],
+    ) -> Result<Address> {
+        match self.find_equal(maintenance, round, secrets.domain, print)? {
             Some(address) => {
                 round.hit_chunks += 1;
-                address
+                Ok(address)
             }
-            None => self.store_chunk(maintenance, round, &secrets, print, chunk)?,
-        };
+            None => self.store_chunk(maintenance, round, secrets, print, chunk),
+        }
+    }
+
+    fn note_move(round: &mut Round, segment: &Segment, one: Live, new: Address) {
         let old = segment.address(one.block);
         if let Some(row) = round.forwards.get_mut(&old.container()) {
             row.set(old.slot(), new);
@@ -304,7 +326,6 @@ impl Engine {
         let run = (one.chunk / RUN_CHUNKS) as u32;
         let moves = round.moves.entry((one.layer, run)).or_default();
         moves.push(((one.chunk % RUN_CHUNKS) as usize, old, new));
-        Ok(())
     }
 
     fn find_equal(

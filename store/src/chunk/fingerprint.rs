@@ -2,9 +2,6 @@
 //!
 //! The key is random and belongs to the domain, so that nobody outside can aim a collision or find
 //! out what other tenants store, and equal chunks of two domains have unrelated names.
-//!
-//! Chunks are hashed one by one: 4 KiB are four BLAKE3 blocks of 1 KiB, which the library already
-//! works on side by side in vector registers, and its interface has no batch of separate inputs.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,6 +20,12 @@ impl DomainKey {
     /// The full-length name of bytes that are kept outside the pool.
     pub(crate) fn keyed_hash(&self, data: &[u8]) -> [u8; 32] {
         *blake3::keyed_hash(&self.0, data).as_bytes()
+    }
+
+    /// The key as BLAKE3 works with it.
+    pub(super) fn words(&self) -> [u32; 8] {
+        let (words, _) = self.0.as_chunks::<4>();
+        std::array::from_fn(|at| u32::from_le_bytes(words[at]))
     }
 
     /// The key's bytes, to be stored.
@@ -44,6 +47,13 @@ pub(crate) struct Fingerprint(pub(crate) [u8; 16]);
 impl Fingerprint {
     /// Stands in the list of a container for a slot that holds nothing.
     pub(crate) const NONE: Self = Self([0; 16]);
+
+    /// The name that a chunk with this hash has.
+    pub(super) fn of_hash(hash: &[u8; 32]) -> Self {
+        let mut short = [0; 16];
+        short.copy_from_slice(&hash[..16]);
+        Self(short)
+    }
 
     /// Half of the name as a number; as even as a hash can be.
     pub(crate) fn low(self) -> u64 {
@@ -72,10 +82,7 @@ impl Hash for Fingerprint {
 
 /// Names `chunk`.
 pub(crate) fn fingerprint(key: &DomainKey, chunk: &[u8]) -> Fingerprint {
-    let hash = blake3::keyed_hash(&key.0, chunk);
-    let mut short = [0; 16];
-    short.copy_from_slice(&hash.as_bytes()[..16]);
-    Fingerprint(short)
+    Fingerprint::of_hash(&key.keyed_hash(chunk))
 }
 
 /// A map keyed by fingerprints, which are hashes already: no second hashing.
