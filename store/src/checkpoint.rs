@@ -104,6 +104,7 @@ impl Engine {
         let _cut = self.cut.write().expect(poisoned!());
         let mut state = self.state.write().expect(poisoned!());
         self.ranges.restart();
+        self.cleared.restart();
         let mut frozen = Vec::new();
         for (id, entry) in &state.layers {
             if let Some(map) = entry.layer.freeze() {
@@ -354,6 +355,7 @@ impl Applier<'_> {
                 for run in numbers {
                     self.load(run)?;
                     if let Some((_, current, _)) = &mut self.current {
+                        self.maintenance.replaced_chunks += data_chunks(current) as u64;
                         *current = Run::holes();
                     }
                 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use quick_cache::sync::Cache;
 
 use crate::addr::{Address, ContainerId};
+use crate::clearing::Cleared;
 use crate::disk::{File, Io};
 use crate::dump::Dumps;
 use crate::encryption::Nonces;
@@ -81,6 +82,7 @@ pub(crate) struct Engine {
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) recompressor: Recompressor,
     pub(crate) ranges: Ranges,
+    pub(crate) cleared: Cleared,
     /// Bytes of packs given back since the pool was opened.
     pub(crate) freed_bytes: AtomicU64,
 }

@@ -89,6 +89,14 @@ impl Layer {
         }
     }
 
+    /// The end of `first..last`, or of its part that meets no more than so many ranges changed since
+    /// the last cut.
+    pub(crate) fn end_of_ranges(&self, first: u64, last: u64, ranges: usize) -> u64 {
+        let overlay = self.overlay.read().expect(poisoned!());
+        let beyond = overlay.active.pieces(first, last - first).nth(ranges);
+        beyond.map_or(last, |piece| piece.start)
+    }
+
     /// Ranges changed since the last cut.
     pub(crate) fn ranges(&self) -> usize {
         self.overlay.read().expect(poisoned!()).active.len()

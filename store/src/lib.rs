@@ -8,6 +8,7 @@ mod check;
 mod checkpoint;
 mod chunk;
 mod cleanup;
+mod clearing;
 mod compact;
 #[cfg(test)]
 mod crash_tests;

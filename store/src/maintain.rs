@@ -365,7 +365,8 @@ impl Engine {
             .layers
             .is_empty();
         let since_us = self.io.now_us().saturating_sub(maintenance.checkpoint_us);
-        let many = written >= CHECKPOINT_BYTES || ops >= CHECKPOINT_OPS || self.ranges.are_many();
+        let cleared = self.ranges.are_many() || self.cleared.are_many();
+        let many = written >= CHECKPOINT_BYTES || ops >= CHECKPOINT_OPS || cleared;
         many || (structural && since_us > STRUCTURAL_US) || (since_us > CHECKPOINT_US && ops > 0)
     }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use quick_cache::sync::Cache;
 
 use crate::addr::{Address, ContainerId};
+use crate::clearing::Cleared;
 use crate::dedup::Dedup;
 use crate::disk::{BLOCK_BYTES, File, Io, Space};
 use crate::dump::Dumps;
@@ -227,6 +228,7 @@ impl Found {
             reserve,
             recompressor: Recompressor::new(options.recompression, now_us),
             ranges: Ranges::default(),
+            cleared: Cleared::default(),
             freed_bytes: 0.into(),
         })
     }

@@ -38,6 +38,7 @@ pub(crate) enum Change {
 enum Full {
     RawTier,
     Overlay,
+    Clearing,
 }
 
 impl Ranges {
@@ -128,9 +129,11 @@ impl Engine {
         if change == Change::Data && self.journal.bytes() >= self.raw_quota_bytes {
             return Some(Full::RawTier);
         }
-        self.ranges
-            .leave_no_room_for(change)
-            .then_some(Full::Overlay)
+        if self.ranges.leave_no_room_for(change) {
+            return Some(Full::Overlay);
+        }
+        let clears = change == Change::Discard && self.cleared.are_many();
+        clears.then_some(Full::Clearing)
     }
 
     /// Waits while there is no room for a change and background work can still make some.
@@ -146,6 +149,7 @@ impl Engine {
             let what = match full {
                 Full::RawTier => "the raw tier is full and cannot be packed",
                 Full::Overlay => "the disk is too full to note more changes",
+                Full::Clearing => "what was discarded before cannot be noted",
             };
             match (self.threads.are_running(), self.threads.stalled()) {
                 (true, None) => {}
@@ -153,8 +157,8 @@ impl Engine {
                     let context = format!("{what}: {reason}");
                     return Err(Error::new(ErrorKind::NoSpace, context));
                 }
-                // Who takes the steps of background work by hand minds the quota as well.
-                (false, _) if full == Full::RawTier => return Ok(()),
+                // Who takes the steps of background work by hand minds the bounds as well.
+                (false, _) if full != Full::Overlay => return Ok(()),
                 (false, _) => return Err(Error::new(ErrorKind::NoSpace, what)),
             }
             self.threads.wake();

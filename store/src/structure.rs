@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::addr::{Address, CHUNK_BYTES};
 use crate::encryption::check_same_domain;
 use crate::engine::Engine;
 use crate::index::LayerId;
@@ -207,6 +208,11 @@ impl Engine {
     }
 
     pub(crate) fn resize_volume(&self, id: VolumeId, size_bytes: u64) -> Result<()> {
+        let volume = Arc::clone(self.state.read().expect(poisoned!()).volume(id)?);
+        let whole = |bytes: u64| bytes.div_ceil(CHUNK_BYTES as u64);
+        // Most of what is cut off goes before anything is locked, since it may have to wait.
+        let last = whole(volume.size_bytes());
+        self.clear(&volume, whole(size_bytes), last, Address::HOLE)?;
         self.with_spare(|| self.try_resize_volume(id, size_bytes))
     }
 

@@ -115,7 +115,13 @@ impl Engine {
     }
 
     /// Maps chunks to holes or zeroes.
-    fn map_constant(&self, layer: &Layer, first: u64, count: u64, what: Address) -> Result<()> {
+    pub(crate) fn map_constant(
+        &self,
+        layer: &Layer,
+        first: u64,
+        count: u64,
+        what: Address,
+    ) -> Result<()> {
         let (layer_id, first_chunk, chunks) = (layer.id, first, count);
         let record = match what {
             Address::ZERO => Record::Zero {
@@ -148,7 +154,7 @@ impl Engine {
 
     /// Does something that appends data; when the journal lacks room, makes some, while no gate is
     /// held, and does it again. Others may take the room first, so once is not always enough.
-    fn with_room(&self, change: impl Fn() -> Result<()>) -> Result<()> {
+    pub(crate) fn with_room<T>(&self, change: impl Fn() -> Result<T>) -> Result<T> {
         for _ in 0..ROOM_TRIES {
             match change() {
                 Err(error) if error.kind() == ErrorKind::NoSpace => self.prepare_data_spares()?,
@@ -160,7 +166,7 @@ impl Engine {
 
     /// Looked at once more under the gate: the volume may have been deleted or cut down since the
     /// caller looked, and its layer must not be written to any more.
-    fn admit(volume: &VolumeState, end: u64) -> Result<()> {
+    pub(crate) fn admit(volume: &VolumeState, end: u64) -> Result<()> {
         if volume.is_gone() {
             return Err(Error::new(
                 ErrorKind::NotFound,
@@ -214,11 +220,7 @@ impl Engine {
             let count = (last - first) >> CHUNK_SHIFT;
             let keep = mode == ZeroMode::Allocate && count <= ZERO_CHUNKS_MAX;
             let what = if keep { Address::ZERO } else { Address::HOLE };
-            self.with_room(|| {
-                let _shared = volume.gate.read().expect(poisoned!());
-                Self::admit(volume, end)?;
-                self.map_constant(volume.chain().head(), first >> CHUNK_SHIFT, count, what)
-            })?;
+            self.clear(volume, first >> CHUNK_SHIFT, last >> CHUNK_SHIFT, what)?;
         }
         let zeroes = [0; CHUNK_BYTES];
         let head = (first.min(end) - offset) as usize;
