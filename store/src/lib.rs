@@ -61,6 +61,7 @@ mod pool_file;
 mod race_tests;
 mod read;
 mod rebuild;
+mod reclaim;
 mod recompress;
 mod relocate;
 mod reserve;

@@ -397,89 +397,10 @@ impl Engine {
         }
         true
     }
-
-    /// Packs all there is, cleans up and frees what nothing needs; the bytes given back meanwhile.
-    /// Space that is lacking for packing may come from the freeing, so packing is tried again after
-    /// it. Background work and others get their turns in between: `maintenance` is held for a step.
-    pub(crate) fn reclaim_all(&self) -> Result<u64> {
-        let before = self.freed_bytes.load(Ordering::Relaxed);
-        while self.hook_step(&mut *self.maintenance()?) {}
-        let mut blocked = None;
-        set_aside(&mut blocked, self.pack_waiting())?;
-        let newest = LayerId(self.state.read().expect(poisoned!()).last_layer());
-        while self.clean_up_all_upto(newest)? {}
-        let number = {
-            let mut maintenance = self.maintenance()?;
-            self.checkpoint(&mut maintenance)?;
-            maintenance.effort = Effort::Asked;
-            self.start_mark(&mut maintenance)
-        };
-        while self.mark_goes_on(number)? {}
-        while self.compaction_goes_on()? {}
-        if blocked.is_some() {
-            self.pack_waiting()?;
-        }
-        Ok(self.freed_bytes.load(Ordering::Relaxed) - before)
-    }
-
-    /// Packs all that has been written so far.
-    fn pack_waiting(&self) -> Result<()> {
-        let rolled = self.journal.roll_now();
-        let last = {
-            let mut maintenance = self.maintenance()?;
-            self.checkpoint(&mut maintenance)?;
-            maintenance.applied_sequence
-        };
-        let waits = |segment: &Arc<Segment>| segment.last_sequence() <= last;
-        while self.journal.ended_segments().iter().any(waits) {
-            if !self.pack_round(&mut *self.maintenance()?)? {
-                break;
-            }
-        }
-        rolled
-    }
-
-    /// One piece of clean-up and the checkpoint that others may wait for; says whether there was one.
-    fn clean_up_all_upto(&self, newest: LayerId) -> Result<bool> {
-        let mut maintenance = self.maintenance()?;
-        if !self.clean_up_upto(&mut maintenance, newest)? {
-            return Ok(false);
-        }
-        self.checkpoint(&mut maintenance).map(|()| true)
-    }
-
-    /// Takes a step of a mark unless it has ended. Writers do not wait for it when the raw tier fills.
-    fn mark_goes_on(&self, number: u64) -> Result<bool> {
-        let mut maintenance = self.maintenance()?;
-        if maintenance.marks_ended >= number || maintenance.mark.is_none() {
-            return Ok(false);
-        }
-        self.make_way(&mut maintenance)?;
-        self.mark_step(&mut maintenance).map(|_| true)
-    }
-
-    /// Takes a step of compaction unless it has ended.
-    fn compaction_goes_on(&self) -> Result<bool> {
-        let mut maintenance = self.maintenance()?;
-        if maintenance.compaction.is_empty() {
-            return Ok(false);
-        }
-        self.make_way(&mut maintenance)?;
-        self.compact_step(&mut maintenance)
-    }
-
-    /// Packs before anything else where writers would have to wait for it.
-    fn make_way(&self, maintenance: &mut Maintenance) -> Result<()> {
-        if self.raw_tier_is_tight() && !self.journal.ended_segments().is_empty() {
-            self.checkpoint(maintenance)?;
-            self.pack_round(maintenance)?;
-        }
-        Ok(())
-    }
 }
 
 /// Keeps a lack of space for later; other errors end the turn.
-fn set_aside<T>(blocked: &mut Option<Error>, outcome: Result<T>) -> Result<Option<T>> {
+pub(crate) fn set_aside<T>(blocked: &mut Option<Error>, outcome: Result<T>) -> Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == ErrorKind::NoSpace => {

@@ -7,6 +7,7 @@
 
 mod packing;
 mod reads;
+mod reclaim;
 mod restart;
 mod structure;
 mod tools;
@@ -20,17 +21,18 @@ use tools::Outcome;
 /// A section's name and work.
 type Section = (&'static str, fn(&Path) -> Outcome);
 
-const SECTIONS: [Section; 4] = [
+const SECTIONS: [Section; 5] = [
     ("structure", structure::measure),
     ("restart", restart::measure),
     ("packing", packing::measure),
     ("reads", reads::measure),
+    ("reclaim", reclaim::measure),
 ];
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     let Some(dir) = arguments.next().map(PathBuf::from) else {
-        eprintln!("usage: measure DIR [structure|restart|packing|reads]...");
+        eprintln!("usage: measure DIR [structure|restart|packing|reads|reclaim]...");
         return ExitCode::from(2);
     };
     let wanted: Vec<String> = arguments

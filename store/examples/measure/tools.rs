@@ -25,10 +25,15 @@ pub(crate) struct Pool {
 impl Pool {
     /// Opens the pool in a folder, which is made if it is missing.
     pub(crate) fn open(dir: &Path, background: bool) -> Outcome<Self> {
+        Self::with_raw_tier(dir, background, 16 << 30)
+    }
+
+    /// The same with another quota of the raw tier.
+    pub(crate) fn with_raw_tier(dir: &Path, background: bool, bytes: u64) -> Outcome<Self> {
         fs::create_dir_all(dir)?;
         let io = Arc::new(RecordingIo::new(Arc::new(RealIo::new())));
         let options = OpenOptions {
-            raw_tier_bytes: Some(16 << 30),
+            raw_tier_bytes: Some(bytes),
             background,
             ..OpenOptions::default()
         };
