@@ -1,13 +1,16 @@
 """Throughput and latency of NBD servers side by side, with fio's nbd engine.
 
 In every round each workload runs on every target in turn, in rotated order, so that ratios mean
-something on a machine whose speed drifts. Prints a Markdown table of medians, each with its ratio to
-the first target. DESTROYS what is on the targets.
+something on a machine whose speed drifts. Prints Markdown tables of medians: the figures, and in brackets
+the first target's over the other's, the median of the rounds. Threads of the first target whose names
+are given as background are counted apart. With --pack, reads are measured once more behind that command
+and one pass over everything: packed, and in the page cache. DESTROYS what is on the targets.
 """
 import argparse
 import json
 import os
 import random
+import shlex
 import statistics
 import subprocess
 import sys
@@ -26,10 +29,24 @@ WORKLOADS = {
 }
 
 
+PACKED = [work for work in WORKLOADS if ' read ' in work]
+BACKGROUND = ('store-backgroun', 'store-dump', 'store-scrub', 'store-idle')
+
+
 def cpu_seconds(pid):
-    with open('/proc/%d/stat' % pid) as stat:
-        fields = stat.read().rsplit(') ', 1)[1].split()
-    return sum(map(int, fields[11:13])) / os.sysconf('SC_CLK_TCK')
+    """Of the whole process, and of those of its threads that work in the background."""
+    def of(path):
+        with open(path) as stat:
+            name, fields = stat.read().split('(', 1)[1].rsplit(') ', 1)
+        return name, sum(map(int, fields.split()[11:13])) / os.sysconf('SC_CLK_TCK')
+    background = 0
+    for thread in os.listdir('/proc/%d/task' % pid):
+        try:
+            name, seconds = of('/proc/%d/task/%s/stat' % (pid, thread))
+        except OSError:   # It has ended: a connection's, perhaps.
+            continue
+        background += seconds if name in BACKGROUND else 0
+    return of('/proc/%d/stat' % pid)[1], background
 
 
 def fio(uri, arguments, size):
@@ -45,29 +62,47 @@ def fio(uri, arguments, size):
 
 def measure(target, workload, options):
     _, arguments, unit = WORKLOADS[workload]
-    before = cpu_seconds(target['pid'])
+    all_before, behind_before = cpu_seconds(target['pid'])
     job = fio(target['uri'], arguments.split() + ['--time_based', '--runtime=%g' % options.secs], options.size << 20)
+    all_after, behind_after = cpu_seconds(target['pid'])
     sides = job['read'], job['write']
-    moved = sum(side['io_bytes'] for side in sides) / 2**30
+    moved = sum(side['io_bytes'] for side in sides) / 2**30 or float('inf')
     figure = sum(side['bw_bytes'] for side in sides) / 1e6 if unit == 'MB/s' else sum(side['iops'] for side in sides)
-    return figure, (cpu_seconds(target['pid']) - before) / moved if moved else 0
+    behind = behind_after - behind_before
+    return figure, (all_after - all_before - behind) / moved, behind / moved
 
 
-def print_table(results, names, works):
+def run_rounds(targets, works, options):
+    results = {}
+    for number in range(options.rounds):
+        for position, work in enumerate(works):
+            turn = (number * 3 + position) % len(targets)
+            for target in targets[turn:] + targets[:turn]:
+                results.setdefault((work, target['name']), []).append(measure(target, work, options))
+        print('round %d of %d done' % (number + 1, options.rounds), file=sys.stderr, flush=True)
+    return results
+
+
+def middle(results, work, name, which):
+    return statistics.median(row[which] for row in results[work, name])
+
+
+def print_tables(results, names, works):
     print('| workload | unit | ' + ' | '.join(names) + ' |')
     print('|---|---|' + '---:|' * len(names))
     for work in works:
-        base = statistics.median(figure for figure, _ in results[work, names[0]])
-        cells = []
-        for name in names:
-            middle = statistics.median(figure for figure, _ in results[work, name])
-            cells.append('%.0f' % middle if name == names[0] else '%.0f (x%.2f)' % (middle, middle / base))
+        ours = results[work, names[0]]
+        cells = ['%.0f' % middle(results, work, names[0], 0)]
+        for name in names[1:]:
+            ratio = statistics.median(our[0] / their[0] for our, their in zip(ours, results[work, name]))
+            cells.append('%.0f (x%.2f)' % (middle(results, work, name, 0), ratio))
         print('| %s | %s | %s |' % (work, WORKLOADS[work][2], ' | '.join(cells)))
-    print('\nCPU seconds of the server per GiB moved:\n')
-    print('| workload | ' + ' | '.join(names) + ' |')
-    print('|---|' + '---:|' * len(names))
+    print('\nCPU seconds of the server per GiB moved; what %s does in the background apart:\n' % names[0])
+    print('| workload | %s, background | ' % names[0] + ' | '.join(names) + ' |')
+    print('|---|---:|' + '---:|' * len(names))
     for work in works:
-        cells = ['%.2f' % statistics.median(cpu for _, cpu in results[work, name]) for name in names]
+        cells = ['%.2f' % middle(results, work, names[0], 2)]
+        cells += ['%.2f' % middle(results, work, name, 1) for name in names]
         print('| %s | %s |' % (work, ' | '.join(cells)))
 
 
@@ -76,8 +111,9 @@ def main():
     parser.add_argument('targets', nargs='+', help='NAME=URI@PID')
     parser.add_argument('--size', type=int, default=768, help='MiB of each export that are used')
     parser.add_argument('--secs', type=float, default=2)
-    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--only', default='', help='of: ' + ' '.join(short for short, _, _ in WORKLOADS.values()))
+    parser.add_argument('--pack', default='', help='the command that makes the first target pack everything')
     options = parser.parse_args()
     targets = []
     for text in options.targets:
@@ -88,14 +124,15 @@ def main():
     for target in targets:   # Data everywhere, so that reads are not of holes.
         fio(target['uri'], ['--rw=write', '--bs=1m', '--iodepth=4', '--end_fsync=1'], options.size << 20)
         print('filled ' + target['name'], file=sys.stderr, flush=True)
-    results = {}
-    for number in range(options.rounds):
-        for position, work in enumerate(works):
-            turn = (number * 3 + position) % len(targets)
-            for target in targets[turn:] + targets[:turn]:
-                results.setdefault((work, target['name']), []).append(measure(target, work, options))
-        print('round %d of %d done' % (number + 1, options.rounds), file=sys.stderr, flush=True)
-    print_table(results, [target['name'] for target in targets], works)
+    names = [target['name'] for target in targets]
+    print_tables(run_rounds(targets, works, options), names, works)
+    works = [work for work in works if work in PACKED]
+    if options.pack and works:
+        subprocess.run(shlex.split(options.pack), check=True, stdout=subprocess.DEVNULL)
+        for target in targets:
+            fio(target['uri'], ['--rw=read', '--bs=1m', '--iodepth=4'], options.size << 20)
+        print('\nThe same when all is packed, and in the page cache:\n')
+        print_tables(run_rounds(targets, works, options), names, works)
 
 
 main()
