@@ -47,6 +47,11 @@ impl Ahead {
         }
     }
 
+    /// Whether reads have been slow lately.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.left > 0
+    }
+
     /// So many bytes of the input have been answered.
     pub(crate) fn passed(&mut self, bytes: usize) {
         self.told = self.told.saturating_sub(bytes);

@@ -5,24 +5,22 @@ use std::io::{self, Read};
 
 /// Buffers grown beyond this are given back as soon as they are empty.
 const KEEP: usize = 4 << 20;
-/// Units larger than this are received to their end and no further.
-const ALONE: usize = 256 << 10;
+/// What is moved to the front before more is received.
+const LITTLE: usize = 4096;
 
 /// Bytes received and not yet consumed.
 pub(crate) struct ReceiveBuffer {
-    base: usize,
     bytes: Vec<u8>,
     start: usize,
     end: usize,
 }
 
 impl ReceiveBuffer {
-    /// A buffer of `base` bytes, which grows when a single unit needs more.
-    pub(crate) fn new(base: usize) -> Self {
+    /// A buffer for units of up to `bytes` bytes.
+    pub(crate) fn new(bytes: usize) -> Self {
         // The zeroes come from the kernel a page at a time, as the pages are used.
         ReceiveBuffer {
-            base,
-            bytes: vec![0; base],
+            bytes: vec![0; bytes],
             start: 0,
             end: 0,
         }
@@ -39,27 +37,14 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Receives once, making room for a unit of `need` bytes at the front. The buffer grows only
-    /// as bytes really arrive: a claim costs its sender as much as it costs us.
+    /// Receives once, making room for a unit of `need` bytes at the front.
     pub(crate) fn receive(&mut self, from: &mut impl Read, need: usize) -> io::Result<usize> {
-        if self.start == self.end && self.bytes.len() > KEEP {
-            self.bytes = vec![0; self.base];
-        }
-        if self.start > 0 && self.start + need > self.bytes.len() {
+        // The front is in the processor's cache, so a little is moved there for the rest to follow.
+        if self.end - self.start <= LITTLE || self.start + need > self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        if self.end == self.bytes.len() {
-            // No further than the unit and what a batch behind it needs.
-            let enough = (self.start + need + self.base).max(self.end + 1);
-            self.bytes.resize((self.end * 2).min(enough), 0);
-        }
-        // The start of what follows a large unit would have to be moved to the front afterwards.
-        let end = match need {
-            0..=ALONE => self.bytes.len(),
-            _ => self.bytes.len().min(self.start + need),
-        };
-        let received = from.read(&mut self.bytes[self.end..end])?;
+        let received = from.read(&mut self.bytes[self.end..])?;
         self.end += received;
         Ok(received)
     }
@@ -114,38 +99,33 @@ impl SendBuffer {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Read};
-
     use super::ReceiveBuffer;
 
     #[test]
-    fn what_follows_a_large_unit_is_left_where_it_is() {
-        let (base, need) = (1 << 20, (1 << 20) + 28);
-        let mut buffer = ReceiveBuffer::new(base);
-        for _ in 0..3 {
-            buffer.receive(&mut io::repeat(7).take(28), 28).unwrap();
-            while buffer.filled().len() < need {
-                buffer.receive(&mut io::repeat(7), need).unwrap();
+    fn units_are_put_together_wherever_they_were_cut() {
+        let (size, unit) = (4 << 10, 1000);
+        let mut source = (0..=255u8).cycle().take(1 << 20);
+        let mut expected = source.clone();
+        let mut buffer = ReceiveBuffer::new(size);
+        for round in 0.. {
+            let mut some = source.by_ref().take(700 + round % 900).collect::<Vec<u8>>();
+            if some.is_empty() {
+                break;
             }
-            assert_eq!(buffer.filled().len(), need);
-            buffer.consume(need);
+            while !some.is_empty() {
+                let taken = buffer.receive(&mut &some[..], unit).unwrap();
+                assert!(taken > 0, "there is always room for a unit");
+                some.drain(..taken);
+                while buffer.filled().len() >= unit {
+                    let found = &buffer.filled()[..unit];
+                    assert!(
+                        found
+                            .iter()
+                            .eq(expected.by_ref().take(unit).collect::<Vec<_>>().iter())
+                    );
+                    buffer.consume(unit);
+                }
+            }
         }
-        buffer.receive(&mut io::repeat(7), 28).unwrap();
-        assert!(buffer.filled().len() > base, "small units come together");
-    }
-
-    #[test]
-    fn the_buffer_grows_with_what_arrives_and_no_further_than_it_must() {
-        let (base, need) = (1 << 20, 32 << 20);
-        let mut buffer = ReceiveBuffer::new(base);
-        while buffer.filled().len() < need {
-            buffer.receive(&mut io::repeat(7), need).unwrap();
-            let arrived = buffer.filled().len();
-            assert!(buffer.bytes.len() <= (2 * arrived).max(base));
-        }
-        assert!(buffer.bytes.len() <= need + base);
-        buffer.consume(need);
-        buffer.receive(&mut io::repeat(7), 28).unwrap();
-        assert!(buffer.filled().iter().all(|byte| *byte == 7));
     }
 }

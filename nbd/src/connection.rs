@@ -14,8 +14,8 @@ use crate::proto::{MAX_OPTION_LENGTH, OPTION_HEADER_LENGTH};
 use crate::transmission::{Transmission, Verdict};
 use crate::wait::Patient;
 
-/// Room for many small requests, or for a large one and what follows it.
-const RECEIVE_BYTES: usize = 1 << 20;
+/// Room for many small requests, or for a piece of a long one.
+const RECEIVE_BYTES: usize = 512 << 10;
 
 /// Why a connection came to its end.
 #[derive(Debug, thiserror::Error)]

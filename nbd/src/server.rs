@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle, Scope};
 use std::time::{Duration, Instant};
 
-use rustix::net::sockopt::socket_peercred;
+use rustix::net::sockopt::{set_socket_send_buffer_size_force, socket_peercred};
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 use tracing::{error, info, warn};
 
@@ -29,6 +29,10 @@ const BACKLOG: i32 = 128;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a silent peer is kept before the kernel asks whether it is there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+
+/// What a unix socket takes before its client reads it. The kernel doubles it, as its own
+/// bookkeeping counts.
+const SEND_BYTES: usize = 1 << 20;
 
 /// Limits of a server.
 #[derive(Clone, Copy, Debug)]
@@ -303,6 +307,16 @@ fn run(registered: &Registered, shared: &Shared) {
     let _ = connection.socket.shutdown(Shutdown::Both);
 }
 
+/// Lets replies lie in the kernel while the client takes them, so that the next are made meanwhile.
+/// TCP sees to that itself.
+fn widen(socket: &Socket) {
+    // The system's limit, which is below a single large reply, does not hold for root.
+    if set_socket_send_buffer_size_force(socket, SEND_BYTES).is_err() {
+        // What it is by default does as well.
+        let _ = socket.set_send_buffer_size(SEND_BYTES);
+    }
+}
+
 fn prepare(socket: &Socket, address: &SockAddr) -> io::Result<Principal> {
     match address.as_socket() {
         Some(peer) => {
@@ -311,6 +325,7 @@ fn prepare(socket: &Socket, address: &SockAddr) -> io::Result<Principal> {
             Ok(Principal::Tcp(peer))
         }
         None => {
+            widen(socket);
             let peer = socket_peercred(socket)?;
             let pid = peer.pid.as_raw_nonzero().get();
             Ok(Principal::Unix {

@@ -2,13 +2,14 @@
 //!
 //! It answers every complete request it is given. Flushes, and writes with FUA which have more
 //! requests behind them, are put off until the others are answered; then one sync of the device
-//! serves them all. What is already answered is sent before a sync is waited for. A request is
-//! looked at only when its payload is complete, so that a refused write leaves the stream in step.
+//! serves them all. What is already answered is sent before a sync is waited for. Long reads and
+//! writes are handled in pieces; other requests are looked at when their payload is complete.
 
-use std::time::Instant;
+mod pieces;
 
 use tracing::{debug, warn};
 
+use self::pieces::Long;
 use crate::ahead::Ahead;
 use crate::buffer::SendBuffer;
 use crate::connections::Stats;
@@ -18,12 +19,15 @@ use crate::proto::constants::{
     NBD_CMD_BLOCK_STATUS, NBD_CMD_CACHE, NBD_CMD_DISC, NBD_CMD_FLAG_DF, NBD_CMD_FLAG_FAST_ZERO,
     NBD_CMD_FLAG_FUA, NBD_CMD_FLAG_NO_HOLE, NBD_CMD_FLAG_REQ_ONE, NBD_CMD_FLUSH, NBD_CMD_READ,
     NBD_CMD_TRIM, NBD_CMD_WRITE, NBD_CMD_WRITE_ZEROES, NBD_REPLY_FLAG_DONE,
-    NBD_REPLY_TYPE_BLOCK_STATUS, NBD_REPLY_TYPE_NONE, NBD_REPLY_TYPE_OFFSET_DATA,
+    NBD_REPLY_TYPE_BLOCK_STATUS,
 };
 use crate::proto::{
     ChunkHeader, REQUEST_LENGTH, Request, SimpleReply, encode_error_chunk, encode_status,
 };
 
+/// Bytes of a piece: pieces stay in the processor's cache on their way, and the client sends or takes
+/// one while the next is handled.
+const PIECE: usize = 256 << 10;
 /// Replies are sent when they come to this, even if more requests wait.
 const SEND_AT: usize = 256 << 10;
 /// How many requests may wait for one sync.
@@ -51,6 +55,8 @@ pub(crate) struct Transmission<'a> {
     /// Requests which wait for the next sync.
     deferred: Vec<Request>,
     sync_due: bool,
+    /// The request that is being handled in pieces.
+    long: Option<Long>,
     ahead: Ahead,
 }
 
@@ -71,6 +77,7 @@ impl<'a> Transmission<'a> {
             stats,
             deferred: Vec::new(),
             sync_due: false,
+            long: None,
             ahead: Ahead::default(),
         }
     }
@@ -80,8 +87,10 @@ impl<'a> Transmission<'a> {
         if self.sync_due {
             self.sync(out);
         }
-        let device = self.session.opened.device.as_ref();
-        self.ahead.look(input, device);
+        if !matches!(self.long, Some(Long::Write { .. })) {
+            let device = self.session.opened.device.as_ref();
+            self.ahead.look(input, device);
+        }
         let (used, verdict) = self.answer_all(input, out);
         self.ahead.passed(used);
         (used, verdict)
@@ -91,8 +100,20 @@ impl<'a> Transmission<'a> {
         let mut used = 0;
         loop {
             let rest = input.get(used..).unwrap_or_default();
+            if let Some(long) = self.long.take() {
+                let (taken, verdict) = self.go_on(long, rest, out);
+                used += taken;
+                match verdict {
+                    Some(verdict) => return (used, verdict),
+                    None => continue,
+                }
+            }
             let next = self.next(rest);
-            let more = matches!(&next, Next::Complete(it, _) if it.command != NBD_CMD_DISC);
+            let more = match &next {
+                Next::Complete(request, _) => request.command != NBD_CMD_DISC,
+                Next::Long(_) => true,
+                Next::Need(_) | Next::Violation(_) => false,
+            };
             let waiting = !self.deferred.is_empty();
             if more && out.len() >= SEND_AT
                 || waiting && (!more || self.deferred.len() >= MAX_DEFERRED)
@@ -104,6 +125,10 @@ impl<'a> Transmission<'a> {
             match next {
                 Next::Need(bytes) => return (used, Verdict::Need(bytes)),
                 Next::Violation(what) => return (used, Verdict::Violation(what)),
+                Next::Long(request) => {
+                    used += REQUEST_LENGTH;
+                    self.long = Some(self.begin_write(request));
+                }
                 Next::Complete(request, length) => {
                     if request.command == NBD_CMD_DISC {
                         return (used + length, Verdict::Disconnect);
@@ -132,7 +157,9 @@ impl<'a> Transmission<'a> {
         let Some(length) = request.whole_length() else {
             return Next::Violation("a write of excessive length");
         };
-        if input.len() < length {
+        if length > REQUEST_LENGTH + PIECE {
+            Next::Long(request)
+        } else if input.len() < length {
             Next::Need(length)
         } else {
             Next::Complete(request, length)
@@ -169,10 +196,7 @@ impl<'a> Transmission<'a> {
             }
             NBD_CMD_READ => {
                 Stats::add(&stats.reads, 1);
-                let begin = Instant::now();
                 self.read(device, request, out)?;
-                self.ahead.note(request.length, begin.elapsed());
-                Stats::add(&stats.bytes_read, request.length);
                 Ok(Outcome::Replied)
             }
             NBD_CMD_BLOCK_STATUS => {
@@ -317,49 +341,6 @@ impl<'a> Transmission<'a> {
             }
     }
 
-    /// Reads straight into the reply. The reply is one chunk always, so DF asks nothing special.
-    fn read(
-        &self,
-        device: &dyn Device,
-        request: &Request,
-        out: &mut SendBuffer,
-    ) -> Result<(), DeviceError> {
-        let length = usize::try_from(request.length)
-            .map_err(|_| invalid("the payload exceeds the maximum"))?;
-        let cookie = request.cookie;
-        if !self.session.structured {
-            out.push(&SimpleReply { error: 0, cookie }.encode());
-        } else if length == 0 {
-            let (flags, kind) = (NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_NONE);
-            out.push(
-                &ChunkHeader {
-                    flags,
-                    kind,
-                    cookie,
-                    length: 0,
-                }
-                .encode(),
-            );
-        } else {
-            let (flags, kind) = (NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_OFFSET_DATA);
-            let chunk_length = u32::try_from(length + 8).expect("reads are 32 MiB at most");
-            out.push(
-                &ChunkHeader {
-                    flags,
-                    kind,
-                    cookie,
-                    length: chunk_length,
-                }
-                .encode(),
-            );
-            out.push(&request.offset.to_be_bytes());
-        }
-        if length > 0 {
-            device.read(request.offset, out.extend(length))?;
-        }
-        Ok(())
-    }
-
     fn block_status(
         &self,
         device: &dyn Device,
@@ -447,6 +428,8 @@ impl<'a> Transmission<'a> {
 enum Next {
     Need(usize),
     Complete(Request, usize),
+    /// A write with a long payload.
+    Long(Request),
     Violation(&'static str),
 }
 

@@ -5,12 +5,13 @@
 //! either happened or not. A pool that stopped acknowledges nothing more.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::disk::Io;
 use crate::disk::sim::{Crash, Effect, Fault, OpKind, SimIo, SplitMix64, Survive};
-use crate::model::{Model, Run, open, spec};
+use crate::model::{Model, Run, open, options, spec};
 use crate::{Durability, ErrorKind, Store, VolumeId};
 
 /// Operations on disks in one run.
@@ -186,6 +187,24 @@ fn a_container_that_cannot_be_freed_does_not_keep_the_others() {
         "{freed} of {stored} freed"
     );
     assert_eq!(store.stats().stored_bytes, 0);
+}
+
+#[test]
+fn a_new_pool_is_found_after_a_power_loss() {
+    let (io, dir) = (SimIo::new(1), Path::new("/srv/disks/pool"));
+    let open = |io: &SimIo| Store::open(Arc::new(io.clone()), dir, options());
+    let store = open(&io).unwrap();
+    store.create_volume(ID, spec(1 << 20)).unwrap();
+    let volume = store.volume(ID).unwrap();
+    volume
+        .write(0, &noise(1, 8192), Durability::Durable)
+        .unwrap();
+    let nothing = Crash::new(Survive::Nothing);
+    let image = io.crash(io.op_count(), &nothing, &mut SplitMix64::new(1));
+    let found = open(&image).unwrap().volume(ID).unwrap();
+    let mut bytes = vec![0; 8192];
+    found.read(0, &mut bytes).unwrap();
+    assert!(bytes == noise(1, 8192));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! it, so a creation that was cut short goes on at the next opening.
 
 use std::collections::HashSet;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
@@ -13,7 +14,7 @@ use quick_cache::sync::Cache;
 use crate::addr::{Address, ContainerId};
 use crate::clearing::Cleared;
 use crate::dedup::Dedup;
-use crate::disk::{BLOCK_BYTES, File, Io, Space};
+use crate::disk::{BLOCK_BYTES, Entry, File, Io, Space};
 use crate::dump::Dumps;
 use crate::encryption::{Domain, Nonces};
 use crate::engine::{Engine, RunCache};
@@ -28,7 +29,7 @@ use crate::pack::LocalPlace;
 use crate::pack::files::PackSet;
 use crate::pack::reader::Reader;
 use crate::places::Places;
-use crate::pool_file::{PoolFile, SUMS};
+use crate::pool_file::{FILE_NAME, PoolFile, SUMS};
 use crate::recompress::Recompressor;
 use crate::reserve::Reserve;
 use crate::room::Ranges;
@@ -85,11 +86,27 @@ impl Engine {
     }
 }
 
+/// Makes the folders that are missing. A new pool's name becomes durable before anything in it is:
+/// pool.toml, which comes next, does that for the folders inside.
 fn make_folders(io: &dyn Io, dir: &Path) -> Result<()> {
+    let is_pool = |entries: Vec<Entry>| entries.iter().any(|entry| entry.name == FILE_NAME);
+    let is_new = !io.list(dir).is_ok_and(is_pool);
     for part in ["", "journal", "pack"] {
         let path = dir.join(part);
         io.create_dir(&path)
             .map_err(|e| Error::io(format!("creating {}", path.display()), e))?;
+    }
+    let parents = dir.ancestors().skip(1).take_while(|_| is_new);
+    for parent in parents {
+        let is_here = parent.as_os_str().is_empty();
+        let folder = if is_here { Path::new(".") } else { parent };
+        match io.sync_dir(folder) {
+            // A folder that this user cannot read is older than the pool: it made none such.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                return Err(Error::io(format!("syncing {}", folder.display()), error));
+            }
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -271,7 +288,7 @@ fn open_journal(
 fn refuse_used(io: &dyn Io, dir: &Path) -> Result<()> {
     for (part, ending) in [("journal", ".wal"), ("pack", ""), ("dump", "")] {
         let listed = match io.list(&dir.join(part)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             listed => listed.map_err(|e| Error::io(format!("listing {part}"), e))?,
         };
         if listed.iter().any(|entry| entry.name.ends_with(ending)) {

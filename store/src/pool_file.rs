@@ -9,6 +9,8 @@ use uuid::Uuid;
 use crate::disk::{Caching, Create, File, Io};
 use crate::{Error, ErrorKind, Result};
 
+/// Its name. A folder that holds it is a pool.
+pub(crate) const FILE_NAME: &str = "pool.toml";
 const FORMAT_VERSION: u32 = 1;
 /// Set before the pool's first encrypted volume is made.
 pub(crate) const ENCRYPTION: &str = "encryption";
@@ -36,7 +38,7 @@ impl PoolFile {
 
     /// Reads the file in `dir`.
     pub(crate) fn read(io: &dyn Io, dir: &Path) -> Result<Self> {
-        let path = dir.join("pool.toml");
+        let path = dir.join(FILE_NAME);
         let failed = |e| Error::io(format!("opening {}", path.display()), e);
         let file = io
             .open(&path, Create::Never, Caching::Buffered)
@@ -98,7 +100,7 @@ impl PoolFile {
     fn write(&self, io: &dyn Io, dir: &Path) -> Result<()> {
         let text = toml::to_string(self)
             .map_err(|e| Error::new(ErrorKind::Io, format!("writing pool.toml: {e}")))?;
-        let (new, path) = (dir.join("pool.toml.new"), dir.join("pool.toml"));
+        let (new, path) = (dir.join("pool.toml.new"), dir.join(FILE_NAME));
         let replace = |file: Arc<dyn File>| {
             file.set_len(0)?;
             file.write_at(text.as_bytes(), 0)?;

@@ -11,12 +11,12 @@ use crate::journal::poisoned;
 use crate::state::VolumeState;
 use crate::{Result, VolumeId};
 
-/// Space of a pool. `logical >= referenced >= unique`; `stored` is what `unique` takes on disk.
+/// Space of a pool. `logical >= referenced`; `stored` is what `unique` takes on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PoolStats {
     /// Sizes of all volumes added up.
     pub logical_bytes: u64,
-    /// Mapped data of volumes and snapshots, each layer's own blocks counted once.
+    /// What is mapped through each volume, added up: what they share counts for each.
     pub referenced_bytes: u64,
     /// Distinct packed data before compression.
     pub unique_bytes: u64,

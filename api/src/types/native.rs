@@ -53,7 +53,7 @@ pub struct Health {
 pub struct PoolSpace {
     /// Sizes of all volumes added up.
     pub logical_bytes: u64,
-    /// Mapped data of volumes and snapshots, each layer's own blocks counted once.
+    /// What is mapped through each volume, added up: what they share counts for each.
     pub referenced_bytes: u64,
     /// Distinct packed data before compression.
     pub unique_bytes: u64,
