@@ -16,6 +16,7 @@ mod hooks;
 mod recent;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::hooks::Hooks;
 use self::recent::Recent;
@@ -32,6 +33,8 @@ pub(crate) struct Dedup {
     hooks: Hooks,
     recent: Recent,
     kept: Fingerprints,
+    /// Of the hooks, for others to look at without a lock.
+    claimed_bytes: Arc<AtomicU64>,
 }
 
 fn is_hook(kept: Fingerprints, slot: usize, fingerprint: Fingerprint) -> bool {
@@ -49,7 +52,13 @@ impl Dedup {
             hooks: Hooks::new(memory_bytes),
             recent: Recent::new(),
             kept,
+            claimed_bytes: Arc::default(),
         }
+    }
+
+    /// Memory that the hooks take once they have grown the next time, kept up to date.
+    pub(crate) fn claimed_bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.claimed_bytes)
     }
 
     /// Where an equal chunk of the domain is stored, as far as the index knows. `load` gives the list
@@ -71,6 +80,8 @@ impl Dedup {
                 self.hooks.insert(fingerprint, id);
             }
         }
+        let claimed = self.hooks.next_bytes() as u64;
+        self.claimed_bytes.store(claimed, Ordering::Relaxed);
         self.recent.insert(id, list.into());
     }
 

@@ -73,6 +73,8 @@ pub(crate) struct Engine {
     pub(crate) dedup_hit_bytes: AtomicU64,
     pub(crate) raw_quota_bytes: u64,
     pub(crate) shares: Shares,
+    /// Memory that the sampled fingerprints claim.
+    pub(crate) hook_bytes: Arc<AtomicU64>,
     pub(crate) maintenance: Mutex<Maintenance>,
     /// Held while waiting for `maintenance`, so that those who take it again and again let others in.
     pub(crate) maintenance_queue: Mutex<()>,

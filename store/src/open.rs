@@ -238,6 +238,7 @@ impl Found {
             dedup_hit_bytes: 0.into(),
             raw_quota_bytes: raw_quota(self.space, options.raw_tier_bytes),
             shares,
+            hook_bytes: maintenance.dedup.claimed_bytes(),
             maintenance: Mutex::new(maintenance),
             threads: Threads::default(),
             scrub: Scrub::new(options.scrub, &self.scrub_file),

@@ -1,9 +1,11 @@
 //! How the memory of a pool is divided.
 //!
-//! Every cache has a share that it may always fill. What the caches of the read path have not filled
-//! is lent to the journal's batches, so that a pool which is mostly written to has more of what was
-//! written lately in memory; the writer's thread asks for it back as they fill. A sixteenth is never
-//! lent, for what they take between two looks.
+//! Every cache has a share that it may always fill. What the others have not filled is lent to the
+//! journal's batches, so that a pool which is mostly written to, or small, has more of what was written
+//! lately in memory; the writer's thread asks for it back as they fill. A sixteenth is never lent, for
+//! what they take between two looks.
+
+use std::sync::atomic::Ordering;
 
 use crate::engine::Engine;
 
@@ -50,19 +52,23 @@ impl Shares {
         (self.runs() / SEEN_RUN_BYTES).max(64) as usize
     }
 
-    /// What may be lent while the read path's caches hold `used` bytes.
+    /// What may be lent while the other caches hold `used` bytes.
     fn lent(self, used: u64) -> u64 {
-        let theirs = self.frames() + self.directories() + self.runs();
-        theirs.saturating_sub(used + self.0 / 16)
+        let read = self.frames() + self.directories() + self.runs();
+        (self.index() + self.hooks() + read).saturating_sub(used + self.0 / 16)
     }
 }
 
 impl Engine {
     /// Lends the journal what other caches have not filled, and asks back what they have.
     pub(crate) fn lend_memory(&self) {
-        let runs = self.run_cache.runs.len() as u64 * SEEN_RUN_BYTES;
-        let lent = self.shares.lent(self.reader.cached_bytes() + runs);
-        self.journal.keep(self.shares.batches() + lent);
+        let shares = self.shares;
+        let read = self.reader.cached_bytes() + self.run_cache.runs.len() as u64 * SEEN_RUN_BYTES;
+        // Pages are kept as they are read, and there are no more than the file has.
+        let index = self.metadata_bytes().min(shares.index());
+        let hooks = self.hook_bytes.load(Ordering::Relaxed);
+        let lent = shares.lent(read + index + hooks.min(shares.hooks()));
+        self.journal.keep(shares.batches() + lent);
     }
 }
 
@@ -121,12 +127,12 @@ mod tests {
     #[test]
     fn shares_leave_room_and_nothing_is_lent_twice() {
         let shares = Shares(1 << 30);
-        let kept = shares.index() + shares.hooks() + shares.batches();
         let read = shares.frames() + shares.directories() + shares.runs();
-        assert!(kept + read <= shares.0 / 16 * 13);
-        for used in [0, 1 << 20, read / 2, read, 2 * read] {
-            assert!(shares.lent(used) + used.min(read) <= read);
+        let theirs = shares.index() + shares.hooks() + read;
+        assert!(shares.batches() + theirs <= shares.0 / 16 * 13);
+        for used in [0, 1 << 20, theirs / 2, theirs, 2 * theirs] {
+            assert!(shares.lent(used) + used.min(theirs) <= theirs);
         }
-        assert_eq!((shares.lent(read), shares.lent(0)), (0, 1 << 28));
+        assert_eq!((shares.lent(theirs), shares.lent(0)), (0, 1 << 29));
     }
 }

@@ -104,7 +104,8 @@ impl Engine {
         self.counters.written_bytes.load(Ordering::Relaxed)
     }
 
-    fn metadata_bytes(&self) -> u64 {
+    /// Length of the metadata's file.
+    pub(crate) fn metadata_bytes(&self) -> u64 {
         self.meta.len().unwrap_or(0)
     }
 

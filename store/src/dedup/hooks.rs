@@ -60,6 +60,11 @@ impl Hooks {
         self.buckets.len() * size_of::<Bucket>()
     }
 
+    /// Memory that the table takes once it has grown the next time.
+    pub(super) fn next_bytes(&self) -> usize {
+        (1 << (self.log2 + 1).min(self.log2_max)) * size_of::<Bucket>()
+    }
+
     /// The containers that may have the chunk, newest first.
     pub(super) fn candidates(
         &self,

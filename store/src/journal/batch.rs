@@ -82,7 +82,6 @@ pub(super) struct Inner {
     pub(super) closing: bool,
     /// Flushes that wait: whoever writes next syncs for them.
     pub(super) flushers: usize,
-    pub(super) free_buffers: Vec<AlignedBuf>,
 }
 
 impl Inner {
@@ -111,7 +110,6 @@ impl Inner {
             failed: false,
             closing: false,
             flushers: 0,
-            free_buffers: Vec::new(),
         }
     }
 
@@ -175,12 +173,11 @@ impl Inner {
 
     pub(super) fn open_batch(&mut self) -> &mut OpenBatch {
         let (segment, start_block) = (&self.current, self.next_block);
-        let buffers = &mut self.free_buffers;
+        let recent = &self.recent;
         self.open.get_or_insert_with(|| {
-            let mut bytes = buffers
-                .pop()
+            let mut bytes = recent
+                .take_free()
                 .unwrap_or_else(|| AlignedBuf::with_capacity(BUFFER_BYTES));
-            bytes.clear();
             bytes.resize(BLOCK_BYTES);
             OpenBatch {
                 segment: Arc::clone(segment),

@@ -11,14 +11,11 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use crate::Result;
-use crate::disk::AlignedBuf;
 use crate::journal::batch::{ClosedBatch, Inner, Step};
 use crate::journal::recent::copy_blocks;
 use crate::journal::segment::Segment;
 use crate::journal::{Journal, poisoned};
 
-/// Buffers kept for batches to come: as many as may wait to be written.
-const FREE_BUFFERS: usize = 8;
 /// Unwritten bytes beyond which appenders write before they go on.
 const QUEUE_BYTES_MAX: usize = 32 << 20;
 /// A turn that writes less than this is worth preparing the file for those that follow; the zeroes
@@ -128,15 +125,12 @@ impl Journal {
         outcome?;
         drop(inner);
         // Copies some; appenders and those who wait for this turn go on meanwhile.
-        let free = self.take_back(steps);
-        let mut inner = self.lock();
-        let room = FREE_BUFFERS.saturating_sub(inner.free_buffers.len());
-        inner.free_buffers.extend(free.into_iter().take(room));
-        Ok(inner)
+        self.keep_written(steps);
+        Ok(self.lock())
     }
 
-    /// Keeps what was written for reading, and takes back buffers that nobody needs any more.
-    fn take_back(&self, steps: Vec<Step>) -> Vec<AlignedBuf> {
+    /// Keeps what was written for reading.
+    fn keep_written(&self, steps: Vec<Step>) {
         let batches = steps.into_iter().filter_map(|step| match step {
             Step::Batch(batch) => Some(batch),
             Step::Begin(..) | Step::End(..) => None,
@@ -146,7 +140,7 @@ impl Journal {
             self.queue_bytes
                 .fetch_sub(batch.bytes.len(), Ordering::Relaxed);
         }
-        self.recent.written(written)
+        self.recent.written(written);
     }
 
     fn perform(&self, steps: &[Step], sync: Sync, last: &Segment) -> Result<()> {

@@ -2,7 +2,8 @@
 //!
 //! The journal is written past the page cache, which would cost a copy and, worse, fresh memory for
 //! every byte of a stream. What was written last is what guests and the packer read next, so the
-//! batches themselves take the page cache's place, up to a limit.
+//! batches themselves take the page cache's place, up to a limit. Their memory is used again, as fresh
+//! memory costs more than anything else on the way of a stream.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -16,10 +17,13 @@ use crate::journal::poisoned;
 /// A batch's place: the number of its segment, and its first block.
 type Key = (u64, u32);
 
+/// Buffers that are kept for batches to come whatever the limit is: as many as may wait to be written.
+const FREE_BUFFERS: usize = 8;
+
 /// The batches.
 pub(super) struct Recent {
     batches: RwLock<Batches>,
-    /// Bytes of written batches that are kept at most.
+    /// Bytes that written batches and free buffers take at most.
     keep_bytes: AtomicUsize,
 }
 
@@ -28,6 +32,9 @@ struct Batches {
     unwritten: BTreeMap<Key, Arc<ClosedBatch>>,
     written: BTreeMap<Key, Kept>,
     written_bytes: usize,
+    /// Those of batches that are kept no longer.
+    free: Vec<AlignedBuf>,
+    free_bytes: usize,
 }
 
 /// A batch that is in its file as well.
@@ -69,16 +76,41 @@ impl Batches {
         self.written.insert(key, kept);
     }
 
-    /// Takes out the oldest beyond what may be kept.
-    fn drop_oldest(&mut self, keep_bytes: usize) -> Vec<Kept> {
-        let mut dropped = Vec::new();
+    /// Stops keeping a batch. What is returned is to be dropped without the lock.
+    fn release(&mut self, kept: Kept) -> Option<Kept> {
+        self.written_bytes -= kept.memory();
+        match kept {
+            // Readers may hold it still; then its buffer goes with them.
+            Kept::Whole(batch) => self.free(Arc::into_inner(batch)?.bytes),
+            Kept::Copy(_) => return Some(kept),
+        }
+        None
+    }
+
+    fn free(&mut self, buffer: AlignedBuf) {
+        self.free_bytes += buffer.capacity();
+        self.free.push(buffer);
+    }
+
+    fn take_free(&mut self) -> Option<AlignedBuf> {
+        let buffer = self.free.pop()?;
+        self.free_bytes -= buffer.capacity();
+        Some(buffer)
+    }
+
+    /// Takes out what is beyond a limit, the oldest first. What is returned is to be dropped without
+    /// the lock: giving memory back takes its time, and readers need not wait for it.
+    fn shrink(&mut self, keep_bytes: usize) -> (Vec<Kept>, Vec<AlignedBuf>) {
+        let (mut dropped, mut surplus) = (Vec::new(), Vec::new());
         while self.written_bytes > keep_bytes
             && let Some((_, oldest)) = self.written.pop_first()
         {
-            self.written_bytes -= oldest.memory();
-            dropped.push(oldest);
+            dropped.extend(self.release(oldest));
         }
-        dropped
+        while self.written_bytes + self.free_bytes > keep_bytes && self.free.len() > FREE_BUFFERS {
+            surplus.extend(self.take_free());
+        }
+        (dropped, surplus)
     }
 }
 
@@ -95,11 +127,15 @@ impl Recent {
         if self.keep_bytes.swap(bytes, Ordering::Relaxed) <= bytes {
             return;
         }
-        let mut batches = self.batches.write().expect(poisoned!());
-        let dropped = batches.drop_oldest(bytes);
-        drop(batches);
-        // Giving memory back takes its time, and readers need not wait for it.
-        drop(dropped);
+        let beyond = self.batches.write().expect(poisoned!()).shrink(bytes);
+        drop(beyond);
+    }
+
+    /// An empty buffer of a batch that is kept no longer, if there is one.
+    pub(super) fn take_free(&self) -> Option<AlignedBuf> {
+        let mut buffer = self.batches.write().expect(poisoned!()).take_free()?;
+        buffer.clear();
+        Some(buffer)
     }
 
     /// Bytes that written batches take.
@@ -114,27 +150,21 @@ impl Recent {
         batches.unwritten.insert(batch.key(), Arc::clone(batch));
     }
 
-    /// Notes that batches have reached their file, and gives back buffers that are free now.
-    pub(super) fn written(&self, written: Vec<Arc<ClosedBatch>>) -> Vec<AlignedBuf> {
+    /// Notes that batches have reached their file.
+    pub(super) fn written(&self, written: Vec<Arc<ClosedBatch>>) {
         let kept: Vec<Kept> = written.iter().map(Kept::of).collect();
         let mut batches = self.batches.write().expect(poisoned!());
-        for (batch, kept) in written.iter().zip(kept) {
+        for (batch, kept) in written.into_iter().zip(kept) {
             batches.unwritten.remove(&batch.key());
             batches.keep(batch.key(), kept);
+            // Those of which a copy is kept.
+            if let Some(batch) = Arc::into_inner(batch) {
+                batches.free(batch.bytes);
+            }
         }
-        let dropped = batches.drop_oldest(self.keep_bytes.load(Ordering::Relaxed));
+        let beyond = batches.shrink(self.keep_bytes.load(Ordering::Relaxed));
         drop(batches);
-        let evicted = dropped.into_iter().filter_map(|kept| match kept {
-            Kept::Whole(batch) => Some(batch),
-            Kept::Copy(_) => None,
-        });
-        // Readers may hold a batch still; then the buffer goes with them.
-        written
-            .into_iter()
-            .chain(evicted)
-            .filter_map(Arc::into_inner)
-            .map(|batch| batch.bytes)
-            .collect()
+        drop(beyond);
     }
 
     /// Forgets what will never reach its file: it must not read as if it had.
@@ -143,16 +173,19 @@ impl Recent {
         batches.unwritten.clear();
     }
 
-    /// Drops what is kept of a segment.
+    /// Stops keeping what is in a segment.
     pub(super) fn forget(&self, segment: u64) {
         let mut batches = self.batches.write().expect(poisoned!());
         let of_it = batches.written.range((segment, 0)..=(segment, u32::MAX));
         let keys: Vec<Key> = of_it.map(|(key, _)| *key).collect();
+        let mut dropped = Vec::new();
         for key in keys {
             if let Some(kept) = batches.written.remove(&key) {
-                batches.written_bytes -= kept.memory();
+                dropped.extend(batches.release(kept));
             }
         }
+        drop(batches);
+        drop(dropped);
     }
 
     /// Copies blocks that one batch holds; `false` when none here does.
