@@ -207,6 +207,12 @@ impl Journal {
         self.recent.kept_bytes() as u64
     }
 
+    /// Bytes of memory that they and the buffers for those to come take.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.recent.held_bytes() as u64
+    }
+
     /// The segment that is being written.
     #[cfg(test)]
     pub(crate) fn current_number(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! The transmission phase, byte for byte, without sockets.
 
 mod ahead;
+mod pieces;
 mod probe;
 mod properties;
 

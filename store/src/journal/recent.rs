@@ -144,6 +144,13 @@ impl Recent {
         self.batches.read().expect(poisoned!()).written_bytes
     }
 
+    /// Bytes of memory that written batches and free buffers take.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        let batches = self.batches.read().expect(poisoned!());
+        batches.written_bytes + batches.free_bytes
+    }
+
     /// Takes in a batch that is about to be written.
     pub(super) fn add(&self, batch: &Arc<ClosedBatch>) {
         let mut batches = self.batches.write().expect(poisoned!());
