@@ -63,7 +63,7 @@ def fio(uri, arguments, size):
 def measure(target, workload, options):
     _, arguments, unit = WORKLOADS[workload]
     all_before, behind_before = cpu_seconds(target['pid'])
-    job = fio(target['uri'], arguments.split() + ['--time_based', '--runtime=%g' % options.secs], options.size << 20)
+    job = fio(target['uri'], arguments.split() + ['--time_based', '--runtime=%d' % options.secs], options.size << 20)
     all_after, behind_after = cpu_seconds(target['pid'])
     sides = job['read'], job['write']
     moved = sum(side['io_bytes'] for side in sides) / 2**30 or float('inf')
@@ -110,7 +110,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('targets', nargs='+', help='NAME=URI@PID')
     parser.add_argument('--size', type=int, default=768, help='MiB of each export that are used')
-    parser.add_argument('--secs', type=float, default=2)
+    parser.add_argument('--secs', type=int, default=2)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--only', default='', help='of: ' + ' '.join(short for short, _, _ in WORKLOADS.values()))
     parser.add_argument('--pack', default='', help='the command that makes the first target pack everything')

@@ -82,6 +82,15 @@ pub enum Errno {
     Shutdown,
 }
 
+/// Which way a request's data goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// To the client.
+    Read,
+    /// To the device.
+    Write,
+}
+
 /// A failed device operation.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message} ({errno})")]
@@ -138,6 +147,12 @@ pub trait Device: Send + Sync {
 
     /// Whether several connections see one another's flushes and writes.
     fn can_multi_conn(&self) -> bool;
+
+    /// Called once before a request's data is read or written, which may take several calls. It may
+    /// wait, as where requests are held to a rate, and refuse.
+    fn admit(&self, _transfer: Transfer, _length: u64) -> Result<(), DeviceError> {
+        Ok(())
+    }
 
     /// Fills `buffer` from `offset`.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError>;

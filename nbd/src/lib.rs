@@ -23,7 +23,7 @@ pub use connections::{ConnectionInfo, Connections, Counts};
 pub use error::Error;
 pub use export::{
     BlockSizes, Device, DeviceError, Errno, ExportEntry, Exports, Extent, Fua, OpenError, Opened,
-    Principal, ZeroFlags,
+    Principal, Transfer, ZeroFlags,
 };
 pub use memory::MemoryDevice;
 pub use server::{Server, ServerOptions, ShutdownReport};

@@ -13,7 +13,7 @@ use self::pieces::Long;
 use crate::ahead::Ahead;
 use crate::buffer::SendBuffer;
 use crate::connections::Stats;
-use crate::export::{Device, DeviceError, Errno, Extent, Fua, ZeroFlags};
+use crate::export::{Device, DeviceError, Errno, Extent, Fua, Transfer, ZeroFlags};
 use crate::handshake::Session;
 use crate::proto::constants::{
     NBD_CMD_BLOCK_STATUS, NBD_CMD_CACHE, NBD_CMD_DISC, NBD_CMD_FLAG_DF, NBD_CMD_FLAG_FAST_ZERO,
@@ -241,6 +241,7 @@ impl<'a> Transmission<'a> {
             NBD_CMD_WRITE => {
                 Stats::add(&stats.writes, 1);
                 if length > 0 {
+                    device.admit(Transfer::Write, length)?;
                     device.write(offset, payload, fua)?;
                 }
                 Stats::add(&stats.bytes_written, length);

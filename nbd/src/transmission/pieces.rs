@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::{PIECE, Transmission, Verdict, invalid, succeed};
 use crate::buffer::SendBuffer;
 use crate::connections::Stats;
-use crate::export::{Device, DeviceError, Fua};
+use crate::export::{Device, DeviceError, Fua, Transfer};
 use crate::proto::constants::{
     NBD_CMD_FLAG_DF, NBD_CMD_FLAG_FUA, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_NONE,
     NBD_REPLY_TYPE_OFFSET_DATA,
@@ -56,9 +56,11 @@ impl Transmission<'_> {
 
     /// Looks at a write whose payload is yet to come.
     pub(super) fn begin_write(&mut self, request: Request) -> Long {
-        let refused = self.check(&request).err();
+        let device = self.session.opened.device.as_ref();
+        let mut refused = self.check(&request).err();
         if refused.is_none() {
             Stats::add(&self.stats.writes, 1);
+            refused = device.admit(Transfer::Write, request.length).err();
         }
         Long::Write {
             request,
@@ -132,6 +134,9 @@ impl Transmission<'_> {
         let length = usize::try_from(request.length)
             .map_err(|_| invalid("the payload exceeds the maximum"))?;
         let cookie = request.cookie;
+        if length > 0 {
+            device.admit(Transfer::Read, request.length)?;
+        }
         if !self.session.structured {
             out.push(&SimpleReply { error: 0, cookie }.encode());
         } else if length == 0 {

@@ -54,6 +54,7 @@ impl Fixture {
             fua,
             fails,
             cached: Mutex::default(),
+            admitted: Mutex::default(),
         });
         let opened = Opened {
             device: probe.clone(),

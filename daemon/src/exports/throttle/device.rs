@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nbd::{BlockSizes, Device, DeviceError, Errno, Extent, Fua, StopToken, ZeroFlags};
+use nbd::{BlockSizes, Device, DeviceError, Errno, Extent, Fua, StopToken, Transfer, ZeroFlags};
 
 use super::Throttle;
 use super::meters::{Direction, Operation};
@@ -47,13 +47,19 @@ impl Device for ThrottledDevice {
         self.device.can_multi_conn()
     }
 
+    fn admit(&self, transfer: Transfer, length: u64) -> Result<(), DeviceError> {
+        let direction = match transfer {
+            Transfer::Read => Direction::Read,
+            Transfer::Write => Direction::Write,
+        };
+        self.pass(direction, length)
+    }
+
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
-        self.pass(Direction::Read, buffer.len() as u64)?;
         self.device.read(offset, buffer)
     }
 
     fn write(&self, offset: u64, data: &[u8], fua: Fua) -> Result<(), DeviceError> {
-        self.pass(Direction::Write, data.len() as u64)?;
         self.device.write(offset, data, fua)
     }
 

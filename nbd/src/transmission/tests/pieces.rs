@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Fixture, Reply, SIZE, bytes, request};
 use crate::buffer::SendBuffer;
-use crate::export::{Device, Errno};
+use crate::export::{Device, Errno, Transfer};
 use crate::memory::MemoryDevice;
 use crate::proto::constants::{
     NBD_CMD_FLAG_DF, NBD_CMD_FLAG_FUA, NBD_CMD_FLUSH, NBD_CMD_READ, NBD_CMD_WRITE, NBD_EIO,
@@ -55,6 +55,12 @@ fn a_long_write_is_written_as_it_arrives() {
         fixture.probe.disk.read(AT, &mut found).unwrap();
         assert!(found == data, "in cuts of {cut}");
         assert!(cut == usize::MAX || most < PIECE + cut, "{most} waited");
+        let admitted = fixture.probe.admitted.lock().unwrap();
+        assert_eq!(
+            *admitted,
+            [(Transfer::Write, LONG)],
+            "once, whatever its pieces"
+        );
         let counts = &fixture.stats;
         assert_eq!(counts.writes.load(Ordering::Relaxed), 1);
         assert_eq!(counts.bytes_written.load(Ordering::Relaxed), LONG);
@@ -134,6 +140,8 @@ fn a_long_read_comes_in_pieces_where_the_client_takes_them() {
             found.extend_from_slice(&payload[8..]);
         }
         assert!(!structured || found == data);
+        let admitted = fixture.probe.admitted.lock().unwrap();
+        assert_eq!(admitted[1..], [(Transfer::Read, LONG)]);
         assert_eq!(fixture.stats.bytes_read.load(Ordering::Relaxed), LONG);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::export::{Device, DeviceError, Errno, Extent, Fua, ZeroFlags};
+use crate::export::{Device, DeviceError, Errno, Extent, Fua, Transfer, ZeroFlags};
 use crate::memory::MemoryDevice;
 
 /// A RAM disk which counts syncs, remembers FUA, and can be made to fail.
@@ -12,6 +12,8 @@ pub(super) struct Probe {
     pub(super) syncs: AtomicU32,
     pub(super) fua: Mutex<Vec<Fua>>,
     pub(super) fails: Option<Errno>,
+    /// Requests that were announced.
+    pub(super) admitted: Mutex<Vec<(Transfer, u64)>>,
     /// What it was advised of.
     pub(super) cached: Mutex<Vec<(u64, u64)>>,
 }
@@ -32,6 +34,10 @@ impl Device for Probe {
     }
     fn can_multi_conn(&self) -> bool {
         true
+    }
+    fn admit(&self, transfer: Transfer, length: u64) -> Result<(), DeviceError> {
+        self.admitted.lock().unwrap().push((transfer, length));
+        Ok(())
     }
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
         self.check()?;
