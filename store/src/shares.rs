@@ -162,7 +162,7 @@ mod tests {
             "{held:?}"
         );
         engine.journal.keep(0);
-        assert!(engine.journal.held_bytes() <= 8 * 6 << 20);
+        assert!(engine.journal.held_bytes() <= 48 << 20);
     }
 
     #[test]
