@@ -164,6 +164,20 @@ fn bytes(requests: &[(Request, &[u8])]) -> Vec<u8> {
     bytes
 }
 
+/// Steps until more is wanted; says how much of the input that took.
+fn steps(transmission: &mut Transmission, input: &[u8], sent: &mut Vec<u8>) -> usize {
+    let (mut at, mut out) = (0, SendBuffer::default());
+    loop {
+        let (used, verdict) = transmission.step(&input[at..], &mut out);
+        at += used;
+        sent.extend_from_slice(out.filled());
+        out.clear();
+        if verdict != Verdict::Send {
+            return at;
+        }
+    }
+}
+
 #[test]
 fn what_is_written_is_read() {
     let fixture = Fixture::new(true);

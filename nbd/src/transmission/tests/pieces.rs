@@ -2,8 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Fixture, Reply, SIZE, bytes, request};
-use crate::buffer::SendBuffer;
+use super::{Fixture, Reply, SIZE, bytes, request, steps};
 use crate::export::{Device, Errno, Transfer};
 use crate::memory::MemoryDevice;
 use crate::proto::constants::{
@@ -36,19 +35,10 @@ fn a_long_write_is_written_as_it_arrives() {
         let input = bytes(&asked);
         let mut transmission = Transmission::new(&fixture.session, &fixture.stats);
         let (mut at, mut received, mut most, mut sent) = (0, 0_usize, 0, Vec::new());
-        let mut out = SendBuffer::default();
         while at < input.len() {
             received = received.saturating_add(cut).min(input.len());
-            loop {
-                most = most.max(received - at);
-                let (used, verdict) = transmission.step(&input[at..received], &mut out);
-                at += used;
-                sent.extend_from_slice(out.filled());
-                out.clear();
-                if verdict != Verdict::Send {
-                    break;
-                }
-            }
+            most = most.max(received - at);
+            at += steps(&mut transmission, &input[at..received], &mut sent);
         }
         assert_eq!(fixture.parse(&sent, &asked), [succeeded(1), succeeded(2)]);
         let mut found = vec![0; data.len()];

@@ -3,10 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert_eq, proptest};
 
-use super::{Fixture, Reply, SIZE, bytes, request};
-use crate::buffer::SendBuffer;
+use super::{Fixture, Reply, SIZE, bytes, request, steps};
 use crate::proto::constants::{NBD_CMD_DISC, NBD_CMD_FLUSH, NBD_CMD_WRITE};
-use crate::transmission::{Transmission, Verdict};
+use crate::transmission::Transmission;
 
 proptest! {
     /// Arbitrary requests with arbitrary bytes behind them are survived.
@@ -48,18 +47,9 @@ proptest! {
         }
         let (mut received, mut at, mut sent) = (0, 0, Vec::new());
         let mut transmission = Transmission::new(&fixture.session, &fixture.stats);
-        let mut out = SendBuffer::default();
         for cut in cuts.into_iter().cycle() {
             received = (received + cut).min(input.len());
-            loop {
-                let (used, verdict) = transmission.step(&input[at..received], &mut out);
-                at += used;
-                sent.extend_from_slice(out.filled());
-                out.clear();
-                if verdict != Verdict::Send {
-                    break;
-                }
-            }
+            at += steps(&mut transmission, &input[at..received], &mut sent);
             if received == input.len() {
                 break;
             }
