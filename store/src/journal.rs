@@ -41,7 +41,7 @@ macro_rules! poisoned {
 pub(crate) use poisoned;
 
 /// Bytes from which on a read past the page cache is worth a wait for the disk.
-const READ_ONCE_BYTES: usize = 64 << 10;
+pub(crate) const READ_ONCE_BYTES: usize = 64 << 10;
 /// Spare segments kept ready: one for data to go on in, one that only control records may take.
 const SPARES: usize = 2;
 /// Those that are kept at most once they were used: blocks that were written before take direct

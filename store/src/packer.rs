@@ -6,21 +6,23 @@
 //! are durable; only then are the segments forgotten and, when no read can still be using them,
 //! used again.
 
+mod ahead;
+mod live;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use self::live::{Live, consecutive};
 use crate::addr::{Address, CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
 use crate::checkpoint::Stale;
 use crate::chunk::{Fingerprint, fingerprints};
 use crate::disk::AlignedBuf;
 use crate::encryption::Secrets;
 use crate::engine::Engine;
-use crate::index::{ContainerRow, ForwardRow, IndexRead, LayerId, Location, RUN_CHUNKS, Run};
+use crate::index::{ContainerRow, ForwardRow, IndexRead, LayerId, Location, RUN_CHUNKS};
 use crate::journal::poisoned;
-use crate::journal::record::Record;
-use crate::journal::scan::{Check, Scan};
 use crate::journal::segment::Segment;
 use crate::maintain::Maintenance;
 use crate::pack::writer::{ContainerBuilder, FrameOptions};
@@ -28,14 +30,6 @@ use crate::{DomainId, ErrorKind, Result};
 
 /// Segments packed in one transaction at most.
 const ROUND_BYTES: u64 = 1 << 30;
-
-/// A chunk of a segment that its layer still maps.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Live {
-    layer: LayerId,
-    chunk: u64,
-    block: u32,
-}
 
 /// A chunk's place in its run, its old and its new address.
 type Move = (usize, Address, Address);
@@ -62,7 +56,7 @@ impl Engine {
         let most = match self.raw_tier_is_tight() {
             true => ROUND_BYTES,
             // Guests may come back at any moment.
-            false => ROUND_BYTES / 8,
+            false => ROUND_BYTES / 2,
         };
         match self.pack_segments(maintenance, most) {
             // One segment after the other makes room for the next.
@@ -123,8 +117,9 @@ impl Engine {
         round: &mut Round,
         segments: &[Arc<Segment>],
     ) -> Result<()> {
+        let mut live = Vec::new();
         for segment in segments {
-            match self.pack_segment(maintenance, round, segment) {
+            match self.gather(maintenance, round, segment, &mut live) {
                 Ok(()) => round.segments.push(Arc::clone(segment)),
                 // It stays where it is, and so does what it holds of others.
                 Err(error) if error.kind() == ErrorKind::KeyUnavailable => {
@@ -135,6 +130,10 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
+        // In the order of their place on the disk: what lies together there is read together later.
+        live.sort_unstable();
+        self.announce(&round.segments, &live);
+        self.pack_live(maintenance, round, &live)?;
         self.finish_containers(maintenance, round)?;
         // After a failed sync nothing is acknowledged any more, wherever it happened.
         self.packs.sync().inspect_err(|_| self.journal.fail())
@@ -151,40 +150,52 @@ impl Engine {
         }
     }
 
-    fn pack_segment(
+    /// Adds what is alive of a segment, which is to be the next of the round. Nothing of it is packed
+    /// unless all of it can be.
+    fn gather(
         &self,
         maintenance: &mut Maintenance,
         round: &mut Round,
         segment: &Segment,
+        live: &mut Vec<Live>,
     ) -> Result<()> {
-        let live = self.live_chunks(maintenance, segment)?;
-        // Nothing of the segment is packed unless all of it can be.
-        for one in &live {
-            self.secrets_of(maintenance, one.layer)?;
+        let number = round.segments.len() as u32;
+        let found = self.live_chunks(maintenance, segment, number)?;
+        for same in found.chunk_by(|one, next| one.layer == next.layer) {
+            self.secrets_of(maintenance, same[0].layer)?;
         }
         for window in 0..segment.windows() {
             let id = ContainerId(segment.header.first_container + window);
             round.forwards.insert(id, ForwardRow::holes());
         }
-        let mut at = 0;
+        live.extend(found);
+        Ok(())
+    }
+
+    fn pack_live(
+        &self,
+        maintenance: &mut Maintenance,
+        round: &mut Round,
+        live: &[Live],
+    ) -> Result<()> {
         let mut data = AlignedBuf::zeroed(256 * CHUNK_BYTES);
         let mut piece = self.piece();
-        while at < live.len() {
+        let mut rest = live;
+        while let Some(first) = rest.first() {
             self.rest_after(&mut piece);
-            let count = consecutive(&live[at..]).min(256);
-            let part = &mut data[..count * CHUNK_BYTES];
-            if let Err(error) = self.read_live(maintenance, segment, &live[at..at + count], part) {
-                if error.kind() != ErrorKind::Corrupt {
-                    return Err(error);
+            let segment = Arc::clone(&round.segments[first.segment as usize]);
+            let (some, tail) = rest.split_at(consecutive(rest).min(256));
+            let part = &mut data[..some.len() * CHUNK_BYTES];
+            match self.read_live(maintenance, &segment, some, part) {
+                Ok(()) => self.pack_chunks(maintenance, round, &segment, some, part)?,
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    // Reading these chunks has been an error and stays one; the others are saved.
+                    tracing::error!(%error, "damaged chunks are left out of packing");
+                    self.pack_readable(maintenance, round, &segment, some)?;
                 }
-                // Reading these chunks has been an error and stays one; the others are saved.
-                tracing::error!(%error, "damaged chunks are left out of packing");
-                self.pack_readable(maintenance, round, segment, &live[at..at + count])?;
-                at += count;
-                continue;
+                Err(error) => return Err(error),
             }
-            self.pack_chunks(maintenance, round, segment, &live[at..at + count], part)?;
-            at += count;
+            rest = tail;
         }
         Ok(())
     }
@@ -228,50 +239,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// The chunks of a segment that are still mapped, in the order of their place on the disk: what
-    /// lies together there is read together later.
-    fn live_chunks(&self, maintenance: &Maintenance, segment: &Segment) -> Result<Vec<Live>> {
-        let mut written = Vec::new();
-        let mut scan = Scan::new(segment, Check::RecordsOnly);
-        while scan.next_sequence() <= segment.last_sequence() {
-            let batch = scan.next_known()?;
-            for record in batch.records {
-                if let Record::Write {
-                    layer,
-                    first_chunk,
-                    first_block,
-                    checksums,
-                    ..
-                } = record
-                {
-                    let layer = maintenance.merged_into(layer);
-                    let block = batch.start_block + first_block;
-                    written.extend((0..checksums.len() as u32).map(|index| Live {
-                        layer,
-                        chunk: first_chunk + u64::from(index),
-                        block: block + index,
-                    }));
-                }
-            }
-        }
-        written.sort_unstable();
-        let reader = self.index.read()?;
-        let mut seen: Option<(LayerId, u32, Option<Run>)> = None;
-        let mut live = Vec::with_capacity(written.len());
-        for one in written {
-            let run = (one.chunk / RUN_CHUNKS) as u32;
-            if !matches!(&seen, Some((layer, number, _)) if (*layer, *number) == (one.layer, run)) {
-                seen = Some((one.layer, run, reader.run(one.layer, run)?));
-            }
-            let mapped = seen.as_ref().and_then(|(_, _, found)| found.as_ref());
-            let address = segment.address(one.block);
-            if mapped.is_some_and(|run| run.get((one.chunk % RUN_CHUNKS) as usize) == address) {
-                live.push(one);
-            }
-        }
-        Ok(live)
     }
 
     /// Packs chunks that lie one behind the other.
@@ -489,10 +456,7 @@ impl Engine {
     }
 }
 
-/// How many live chunks from the first lie one behind the other in the segment.
-fn consecutive(live: &[Live]) -> usize {
-    let follows = |pair: &[Live]| pair[1].block == pair[0].block + 1;
-    1 + live.windows(2).take_while(|pair| follows(pair)).count()
-}
-
 const _: () = assert!(RUN_CHUNKS < CONTAINER_SLOTS as u64);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! Fetching what a round of packing reads in small pieces, before it does.
+//!
+//! A round reads in the order of the guests' disks, which is any order in the journal. Where that
+//! means single chunks, and memory has them no more, each would wait for the disk by itself. So all of
+//! them are announced first, in the order of the journal.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::live::{Live, consecutive};
+use crate::addr::CHUNK_BYTES;
+use crate::engine::Engine;
+use crate::journal::READ_ONCE_BYTES;
+use crate::journal::segment::Segment;
+
+/// Blocks between two pieces that are fetched along with them: less than another request costs.
+const GAP_BLOCKS: u32 = 16;
+/// Blocks announced with one call: a batch, as memory has all of one or nothing.
+const ANNOUNCED_BLOCKS: usize = 1024;
+
+impl Engine {
+    /// Announces what is to be read of the segments of a round.
+    pub(super) fn announce(&self, segments: &[Arc<Segment>], live: &[Live]) {
+        for (number, blocks) in ranges(small_pieces(live)) {
+            let segment = &segments[number as usize];
+            for start in blocks.clone().step_by(ANNOUNCED_BLOCKS) {
+                let count = (blocks.end - start).min(ANNOUNCED_BLOCKS as u32);
+                self.journal.prefetch(segment, start, count);
+            }
+        }
+    }
+}
+
+/// The pieces that are not read past the page cache, in the order of the journal.
+fn small_pieces(live: &[Live]) -> Vec<(u32, Range<u32>)> {
+    let (mut pieces, mut rest) = (Vec::new(), live);
+    while let Some(first) = rest.first() {
+        let (piece, tail) = rest.split_at(consecutive(rest));
+        if piece.len() * CHUNK_BYTES < READ_ONCE_BYTES {
+            let end = first.block + piece.len() as u32;
+            pieces.push((first.segment, first.block..end));
+        }
+        rest = tail;
+    }
+    pieces.sort_unstable_by_key(|(segment, blocks)| (*segment, blocks.start));
+    pieces
+}
+
+/// Joins pieces that lie close together.
+pub(super) fn ranges(pieces: Vec<(u32, Range<u32>)>) -> Vec<(u32, Range<u32>)> {
+    let mut ranges: Vec<(u32, Range<u32>)> = Vec::new();
+    for (segment, blocks) in pieces {
+        match ranges.last_mut() {
+            Some((last, range)) if *last == segment && blocks.start <= range.end + GAP_BLOCKS => {
+                range.end = blocks.end;
+            }
+            _ => ranges.push((segment, blocks)),
+        }
+    }
+    ranges
+}
