@@ -3,7 +3,8 @@
 //! A connection answers its requests in turn. While they come from memory that is the fastest way,
 //! but when they come from a disk each would wait for the one before it. So once a read has taken as
 //! long as a disk takes, the device is told of those that wait behind, and fetches them side by side
-//! while the first is answered.
+//! while the first is answered. Devices that know which of their reads had to wait for a disk say so;
+//! of the others the clock does.
 
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(crate) struct Ahead {
     left: u32,
     /// Bytes of the input whose requests the device has been told of.
     told: usize,
+    /// What the device said last of its reads from a disk.
+    disk_reads: Option<u64>,
 }
 
 impl Ahead {
@@ -57,9 +60,13 @@ impl Ahead {
         self.told = self.told.saturating_sub(bytes);
     }
 
-    /// Notes how long a read took.
-    pub(crate) fn note(&mut self, length: u64, took: Duration) {
-        if took > SLOW + Duration::from_nanos(length / 2) {
+    /// Notes how long a read took, and how many the device says have waited for a disk by now.
+    pub(crate) fn note(&mut self, length: u64, took: Duration, disk_reads: Option<u64>) {
+        let slow = match disk_reads {
+            Some(now) => self.disk_reads.replace(now).is_some_and(|then| then != now),
+            None => took > SLOW + Duration::from_nanos(length / 2),
+        };
+        if slow {
             self.left = REQUESTS_AFTER;
         }
     }

@@ -157,6 +157,11 @@ pub trait Device: Send + Sync {
     /// Fills `buffer` from `offset`.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError>;
 
+    /// How many reads have had to wait for a disk so far, also those of others, if the device knows.
+    fn disk_reads(&self) -> Option<u64> {
+        None
+    }
+
     /// Writes `data` at `offset`.
     fn write(&self, offset: u64, data: &[u8], fua: Fua) -> Result<(), DeviceError>;
 

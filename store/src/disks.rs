@@ -40,16 +40,21 @@ impl Volume {
     /// `InvalidInput` outside the disk, `Corrupt`, `Io`, `NotFound` once the volume is deleted.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.check(offset, buffer.len() as u64)?;
-        self.pool
-            .engine
-            .read_bytes(&self.state.chain(), offset, buffer)?;
+        let engine = &self.pool.engine;
+        let source = engine.read_bytes(&self.state.chain(), offset, buffer)?;
         self.count(|counters| {
+            counters.note_source(source);
             counters.read_ops.fetch_add(1, Ordering::Relaxed);
             counters
                 .read_bytes
                 .fetch_add(buffer.len() as u64, Ordering::Relaxed);
         });
         self.present()
+    }
+
+    /// How many reads have had to wait for the disk since the pool was opened.
+    pub fn disk_reads(&self) -> u64 {
+        self.state.counters.disk_reads.load(Ordering::Relaxed)
     }
 
     /// Begins to fetch a range that will be read soon, without waiting for it.
@@ -184,10 +189,16 @@ impl Snapshot {
     /// `InvalidInput` outside the disk, `Corrupt`, `Io`, `NotFound` once the snapshot is deleted.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         check_bounds(offset, buffer.len() as u64, self.state.size_bytes)?;
-        self.pool
-            .engine
-            .read_bytes(&self.state.chain(), offset, buffer)?;
+        let engine = &self.pool.engine;
+        let source = engine.read_bytes(&self.state.chain(), offset, buffer)?;
+        engine.counters.note_source(source);
         self.present()
+    }
+
+    /// As [`Volume::disk_reads`], of all disks of the pool.
+    pub fn disk_reads(&self) -> u64 {
+        let counters = &self.pool.engine.counters;
+        counters.disk_reads.load(Ordering::Relaxed)
     }
 
     /// As [`Volume::prefetch`].

@@ -13,27 +13,36 @@ use crate::{Error, ErrorKind, Result};
 
 pub(crate) const RUN: usize = RUN_CHUNKS as usize;
 
+/// Where the bytes of a read came from: the slowest of its sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// Own memory, or the page cache.
+    Memory,
+    /// The disk had to be waited for.
+    Disk,
+}
+
 impl Engine {
     /// Fills `out` with the bytes at `offset`; the caller has checked the bounds.
-    pub(crate) fn read_bytes(&self, chain: &Chain, offset: u64, out: &mut [u8]) -> Result<()> {
+    pub(crate) fn read_bytes(&self, chain: &Chain, offset: u64, out: &mut [u8]) -> Result<Source> {
         let _guard = self.epochs.enter();
         let key = self.key_of(chain)?;
         let skip = (offset % CHUNK_BYTES as u64) as usize;
         let mut chunk = offset >> CHUNK_SHIFT;
-        let mut rest = out;
+        let (mut rest, mut source) = (out, Source::Memory);
         if skip != 0 {
             let take = rest.len().min(CHUNK_BYTES - skip);
             let (part, tail) = rest.split_at_mut(take);
-            self.read_part(chain, key, chunk, skip, part)?;
+            source = self.read_part(chain, key, chunk, skip, part)?;
             (chunk, rest) = (chunk + 1, tail);
         }
         let whole = rest.len() / CHUNK_BYTES;
         let (middle, tail) = rest.split_at_mut(whole * CHUNK_BYTES);
-        self.read_chunks(chain, key, chunk, middle)?;
-        if tail.is_empty() {
-            return Ok(());
+        source = source.max(self.read_chunks(chain, key, chunk, middle)?);
+        if !tail.is_empty() {
+            source = source.max(self.read_part(chain, key, chunk + whole as u64, 0, tail)?);
         }
-        self.read_part(chain, key, chunk + whole as u64, 0, tail)
+        Ok(source)
     }
 
     fn read_part(
@@ -43,11 +52,11 @@ impl Engine {
         chunk: u64,
         skip: usize,
         part: &mut [u8],
-    ) -> Result<()> {
+    ) -> Result<Source> {
         let mut whole = [0; CHUNK_BYTES];
-        self.read_chunks(chain, key, chunk, &mut whole)?;
+        let source = self.read_chunks(chain, key, chunk, &mut whole)?;
         part.copy_from_slice(&whole[skip..skip + part.len()]);
-        Ok(())
+        Ok(source)
     }
 
     fn read_chunks(
@@ -56,8 +65,8 @@ impl Engine {
         key: Option<&DataKey>,
         first: u64,
         out: &mut [u8],
-    ) -> Result<()> {
-        let mut rest = out;
+    ) -> Result<Source> {
+        let (mut rest, mut source) = (out, Source::Memory);
         let mut chunk = first;
         while !rest.is_empty() {
             let in_run = (chunk % RUN_CHUNKS) as usize;
@@ -65,10 +74,10 @@ impl Engine {
             let mut found = [Address::HOLE; RUN];
             self.resolve(chain, chunk, &mut found[..count])?;
             let (part, tail) = rest.split_at_mut(count * CHUNK_BYTES);
-            self.read_addresses(key, &found[..count], part)?;
+            source = source.max(self.read_addresses(key, &found[..count], part)?);
             (chunk, rest) = (chunk + count as u64, tail);
         }
-        Ok(())
+        Ok(source)
     }
 
     /// The addresses of chunks from `first`, all of one run.
@@ -137,8 +146,8 @@ impl Engine {
         key: Option<&DataKey>,
         addresses: &[Address],
         out: &mut [u8],
-    ) -> Result<()> {
-        let mut rest = out;
+    ) -> Result<Source> {
+        let (mut rest, mut source) = (out, Source::Memory);
         let mut at = 0;
         let mut late = Vec::new();
         while at < addresses.len() {
@@ -146,13 +155,20 @@ impl Engine {
             let count = progression(&addresses[at..]);
             let (part, tail) = rest.split_at_mut(count * CHUNK_BYTES);
             if first.is_data() {
-                late.extend(self.read_data(key, first, part)?);
+                match self.read_data(key, first, part)? {
+                    Outcome::Read(from) => source = source.max(from),
+                    Outcome::Late(one) => late.push(one),
+                }
             } else {
                 part.fill(0);
             }
             (at, rest) = (at + count, tail);
         }
-        self.read_late(key, late)
+        if late.is_empty() {
+            return Ok(source);
+        }
+        self.read_late(key, late)?;
+        Ok(Source::Disk)
     }
 
     /// Reads from the journal what neither memory nor the page cache had.
@@ -223,7 +239,7 @@ impl Engine {
         key: Option<&DataKey>,
         first: Address,
         out: &'a mut [u8],
-    ) -> Result<Option<Late<'a>>> {
+    ) -> Result<Outcome<'a>> {
         let container = first.container();
         match self.place(container)? {
             Place::Journal(segment) => {
@@ -232,17 +248,18 @@ impl Engine {
                     .expect("the segment was found by this address");
                 if self.journal.read_ready(&segment, block, out) {
                     unseal(&segment, key, block, out)?;
-                    return Ok(None);
+                    return Ok(Outcome::Read(Source::Memory));
                 }
-                return Ok(Some(Late {
+                Ok(Outcome::Late(Late {
                     segment,
                     block,
                     out,
-                }));
+                }))
             }
             Place::Packed(row) => {
                 let place = row.location.local();
-                self.reader.read(container, place, key, first.slot(), out)?;
+                let from = self.reader.read(container, place, key, first.slot(), out)?;
+                Ok(Outcome::Read(from))
             }
             Place::Forwarded(row) => {
                 let count = out.len() / CHUNK_BYTES;
@@ -254,11 +271,17 @@ impl Engine {
                     return Err(Error::new(ErrorKind::Corrupt, context));
                 }
                 // Packing ends in pack files, so this goes one step deep.
-                self.read_addresses(key, &settled, out)?;
+                Ok(Outcome::Read(self.read_addresses(key, &settled, out)?))
             }
         }
-        Ok(None)
     }
+}
+
+/// What became of a piece of a read.
+enum Outcome<'a> {
+    Read(Source),
+    /// The disk must be asked for it.
+    Late(Late<'a>),
 }
 
 /// Consecutive blocks of the journal that a read waits for, and where they go.

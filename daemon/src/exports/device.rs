@@ -110,6 +110,10 @@ impl Device for VolumeDevice {
         Ok(())
     }
 
+    fn disk_reads(&self) -> Option<u64> {
+        Some(self.volume.disk_reads())
+    }
+
     fn write(&self, offset: u64, data: &[u8], fua: Fua) -> Result<(), DeviceError> {
         let done = self.volume.write(offset, data, durability(fua));
         self.check("write", done)?;
@@ -196,6 +200,10 @@ impl Device for SnapshotDevice {
         let length = buffer.len() as u64;
         self.traffic.read_bytes.fetch_add(length, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn disk_reads(&self) -> Option<u64> {
+        Some(self.snapshot.disk_reads())
     }
 
     fn write(&self, _offset: u64, _data: &[u8], _fua: Fua) -> Result<(), DeviceError> {

@@ -190,7 +190,8 @@ impl Transmission<'_> {
     ) -> Result<(), DeviceError> {
         let (begin, length) = (Instant::now(), slot.len() as u64);
         device.read(offset, slot)?;
-        self.ahead.note(length, begin.elapsed());
+        let took = begin.elapsed();
+        self.ahead.note(length, took, device.disk_reads());
         Stats::add(&self.stats.bytes_read, length);
         Ok(())
     }

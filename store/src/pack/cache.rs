@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
 use super::LocalPlace;
 use super::format::Directory;
@@ -38,6 +38,18 @@ impl Weighter<FrameKey, Arc<[u8]>> for FrameBytes {
     }
 }
 
+/// Hands back a frame that made room for another, as its memory is worth using again.
+#[derive(Clone, Default)]
+struct HandBack;
+
+impl Lifecycle<FrameKey, Arc<[u8]>> for HandBack {
+    type RequestState = Option<Arc<[u8]>>;
+
+    fn on_evict(&self, evicted: &mut Self::RequestState, _: FrameKey, frame: Arc<[u8]>) {
+        *evicted = Some(frame);
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct DirectoryKey {
     container: ContainerId,
@@ -56,14 +68,20 @@ impl Weighter<DirectoryKey, Arc<Directory>> for DirectoryBytes {
 
 /// Decoded frames.
 pub(crate) struct FrameCache {
-    kept: Cache<FrameKey, Arc<[u8]>, FrameBytes>,
+    kept: Cache<FrameKey, Arc<[u8]>, FrameBytes, DefaultHashBuilder, HandBack>,
 }
 
 impl FrameCache {
     /// A cache of at most `memory_bytes`.
     pub(crate) fn new(memory_bytes: u64) -> Self {
         Self {
-            kept: Cache::with_weighter(ENTRIES_AT_FIRST, memory_bytes, FrameBytes),
+            kept: Cache::with(
+                ENTRIES_AT_FIRST,
+                memory_bytes,
+                FrameBytes,
+                DefaultHashBuilder::default(),
+                HandBack,
+            ),
         }
     }
 
@@ -72,9 +90,11 @@ impl FrameCache {
         self.kept.get(key)
     }
 
-    /// Keeps a frame.
-    pub(crate) fn insert(&self, key: FrameKey, frame: Arc<[u8]>) {
-        self.kept.insert(key, frame);
+    /// Keeps a frame; returns one that is not kept any more, if there is one.
+    pub(crate) fn insert(&self, key: FrameKey, frame: Arc<[u8]>) -> Option<Arc<[u8]>> {
+        let mut evicted = None;
+        self.kept.insert_with_lifecycle(key, frame, &mut evicted);
+        evicted
     }
 
     /// Memory taken by what is kept.

@@ -4,7 +4,7 @@
 //! ones together, and checked. A short read keeps the frames it decoded; a long one decodes straight
 //! into the caller's buffer and keeps nothing, as its reader goes on and does not come back.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::iter::repeat_n;
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use crate::addr::{CHUNK_BYTES, ContainerId};
 use crate::chunk::compress::decompress;
 use crate::chunk::seal::{BadSeal, DataKey, Kind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::read::Source;
 use crate::recompress::Warmth;
 
 /// Stored bytes read with one call, if a single frame does not have more. Every thread that reads
@@ -29,6 +30,8 @@ const STREAM_BYTES: usize = 64 << 10;
 thread_local! {
     /// Stored bytes on their way to the decoder, [`RUN_BYTES`] at most.
     static STORED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// A frame that the cache gave up, for the next that is decoded: fresh memory is dear.
+    static GIVEN_UP: Cell<Option<Arc<[u8]>>> = const { Cell::new(None) };
 }
 
 /// Reads chunks from pack files.
@@ -88,7 +91,7 @@ impl Reader {
         key: Option<&DataKey>,
         first_slot: u32,
         out: &mut [u8],
-    ) -> Result<()> {
+    ) -> Result<Source> {
         self.warmth.touch(container);
         let directory = self.directory(container, place)?;
         self.read_slots(&directory, place, key, first_slot, out)
@@ -129,7 +132,7 @@ impl Reader {
         key: Option<&DataKey>,
         first_slot: u32,
         out: &mut [u8],
-    ) -> Result<()> {
+    ) -> Result<Source> {
         debug_assert!(out.len().is_multiple_of(CHUNK_BYTES));
         let container = directory.header.id;
         let request = Request {
@@ -152,42 +155,49 @@ impl Reader {
     }
 
     /// Takes frames from the cache, and gathers runs of those that are not there.
-    fn fill(&self, request: &Request<'_>, out: &mut [u8]) -> Result<()> {
+    fn fill(&self, request: &Request<'_>, out: &mut [u8]) -> Result<Source> {
         let log2 = request.directory.header.frame_log2;
         let end = request.start + out.len();
         let frames = (request.start >> log2) as u32..end.div_ceil(1 << log2) as u32;
         let mut missing = frames.start..frames.start;
+        let mut source = Source::Memory;
         for frame in frames {
             let Some(plain) = self.frames.get(&request.key(frame)) else {
                 missing.end = frame + 1;
                 continue;
             };
-            self.fetch(request, missing, out)?;
+            source = source.max(self.fetch(request, missing, out)?);
             missing = frame + 1..frame + 1;
             let (from, to) = request.overlap(frame, out.len());
             out[to].copy_from_slice(&plain[from]);
         }
-        self.fetch(request, missing, out)
+        Ok(source.max(self.fetch(request, missing, out)?))
     }
 
     /// Reads and decodes adjacent frames, as many at once as the buffer takes.
-    fn fetch(&self, request: &Request<'_>, frames: Range<u32>, out: &mut [u8]) -> Result<()> {
+    fn fetch(&self, request: &Request<'_>, frames: Range<u32>, out: &mut [u8]) -> Result<Source> {
+        let mut source = Source::Memory;
         let mut run = frames.start..frames.start;
         for frame in frames {
             let first = request.stored(run.start).start;
             if !run.is_empty() && request.stored(frame).end - first > RUN_BYTES {
-                self.fetch_run(request, run, out)?;
+                source = source.max(self.fetch_run(request, run, out)?);
                 run = frame..frame;
             }
             run.end = frame + 1;
         }
-        if run.is_empty() {
-            return Ok(());
+        if !run.is_empty() {
+            source = source.max(self.fetch_run(request, run, out)?);
         }
-        self.fetch_run(request, run, out)
+        Ok(source)
     }
 
-    fn fetch_run(&self, request: &Request<'_>, frames: Range<u32>, out: &mut [u8]) -> Result<()> {
+    fn fetch_run(
+        &self,
+        request: &Request<'_>,
+        frames: Range<u32>,
+        out: &mut [u8],
+    ) -> Result<Source> {
         STORED.with_borrow_mut(|stored| {
             let first = request.stored(frames.start).start;
             let len = request.stored(frames.end - 1).end - first;
@@ -195,7 +205,7 @@ impl Reader {
                 stored.resize(len, 0);
             }
             let stored = &mut stored[..len];
-            self.read_stored(request, frames.clone(), stored)?;
+            let source = self.read_stored(request, frames.clone(), stored)?;
             for frame in frames {
                 let range = request.stored(frame);
                 self.deliver(
@@ -205,7 +215,7 @@ impl Reader {
                     out,
                 )?;
             }
-            Ok(())
+            Ok(source)
         })
     }
 
@@ -215,15 +225,19 @@ impl Reader {
         request: &Request<'_>,
         frames: Range<u32>,
         stored: &mut [u8],
-    ) -> Result<()> {
+    ) -> Result<Source> {
         let file = self.packs.file(request.place.pack)?;
         let first = request.stored(frames.start).start;
+        let offset = request.place.offset + first as u64;
+        if file.read_cached_at(stored, offset) && request.check(frames.clone(), stored).is_ok() {
+            return Ok(Source::Memory);
+        }
         let mut attempt = || {
-            let offset = request.place.offset + first as u64;
             handles::read(&*file, stored, offset, || request.describe())?;
-            request.check(frames.clone(), stored)
+            request.check(frames.clone(), stored)?;
+            Ok(Source::Disk)
         };
-        attempt().or_else(|e| match e.kind() {
+        attempt().or_else(|e: Error| match e.kind() {
             ErrorKind::Corrupt => attempt(),
             _ => Err(e),
         })
@@ -243,13 +257,22 @@ impl Reader {
         if stream && from.len() == plain_len {
             return request.decode(frame, stored, &mut out[to]);
         }
-        let mut plain: Arc<[u8]> = repeat_n(0, plain_len).collect();
-        let buffer = Arc::get_mut(&mut plain).expect("nobody else has it yet");
+        let mut plain = own_frame(plain_len);
+        let buffer = Arc::get_mut(&mut plain).expect("nobody else has it");
         request.decode(frame, stored, buffer)?;
         out[to].copy_from_slice(&plain[from]);
-        self.frames.insert(request.key(frame), plain);
+        GIVEN_UP.set(self.frames.insert(request.key(frame), plain));
         Ok(())
     }
+}
+
+/// Memory for a decoded frame, with anything in it.
+fn own_frame(len: usize) -> Arc<[u8]> {
+    let given_up = GIVEN_UP.take();
+    given_up
+        .filter(|frame| frame.len() == len)
+        .and_then(|mut frame| Arc::get_mut(&mut frame).is_some().then_some(frame))
+        .unwrap_or_else(|| repeat_n(0, len).collect())
 }
 
 impl Request<'_> {

@@ -151,7 +151,7 @@ fn sealed_frames_open_with_their_key_in_their_place_and_unchanged() {
         let mut read = |key: Option<Arc<DataKey>>| {
             let fresh = reader(&packs);
             let done = fresh.read(ContainerId(9), &place, key.as_deref(), 0, &mut out);
-            done.map(|()| out == plain(9, 0..40))
+            done.map(|_| out == plain(9, 0..40))
         };
         assert!(read(Some(key(1))).unwrap());
         for wrong in [None, Some(key(2))] {

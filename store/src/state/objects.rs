@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use crate::index::{LayerId, LayerState};
 use crate::journal::poisoned;
 use crate::layer::{Chain, Layer};
+use crate::read::Source;
 use crate::{DomainId, Encryption, Packing, SnapshotId, VolumeId, VolumeSpec};
 
 /// Traffic since the pool was opened.
@@ -17,6 +18,17 @@ pub(crate) struct Counters {
     pub(crate) read_ops: AtomicU64,
     pub(crate) write_ops: AtomicU64,
     pub(crate) flushes: AtomicU64,
+    /// Reads for which the disk had to be waited for.
+    pub(crate) disk_reads: AtomicU64,
+}
+
+impl Counters {
+    /// Counts a read by where its bytes came from.
+    pub(crate) fn note_source(&self, source: Source) {
+        if source == Source::Disk {
+            self.disk_reads.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A writable disk.

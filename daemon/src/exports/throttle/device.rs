@@ -59,6 +59,10 @@ impl Device for ThrottledDevice {
         self.device.read(offset, buffer)
     }
 
+    fn disk_reads(&self) -> Option<u64> {
+        self.device.disk_reads()
+    }
+
     fn write(&self, offset: u64, data: &[u8], fua: Fua) -> Result<(), DeviceError> {
         self.device.write(offset, data, fua)
     }

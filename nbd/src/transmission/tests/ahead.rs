@@ -32,9 +32,9 @@ fn reads_behind_others_are_told_of_once_reads_are_slow() {
         (request(NBD_CMD_READ, 0, 4, 1 << 40, 4096), &[]),
         (request(NBD_CMD_READ, 0, 5, 65536, 512), &[]),
     ]);
-    ahead.note(4096, FAST);
+    ahead.note(4096, FAST, None);
     assert_eq!(told(&fixture, &mut ahead, &input), [], "reads are fast");
-    ahead.note(4096, SLOW);
+    ahead.note(4096, SLOW, None);
     let expected = [(8192, 4096), (65536, 512)];
     assert_eq!(told(&fixture, &mut ahead, &input), expected);
 }
@@ -43,7 +43,7 @@ fn reads_behind_others_are_told_of_once_reads_are_slow() {
 fn what_was_told_is_not_told_again_when_more_arrives() {
     let (fixture, mut ahead) = (Fixture::new(false), Ahead::default());
     let input = reads(4);
-    ahead.note(4096, SLOW);
+    ahead.note(4096, SLOW, None);
     let half = &input[..2 * 28 + 14];
     assert_eq!(told(&fixture, &mut ahead, half), [(4096, 4096)]);
     ahead.passed(28);
@@ -55,11 +55,22 @@ fn what_was_told_is_not_told_again_when_more_arrives() {
 fn looking_ahead_ends_when_reads_stay_fast() {
     let (fixture, mut ahead) = (Fixture::new(false), Ahead::default());
     let input = reads(8);
-    ahead.note(4096, SLOW);
+    ahead.note(4096, SLOW, None);
     for _ in 0..8 {
         assert_eq!(told(&fixture, &mut ahead, &input).len(), 7);
         ahead.passed(input.len());
-        ahead.note(4096, FAST);
+        ahead.note(4096, FAST, None);
     }
     assert_eq!(told(&fixture, &mut ahead, &input), []);
+}
+
+#[test]
+fn a_device_that_knows_is_believed_before_the_clock() {
+    let (fixture, mut ahead) = (Fixture::new(false), Ahead::default());
+    let input = reads(2);
+    ahead.note(4096, SLOW, Some(7));
+    ahead.note(4096, SLOW, Some(7));
+    assert_eq!(told(&fixture, &mut ahead, &input), [], "from memory");
+    ahead.note(4096, FAST, Some(8));
+    assert_eq!(told(&fixture, &mut ahead, &input), [(4096, 4096)]);
 }
