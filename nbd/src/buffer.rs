@@ -3,8 +3,14 @@
 
 use std::io::{self, Read};
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use socket2::Socket;
+
 /// Buffers grown beyond this are given back as soon as they are empty.
 const KEEP: usize = 4 << 20;
+/// Less room than this is not worth asking for more.
+const LEAST_ROOM: usize = 64 << 10;
 /// What is moved to the front before more is received.
 const LITTLE: usize = 4096;
 
@@ -47,6 +53,21 @@ impl ReceiveBuffer {
         let received = from.read(&mut self.bytes[self.end..])?;
         self.end += received;
         Ok(received)
+    }
+
+    /// Takes in what has arrived already, as far as there is room behind the rest. The end of the
+    /// stream is left for [`Self::receive`] to find.
+    pub(crate) fn take_in(&mut self, socket: &Socket) -> io::Result<()> {
+        let room = &mut self.bytes[self.end..];
+        if room.len() < LEAST_ROOM {
+            return Ok(());
+        }
+        match recv(socket, room, RecvFlags::DONTWAIT) {
+            Ok((bytes, _)) => self.end += bytes,
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 }
 
@@ -99,7 +120,34 @@ impl SendBuffer {
 
 #[cfg(test)]
 mod tests {
-    use super::ReceiveBuffer;
+    use std::io::Write;
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::{LEAST_ROOM, ReceiveBuffer};
+
+    #[test]
+    fn what_has_arrived_is_taken_in_as_far_as_there_is_room() {
+        let (mut client, server) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
+        let mut buffer = ReceiveBuffer::new(2 * LEAST_ROOM);
+        buffer.take_in(&server).unwrap();
+        assert!(buffer.filled().is_empty(), "it does not wait");
+        let sent: Vec<u8> = (0..=255).cycle().take(LEAST_ROOM + 1).collect();
+        client.write_all(&sent[..100]).unwrap();
+        buffer.receive(&mut &server, 28).unwrap();
+        client.write_all(&sent[100..]).unwrap();
+        buffer.take_in(&server).unwrap();
+        assert!(buffer.filled() == sent);
+        client.write_all(&[7; 100]).unwrap();
+        buffer.take_in(&server).unwrap();
+        assert!(buffer.filled() == sent, "there is little room left");
+        buffer.consume(sent.len());
+        drop(client);
+        buffer.take_in(&server).unwrap();
+        assert_eq!(buffer.filled(), [7; 100]);
+        buffer.take_in(&server).unwrap();
+        assert_eq!(buffer.receive(&mut &server, 28).unwrap(), 0);
+    }
 
     #[test]
     fn units_are_put_together_wherever_they_were_cut() {

@@ -14,8 +14,9 @@ use crate::proto::{MAX_OPTION_LENGTH, OPTION_HEADER_LENGTH};
 use crate::transmission::{Transmission, Verdict};
 use crate::wait::Patient;
 
-/// Room for many small requests, or for a piece of a long one.
-const RECEIVE_BYTES: usize = 512 << 10;
+/// Room for many small requests, and for what a client sends while it is being written: it then makes
+/// its next request meanwhile.
+const RECEIVE_BYTES: usize = 2 << 20;
 
 /// Why a connection came to its end.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +137,12 @@ fn transmit(
         }
         match verdict {
             Verdict::Send => {}
+            Verdict::More if connections.is_stopping() => {}
+            Verdict::More => {
+                if let Err(error) = received.take_in(socket) {
+                    return End::Socket(error);
+                }
+            }
             Verdict::Need(_) if connections.is_stopping() => return End::Stopping,
             Verdict::Need(bytes) => match receive(received, &mut patient, bytes) {
                 Ok(0) => return End::HungUp,

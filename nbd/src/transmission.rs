@@ -40,6 +40,8 @@ const MAX_EXTENTS: usize = 16 << 10;
 pub(crate) enum Verdict {
     /// Send the replies and come again.
     Send,
+    /// Send the replies, and come again with whatever else has arrived.
+    More,
     /// Send the replies, and come again with so many bytes at the front.
     Need(usize),
     /// Send the replies and close: the client said goodbye.

@@ -20,6 +20,9 @@ use crate::proto::{CHUNK_HEADER_LENGTH, ChunkHeader, Request, SimpleReply};
 /// Pieces of writes end at multiples of this on the device: the rest of a block would have to be
 /// written twice.
 const BLOCK: u64 = 4096;
+/// Bytes of a write that are given to the device at once. In between the connection takes in what the
+/// client has sent meanwhile, so that it can go on.
+pub(super) const WRITE_PIECE: usize = 128 << 10;
 /// Less of a payload is waited for rather than written.
 const LEAST: usize = 64 << 10;
 
@@ -78,21 +81,12 @@ impl Transmission<'_> {
         out: &mut SendBuffer,
     ) -> (usize, Option<Verdict>) {
         let left = usize::try_from(request.length - done).unwrap_or(usize::MAX);
-        if input.len() < left.min(LEAST) {
-            self.long = Some(Long::Write {
-                request,
-                done,
-                refused,
-            });
-            // Who waits for a sync does not wait for the client to send on.
-            self.sync_due = !self.deferred.is_empty();
-            let next = match self.sync_due {
-                true => Verdict::Send,
-                false => Verdict::Need(left.min(LEAST)),
-            };
-            return (0, Some(next));
+        let arrived = input.len().min(WRITE_PIECE);
+        if arrived < left.min(LEAST) {
+            let verdict = self.interrupt(request, done, refused);
+            return (0, Some(verdict.unwrap_or(Verdict::Need(left.min(LEAST)))));
         }
-        let piece = &input[..piece_len(request.offset + done, input.len(), left)];
+        let piece = &input[..piece_len(request.offset + done, arrived, left)];
         if refused.is_none() {
             let device = self.session.opened.device.as_ref();
             let written = device.write(request.offset + done, piece, Fua::No);
@@ -100,15 +94,27 @@ impl Transmission<'_> {
         }
         let done = done + piece.len() as u64;
         if done < request.length {
-            self.long = Some(Long::Write {
-                request,
-                done,
-                refused,
-            });
-        } else {
-            self.end_write(&request, refused, out);
+            let verdict = self.interrupt(request, done, refused);
+            return (piece.len(), Some(verdict.unwrap_or(Verdict::More)));
         }
+        self.end_write(&request, refused, out);
         (piece.len(), None)
+    }
+
+    /// Puts a write aside until more of it has arrived. Who waits for a sync does not wait for that.
+    fn interrupt(
+        &mut self,
+        request: Request,
+        done: u64,
+        refused: Option<DeviceError>,
+    ) -> Option<Verdict> {
+        self.long = Some(Long::Write {
+            request,
+            done,
+            refused,
+        });
+        self.sync_due = !self.deferred.is_empty();
+        self.sync_due.then_some(Verdict::Send)
     }
 
     fn end_write(&mut self, request: &Request, refused: Option<DeviceError>, out: &mut SendBuffer) {

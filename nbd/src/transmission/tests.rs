@@ -91,7 +91,7 @@ impl Fixture {
                 sent.push(out.filled().to_vec());
                 out.clear();
             }
-            if verdict != Verdict::Send {
+            if !matches!(verdict, Verdict::Send | Verdict::More) {
                 return (sent, verdict);
             }
         }
@@ -172,7 +172,7 @@ fn steps(transmission: &mut Transmission, input: &[u8], sent: &mut Vec<u8>) -> u
         at += used;
         sent.extend_from_slice(out.filled());
         out.clear();
-        if verdict != Verdict::Send {
+        if !matches!(verdict, Verdict::Send | Verdict::More) {
             return at;
         }
     }

@@ -3,13 +3,15 @@
 use std::sync::atomic::Ordering;
 
 use super::{Fixture, Reply, SIZE, bytes, request, steps};
+use crate::buffer::SendBuffer;
 use crate::export::{Device, Errno, Transfer};
 use crate::memory::MemoryDevice;
 use crate::proto::constants::{
     NBD_CMD_FLAG_DF, NBD_CMD_FLAG_FUA, NBD_CMD_FLUSH, NBD_CMD_READ, NBD_CMD_WRITE, NBD_EIO,
     NBD_ENOSPC,
 };
-use crate::proto::{SIMPLE_REPLY_LENGTH, SimpleReply, decode_error};
+use crate::proto::{REQUEST_LENGTH, SIMPLE_REPLY_LENGTH, SimpleReply, decode_error};
+use crate::transmission::pieces::WRITE_PIECE;
 use crate::transmission::{PIECE, Transmission, Verdict};
 
 const LONG: u64 = 700_001;
@@ -99,6 +101,29 @@ fn a_flush_does_not_wait_for_the_rest_of_a_write_behind_it() {
     let (sent, verdict) = fixture.run(&input[..100]);
     assert_eq!(sent.concat().len(), SIMPLE_REPLY_LENGTH);
     assert!(matches!(verdict, Verdict::Need(_)));
+    // Nor for all of a write that has arrived: there may be no end of them.
+    let (sent, _) = fixture.run(&input);
+    let lengths: Vec<usize> = sent.iter().map(Vec::len).collect();
+    assert_eq!(lengths, [SIMPLE_REPLY_LENGTH; 2]);
+}
+
+#[test]
+fn what_arrives_during_a_long_write_is_taken_in() {
+    let fixture = Fixture::new(false);
+    let data = pattern(LONG);
+    let input = bytes(&[(request(NBD_CMD_WRITE, 0, 1, 0, LONG), &data)]);
+    let mut transmission = Transmission::new(&fixture.session, &fixture.stats);
+    let (mut at, mut out, mut times) = (0, SendBuffer::default(), 0);
+    loop {
+        let (used, verdict) = transmission.step(&input[at..], &mut out);
+        assert!(used <= REQUEST_LENGTH + WRITE_PIECE);
+        at += used;
+        match verdict {
+            Verdict::More => times += 1,
+            verdict => break assert_eq!(verdict, Verdict::Need(REQUEST_LENGTH)),
+        }
+    }
+    assert_eq!((at, times), (input.len(), LONG as usize / WRITE_PIECE));
 }
 
 #[test]
