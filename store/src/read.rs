@@ -341,6 +341,9 @@ mod tests {
                 let at = (index * CHUNK_BYTES) as u64;
                 volume.write(at, part, Durability::Durable).unwrap();
             }
+            let mut found = vec![0; data.len()];
+            volume.read(0, &mut found).unwrap();
+            assert_eq!(volume.disk_reads(), 0, "it is in memory");
             // More than stays in memory.
             for part in 1..8 {
                 let other = vec![part; 1 << 20];
@@ -348,9 +351,10 @@ mod tests {
                 volume.write(at, &other, Durability::Durable).unwrap();
             }
             let before = sim.advice_count();
-            let mut found = vec![0; data.len()];
+            found.fill(0);
             volume.read(0, &mut found).unwrap();
             assert!(found == data);
+            assert_eq!(volume.disk_reads(), 1, "one read, in many pieces");
             let together = sim.advice_count() - before;
             assert!(together > 1, "{together}");
             let mut alone = [0; CHUNK_BYTES];
