@@ -266,12 +266,14 @@ impl Journal {
         self.recent.keep(bytes as usize);
     }
 
-    /// Begins to fetch blocks that are in the file alone.
-    pub(crate) fn prefetch(&self, segment: &Segment, first_block: u32, blocks: u32) {
+    /// Begins to fetch blocks that are in the file alone; says whether these are.
+    pub(crate) fn prefetch(&self, segment: &Segment, first_block: u32, blocks: u32) -> bool {
         let kept = self.recent.has(segment.header.number, first_block);
-        if !kept && first_block + blocks <= segment.written() {
+        let in_file = !kept && first_block + blocks <= segment.written();
+        if in_file {
             segment.prefetch(first_block, blocks);
         }
+        in_file
     }
 
     /// Reads consecutive chunks of an ended segment that nobody is likely to read here again: past

@@ -234,6 +234,12 @@ impl Segment {
             .will_read(u64::from(first_block) * block, u64::from(blocks) * block);
     }
 
+    /// Waits until a block that was announced is there. Whoever reads it finds out what is wrong.
+    pub(crate) fn wait_for(&self, block: u32) {
+        let mut found = [0; BLOCK_BYTES];
+        let _ = self.read_raw(block, &mut found);
+    }
+
     /// Reads whole blocks past the page cache, into memory that is aligned to a block. What a failed
     /// sync has left in the cache may never have reached the disk, and recovery must not take it for
     /// written.

@@ -15,17 +15,27 @@ use crate::journal::segment::Segment;
 
 /// Blocks between two pieces that are fetched along with them: less than another request costs.
 const GAP_BLOCKS: u32 = 16;
-/// Blocks announced with one call: a batch, as memory has all of one or nothing.
-const ANNOUNCED_BLOCKS: usize = 1024;
+/// Blocks announced with one call: a batch, as memory has all of one or nothing. So many are waited
+/// for before more are announced, as guests want something of the disk as well.
+const ANNOUNCED_BLOCKS: u32 = 1024;
 
 impl Engine {
-    /// Announces what is to be read of the segments of a round.
+    /// Fetches what is to be read of the segments of a round, and rests in between as packing does.
     pub(super) fn announce(&self, segments: &[Arc<Segment>], live: &[Live]) {
+        let (mut on_their_way, mut piece) = (0, self.piece());
         for (number, blocks) in ranges(small_pieces(live)) {
             let segment = &segments[number as usize];
-            for start in blocks.clone().step_by(ANNOUNCED_BLOCKS) {
-                let count = (blocks.end - start).min(ANNOUNCED_BLOCKS as u32);
-                self.journal.prefetch(segment, start, count);
+            for start in blocks.clone().step_by(ANNOUNCED_BLOCKS as usize) {
+                let count = (blocks.end - start).min(ANNOUNCED_BLOCKS);
+                if !self.journal.prefetch(segment, start, count) {
+                    continue;
+                }
+                on_their_way += count.max(GAP_BLOCKS);
+                if on_their_way >= ANNOUNCED_BLOCKS {
+                    segment.wait_for(start + count - 1);
+                    self.rest_after(&mut piece);
+                    on_their_way = 0;
+                }
             }
         }
     }
