@@ -14,8 +14,8 @@ use crate::proto::{MAX_OPTION_LENGTH, OPTION_HEADER_LENGTH};
 use crate::transmission::{Transmission, Verdict};
 use crate::wait::Patient;
 
-/// Room for many small requests, and for what a client sends while it is being written: it then makes
-/// its next request meanwhile.
+/// Room for many small requests, and for what a client sends on while a piece of its long write is
+/// written: it can then make its next request meanwhile.
 const RECEIVE_BYTES: usize = 2 << 20;
 
 /// Why a connection came to its end.

@@ -101,7 +101,8 @@ impl Transmission<'_> {
         (piece.len(), None)
     }
 
-    /// Puts a write aside until more of it has arrived. Who waits for a sync does not wait for that.
+    /// Puts a write aside to take in more of what is sent. Who waits for a sync does not wait for that:
+    /// there may be no end of it.
     fn interrupt(
         &mut self,
         request: Request,
