@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use quick_cache::sync::Cache;
 
 use crate::addr::{Address, ContainerId};
+use crate::buffers::Buffers;
 use crate::clearing::Cleared;
 use crate::disk::{File, Io};
 use crate::dump::Dumps;
@@ -73,6 +74,8 @@ pub(crate) struct Engine {
     pub(crate) dedup_hit_bytes: AtomicU64,
     pub(crate) raw_quota_bytes: u64,
     pub(crate) shares: Shares,
+    /// Memory of the journal's batches and of decoded frames.
+    pub(crate) buffers: Arc<Buffers>,
     /// Memory that the sampled fingerprints claim.
     pub(crate) hook_bytes: Arc<AtomicU64>,
     pub(crate) maintenance: Mutex<Maintenance>,

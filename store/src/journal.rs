@@ -22,13 +22,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-pub(crate) use batch::APPEND_CHUNKS_MAX;
 use batch::Inner;
+pub(crate) use batch::{APPEND_CHUNKS_MAX, BUFFER_BYTES};
 use recent::Recent;
 use segment::{Segment, Spare};
 pub(crate) use writer::Purpose;
 
 use crate::addr::{CONTAINER_ID_MAX, ContainerId};
+use crate::buffers::Buffers;
 use crate::disk::{BLOCK_BYTES, Create, Io};
 use crate::{Error, Result};
 
@@ -98,6 +99,8 @@ pub(crate) struct JournalSettings {
     pub(crate) containers: Arc<ContainerIds>,
     /// Memory for batches that were written lately, in bytes.
     pub(crate) keep_bytes: u64,
+    /// Memory of batches, of [`BUFFER_BYTES`].
+    pub(crate) buffers: Arc<Buffers>,
 }
 
 /// An open journal.
@@ -202,15 +205,8 @@ impl Journal {
     }
 
     /// Bytes of written batches that are in memory.
-    #[cfg(test)]
     pub(crate) fn kept_bytes(&self) -> u64 {
         self.recent.kept_bytes() as u64
-    }
-
-    /// Bytes of memory that they and the buffers for those to come take.
-    #[cfg(test)]
-    pub(crate) fn held_bytes(&self) -> u64 {
-        self.recent.held_bytes() as u64
     }
 
     /// The segment that is being written.

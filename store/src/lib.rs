@@ -4,6 +4,7 @@
 //! pool directory, opened through the [`disk::Io`] door. ARCHITECTURE.md has the format byte by byte.
 
 mod addr;
+mod buffers;
 mod check;
 mod checkpoint;
 mod chunk;

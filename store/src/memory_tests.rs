@@ -20,8 +20,8 @@ use crate::disk::sim::SplitMix64;
 use crate::index::{ContainerRow, IndexRead, Location, RUN_CHUNKS, Run};
 use crate::model::spec;
 use crate::pack::LocalPlace;
-use crate::pack::cache::FrameKey;
 use crate::pack::format::{Directory, Frame, Header};
+use crate::pack::frames::FrameKey;
 use crate::{DomainId, Durability, OpenOptions, Store, Volume, VolumeId};
 
 const SIZE: u64 = 1 << 40;
@@ -124,7 +124,9 @@ fn keep_frames(store: &Store) {
                 frame,
                 frame_log2: 14,
             };
-            reader.frames.insert(key, vec![7; 1 << 14].into());
+            let mut piece = reader.frames.piece(1 << 14);
+            piece.fill(7);
+            reader.frames.insert(key, piece);
         }
         let row = container(number);
         let directory = directory(id);

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use quick_cache::sync::Cache;
 
 use crate::addr::{Address, ContainerId};
+use crate::buffers::Buffers;
 use crate::clearing::Cleared;
 use crate::dedup::Dedup;
 use crate::disk::{BLOCK_BYTES, Entry, File, Io, Space};
@@ -22,7 +23,7 @@ use crate::epoch::Epochs;
 use crate::index::{CheckpointRow, Index, IndexRead, LayerId, LayerState, MetaFiles};
 use crate::journal::record::Record;
 use crate::journal::segment::Segment;
-use crate::journal::{ContainerIds, Journal, JournalSettings};
+use crate::journal::{BUFFER_BYTES, ContainerIds, Journal, JournalSettings};
 use crate::keys::Keys;
 use crate::maintain::{Maintenance, Threads};
 use crate::pack::LocalPlace;
@@ -126,6 +127,7 @@ struct Found {
     merged: Vec<(LayerId, LayerId)>,
     state: State,
     packs: PackSet,
+    buffers: Arc<Buffers>,
     journal: Journal,
 }
 
@@ -144,6 +146,7 @@ impl Found {
         let (checkpoint, containers) = reserve_ids(&index, &**io, dir)?;
         let Loaded { mut state, merged } = load(&index, checkpoint.next_layer)?;
         let packs = PackSet::open(Arc::clone(io), dir.join("pack"), pool, checkpoint.next_pack)?;
+        let buffers = Buffers::new(BUFFER_BYTES, Shares(options.memory_bytes).batches());
         let settings = JournalSettings {
             io: Arc::clone(io),
             dir: dir.join("journal"),
@@ -152,6 +155,7 @@ impl Found {
             prefill: options.prefill_journal,
             containers: Arc::clone(&containers),
             keep_bytes: Shares(options.memory_bytes).batches(),
+            buffers: Arc::clone(&buffers),
         };
         let journal = open_journal(settings, checkpoint.applied_sequence, &index, &mut state)?;
         Ok(Self {
@@ -166,6 +170,7 @@ impl Found {
             merged,
             state,
             packs,
+            buffers,
             journal,
         })
     }
@@ -212,7 +217,13 @@ impl Found {
         let (packs, reserve) = (Arc::new(self.packs), self.reserve);
         let pool = *self.pool_file.id.as_bytes();
         Ok(Engine {
-            reader: Reader::new(Arc::clone(&packs), shares.frames(), shares.directories()),
+            reader: Reader::new(
+                Arc::clone(&packs),
+                &self.buffers,
+                shares.frames(),
+                shares.directories(),
+            ),
+            buffers: self.buffers,
             keys: Keys::new(Arc::clone(&io), master_key, dir.join("keys")),
             nonces: Nonces::new(opening),
             pool_file: Mutex::new(self.pool_file),

@@ -1,16 +1,18 @@
 //! Pack files: sealed containers of compressed frames, appended and never changed.
 //!
 //! [`format`] is the layout and its checks, [`writer`] builds a container, [`files`] keeps the files
-//! of a pool, [`reader`] is the read path with its [`cache`]. Which containers exist, and where, is
-//! the index's knowledge; a pack file repeats enough of it to rebuild the index from the files.
+//! of a pool, [`reader`] is the read path, which keeps [`directories`] and [`frames`] in memory. Which
+//! containers exist, and where, is the index's knowledge; a pack file repeats enough of it to rebuild the index from the files.
 
-pub(crate) mod cache;
+pub(crate) mod directories;
 pub(crate) mod files;
 pub(crate) mod format;
+pub(crate) mod frames;
 mod handles;
 pub(crate) mod orphans;
 pub(crate) mod reader;
 mod scan;
+mod slab;
 pub(crate) mod verify;
 pub(crate) mod writer;
 

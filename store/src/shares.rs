@@ -1,9 +1,10 @@
 //! How the memory of a pool is divided.
 //!
 //! Every cache has a share that it may always fill. What the others have not filled is lent to the
-//! journal's batches, so that a pool which is mostly written to, or small, has more of what was written
-//! lately in memory; the writer's thread asks for it back as they fill. A sixteenth is never lent, for
-//! what they take between two looks.
+//! journal's batches and to decoded frames, and asked back as they fill: the writer's thread looks
+//! again and again. Batches go first, as the journal is written past the page cache, while what frames
+//! are decoded from is mostly in it; so frames have what batches leave, which is most of it once all
+//! is packed. A sixteenth is never lent, for what others take between two looks.
 
 use std::sync::atomic::Ordering;
 
@@ -32,7 +33,7 @@ impl Shares {
         self.0 / 8
     }
 
-    /// Decoded frames.
+    /// Decoded frames, besides what is lent to them.
     pub(crate) fn frames(self) -> u64 {
         self.0 / 8
     }
@@ -52,23 +53,35 @@ impl Shares {
         (self.runs() / SEEN_RUN_BYTES).max(64) as usize
     }
 
-    /// What may be lent while the other caches hold `used` bytes.
-    fn lent(self, used: u64) -> u64 {
-        let read = self.frames() + self.directories() + self.runs();
-        (self.index() + self.hooks() + read).saturating_sub(used + self.0 / 16)
+    /// What batches and frames may take together while the other caches hold `used` bytes.
+    fn buffers(self, used: u64) -> u64 {
+        let others = self.index() + self.hooks() + self.directories() + self.runs();
+        self.batches() + self.frames() + others.saturating_sub(used + self.0 / 16)
+    }
+
+    /// What of those frames may take while batches take `kept` bytes: so much less than all that
+    /// batches need not wait for frames to go.
+    fn frames_beside(self, buffers: u64, kept: u64) -> u64 {
+        let left = buffers.saturating_sub(kept + self.0 / 32);
+        left.max(self.frames())
     }
 }
 
 impl Engine {
-    /// Lends the journal what other caches have not filled, and asks back what they have.
+    /// Lends batches and frames what other caches have not filled, and asks back what they have.
     pub(crate) fn lend_memory(&self) {
-        let shares = self.shares;
-        let read = self.reader.cached_bytes() + self.run_cache.runs.len() as u64 * SEEN_RUN_BYTES;
+        let (shares, frames) = (self.shares, &self.reader.frames);
+        let runs = self.run_cache.runs.len() as u64 * SEEN_RUN_BYTES;
+        let directories = self.reader.directories.weight_bytes();
         // Pages are kept as they are read, and there are no more than the file has.
         let index = self.metadata_bytes().min(shares.index());
         let hooks = self.hook_bytes.load(Ordering::Relaxed);
-        let lent = shares.lent(read + index + hooks.min(shares.hooks()));
-        self.journal.keep(shares.batches() + lent);
+        let buffers = shares.buffers(directories + runs + index + hooks.min(shares.hooks()));
+        frames.limit(shares.frames_beside(buffers, self.journal.kept_bytes()));
+        self.journal
+            .keep(buffers.saturating_sub(frames.held_bytes()));
+        self.buffers
+            .limit(buffers.saturating_sub(frames.own_bytes()));
     }
 }
 
@@ -83,7 +96,7 @@ mod tests {
     use crate::addr::{CHUNK_BYTES, ContainerId};
     use crate::disk::sim::{SimIo, SplitMix64};
     use crate::model::{open, options, spec};
-    use crate::pack::cache::FrameKey;
+    use crate::pack::frames::FrameKey;
     use crate::{Durability, OpenOptions, Store, VolumeId};
 
     /// What [`open`] gives a pool.
@@ -115,7 +128,8 @@ mod tests {
                 frame,
                 frame_log2: 14,
             };
-            engine.reader.frames.insert(key, vec![0; 1 << 14].into());
+            let piece = engine.reader.frames.piece(1 << 14);
+            engine.reader.frames.insert(key, piece);
         }
         engine.lend_memory();
         let left = engine.journal.kept_bytes();
@@ -129,7 +143,7 @@ mod tests {
 
     #[test]
     fn memory_of_batches_that_were_packed_is_used_again() {
-        let memory_bytes = 128 << 20;
+        let memory_bytes = 256 << 20;
         let (io, shares) = (SimIo::new(1), Shares(memory_bytes));
         let options = OpenOptions {
             memory_bytes,
@@ -139,41 +153,64 @@ mod tests {
         let id = VolumeId(Uuid::from_u128(1));
         store.create_volume(id, spec(64 << 20)).unwrap();
         let (engine, volume) = (store.engine_for_tests(), store.volume(id).unwrap());
-        engine.lend_memory();
         let (mut rng, mut data) = (SplitMix64::new(2), vec![0; 1 << 20]);
-        let mut held = Vec::new();
-        for _ in 0..2 {
+        let mut fill = || {
             for part in 0..64 {
                 rng.fill(&mut data);
                 volume
                     .write(part << 20, &data, Durability::Buffered)
                     .unwrap();
+                if part % 4 == 3 {
+                    volume.flush().unwrap();
+                    // As the writer's thread does.
+                    engine.lend_memory();
+                }
             }
-            volume.flush().unwrap();
-            assert!(engine.journal.kept_bytes() > 32 << 20);
-            store.reclaim_now().unwrap();
-            assert!(engine.journal.kept_bytes() < 1 << 20);
-            held.push(engine.journal.held_bytes());
-            io.forget_history();
+            assert!(engine.journal.kept_bytes() > 56 << 20);
+        };
+        let frames = &engine.reader.frames;
+        fill();
+        store.reclaim_now().unwrap();
+        io.forget_history();
+        assert!(engine.journal.kept_bytes() < 1 << 20);
+        let held = engine.buffers.held_bytes();
+        assert!(held > 56 << 20, "{held}");
+        // Frames take it, more than their share.
+        engine.lend_memory();
+        let mut chunk = [0; CHUNK_BYTES];
+        for at in (0..64 << 20).step_by(CHUNK_BYTES) {
+            volume.read(at, &mut chunk).unwrap();
         }
-        let most = shares.batches() + shares.lent(0);
-        assert!(
-            held[0] > 32 << 20 && held[1] <= held[0].max(most),
-            "{held:?}"
-        );
+        let kept = frames.held_bytes();
+        assert!(kept >= 60 << 20 && kept > shares.frames(), "{kept}");
+        assert!(engine.buffers.held_bytes() <= held + (8 << 20));
+        // And give it back to batches.
+        (0..3).for_each(|_| fill());
+        let all = engine.buffers.held_bytes();
+        assert!(all <= shares.buffers(0) + (8 << 20), "{all}");
+        let kept = frames.held_bytes();
+        assert!(kept <= shares.frames() + (4 << 20), "{kept}");
+        engine.buffers.limit(0);
         engine.journal.keep(0);
-        assert!(engine.journal.held_bytes() <= 48 << 20);
+        let left = engine.buffers.held_bytes() - frames.held_bytes();
+        assert!(left <= 48 << 20, "{left}");
     }
 
     #[test]
     fn shares_leave_room_and_nothing_is_lent_twice() {
         let shares = Shares(1 << 30);
-        let read = shares.frames() + shares.directories() + shares.runs();
-        let theirs = shares.index() + shares.hooks() + read;
-        assert!(shares.batches() + theirs <= shares.0 / 16 * 13);
+        let theirs = shares.index() + shares.hooks() + shares.directories() + shares.runs();
+        let own = shares.batches() + shares.frames();
+        assert!(own + theirs <= shares.0 / 16 * 13);
         for used in [0, 1 << 20, theirs / 2, theirs, 2 * theirs] {
-            assert!(shares.lent(used) + used.min(theirs) <= theirs);
+            let both = shares.buffers(used);
+            assert!(both + used.min(theirs) <= own + theirs);
+            for kept in [0, both / 2, both, 2 * both] {
+                let frames = shares.frames_beside(both, kept);
+                assert!(frames + kept.min(both - shares.frames()) <= both);
+                assert!(frames >= shares.frames());
+            }
         }
-        assert_eq!((shares.lent(theirs), shares.lent(0)), (0, 1 << 29));
+        assert_eq!((shares.buffers(theirs), shares.buffers(0)), (own, 3 << 28));
     }
 }

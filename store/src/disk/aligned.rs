@@ -1,6 +1,6 @@
 //! Byte buffers aligned to [`BLOCK_BYTES`], as direct I/O needs them.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{NonNull, null_mut};
@@ -16,8 +16,7 @@ const MAPPED_BYTES: usize = 1 << 20;
 /// A growable byte buffer whose memory starts at a multiple of [`BLOCK_BYTES`]. Its capacity is a
 /// multiple of it too; clearing keeps the memory.
 pub struct AlignedBuf {
-    /// Start of `capacity` bytes, of which the first `len` are initialised; dangling if there are
-    /// none.
+    /// Start of `capacity` bytes, all of which are initialised; dangling if there are none.
     memory: NonNull<u8>,
     len: usize,
     capacity: usize,
@@ -50,6 +49,11 @@ impl AlignedBuf {
         let mut buffer = Self::with_capacity(len);
         buffer.resize(len);
         buffer
+    }
+
+    /// Where its memory begins: `capacity` bytes, with anything in them, until it grows or goes.
+    pub(crate) fn memory_mut(&mut self) -> NonNull<u8> {
+        self.memory
     }
 
     /// Bytes it holds without growing.
@@ -135,11 +139,11 @@ impl AlignedBuf {
     }
 }
 
-/// Fresh memory of `capacity` bytes, at least one block; null when there is none.
+/// Fresh memory of `capacity` zero bytes, at least one block; null when there is none.
 fn allocate(capacity: usize) -> *mut u8 {
     if capacity < MAPPED_BYTES {
         // SAFETY: the layout is not empty.
-        return unsafe { alloc(layout(capacity)) };
+        return unsafe { alloc_zeroed(layout(capacity)) };
     }
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new mapping that replaces none.
@@ -167,7 +171,7 @@ impl Deref for AlignedBuf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the first `len` bytes are initialised and owned; dangling is fine for none.
+        // SAFETY: all bytes are initialised and owned; dangling is fine for none.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.len) }
     }
 }

@@ -4,19 +4,20 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::disk::{AlignedBuf, BLOCK_BYTES};
+use crate::buffers::Buffer;
+use crate::disk::BLOCK_BYTES;
 use crate::journal::format::{BATCH_HEADER_BYTES, BatchHeader, INLINE_TABLE_BYTES};
 use crate::journal::recent::Recent;
 use crate::journal::segment::{Segment, Spare};
 
-/// Data of a batch beyond which it is closed, in blocks: group commit is at full disk speed from
+/// Data of a batch at most, in blocks: group commit is at full disk speed from
 /// 128 KiB on, and a batch is held in memory until it is written.
 const BATCH_DATA_BLOCKS: u32 = 1024;
 /// Record bytes beyond which a batch is closed: far below what recovery accepts.
 const BATCH_TABLE_BYTES: usize = 1 << 20;
-/// Memory of a batch: header, data with one append beyond the limit, and a common table. Set aside at
-/// once, as growing would copy under the lock; what is not touched costs nothing.
-const BUFFER_BYTES: usize = (BATCH_DATA_BLOCKS as usize + APPEND_CHUNKS_MAX + 8) * BLOCK_BYTES;
+/// Memory of a batch: header, data, and the table of as many writes. Set aside at once, as growing
+/// would copy under the lock.
+pub(crate) const BUFFER_BYTES: usize = (1 + BATCH_DATA_BLOCKS as usize + 16) * BLOCK_BYTES;
 /// Chunks of one append: a batch, and a segment of the smallest size, always has room for it.
 pub(crate) const APPEND_CHUNKS_MAX: usize = 256;
 
@@ -25,7 +26,7 @@ pub(super) struct OpenBatch {
     pub(super) segment: Arc<Segment>,
     pub(super) start_block: u32,
     /// Header block, then data.
-    pub(super) bytes: AlignedBuf,
+    pub(super) bytes: Buffer,
     pub(super) table: Vec<u8>,
     pub(super) records: u32,
     pub(super) data_blocks: u32,
@@ -42,7 +43,7 @@ pub(super) struct ClosedBatch {
     pub(super) segment: Arc<Segment>,
     pub(super) start_block: u32,
     pub(super) blocks: u32,
-    pub(super) bytes: AlignedBuf,
+    pub(super) bytes: Buffer,
 }
 
 impl ClosedBatch {
@@ -161,23 +162,21 @@ impl Inner {
         self.queue.push_back(Step::Batch(batch));
     }
 
-    /// Whether the current segment takes `blocks` of data and `table` bytes more.
+    /// Whether the open batch and the current segment take `blocks` of data and `table` bytes more.
     pub(super) fn fits(&self, blocks: u32, table: usize) -> bool {
         let (start, data, bytes) = match &self.open {
             Some(open) => (open.start_block, open.data_blocks, open.table.len()),
             None => (self.next_block, 0, 0),
         };
         let total = 1 + data + blocks + BatchHeader::table_blocks(bytes + table);
-        start + total <= self.current.end_block()
+        data + blocks <= BATCH_DATA_BLOCKS && start + total <= self.current.end_block()
     }
 
     pub(super) fn open_batch(&mut self) -> &mut OpenBatch {
         let (segment, start_block) = (&self.current, self.next_block);
         let recent = &self.recent;
         self.open.get_or_insert_with(|| {
-            let mut bytes = recent
-                .take_free()
-                .unwrap_or_else(|| AlignedBuf::with_capacity(BUFFER_BYTES));
+            let mut bytes = recent.buffer();
             bytes.resize(BLOCK_BYTES);
             OpenBatch {
                 segment: Arc::clone(segment),

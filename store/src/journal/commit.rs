@@ -140,7 +140,7 @@ impl Journal {
             self.queue_bytes
                 .fetch_sub(batch.bytes.len(), Ordering::Relaxed);
         }
-        self.recent.written(written);
+        self.recent.written(&written);
     }
 
     fn perform(&self, steps: &[Step], sync: Sync, last: &Segment) -> Result<()> {

@@ -2,28 +2,26 @@
 //!
 //! The journal is written past the page cache, which would cost a copy and, worse, fresh memory for
 //! every byte of a stream. What was written last is what guests and the packer read next, so the
-//! batches themselves take the page cache's place, up to a limit. Their memory is used again, as fresh
-//! memory costs more than anything else on the way of a stream.
+//! batches themselves take the page cache's place, up to a limit.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
-use crate::disk::{AlignedBuf, BLOCK_BYTES};
+use crate::buffers::{Buffer, Buffers, Charge};
+use crate::disk::BLOCK_BYTES;
 use crate::journal::batch::ClosedBatch;
 use crate::journal::poisoned;
 
 /// A batch's place: the number of its segment, and its first block.
 type Key = (u64, u32);
 
-/// Buffers that are kept for batches to come whatever the limit is: as many as may wait to be written.
-const FREE_BUFFERS: usize = 8;
-
 /// The batches.
 pub(super) struct Recent {
     batches: RwLock<Batches>,
-    /// Bytes that written batches and free buffers take at most.
+    buffers: Arc<Buffers>,
+    /// Bytes that written batches take at most.
     keep_bytes: AtomicUsize,
 }
 
@@ -32,9 +30,6 @@ struct Batches {
     unwritten: BTreeMap<Key, Arc<ClosedBatch>>,
     written: BTreeMap<Key, Kept>,
     written_bytes: usize,
-    /// Those of batches that are kept no longer.
-    free: Vec<AlignedBuf>,
-    free_bytes: usize,
 }
 
 /// A batch that is in its file as well.
@@ -43,21 +38,30 @@ enum Kept {
     /// One that fills most of its buffer.
     Whole(Arc<ClosedBatch>),
     /// A copy of one that does not: buffers are as large as the largest batch.
-    Copy(Arc<[u8]>),
+    Copy(Arc<Copied>),
+}
+
+struct Copied {
+    bytes: Box<[u8]>,
+    _charge: Charge,
 }
 
 impl Kept {
-    fn of(batch: &Arc<ClosedBatch>) -> Self {
-        match batch.bytes.len() >= batch.bytes.capacity() / 2 {
-            true => Self::Whole(Arc::clone(batch)),
-            false => Self::Copy(Arc::from(&*batch.bytes)),
+    fn of(batch: &Arc<ClosedBatch>, buffers: &Arc<Buffers>) -> Self {
+        let bytes: &[u8] = &batch.bytes;
+        if bytes.len() >= batch.bytes.capacity() / 2 {
+            return Self::Whole(Arc::clone(batch));
         }
+        Self::Copy(Arc::new(Copied {
+            bytes: bytes.into(),
+            _charge: buffers.charge(bytes.len()),
+        }))
     }
 
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Whole(batch) => &batch.bytes,
-            Self::Copy(bytes) => bytes,
+            Self::Copy(copy) => &copy.bytes,
         }
     }
 
@@ -65,7 +69,7 @@ impl Kept {
     fn memory(&self) -> usize {
         match self {
             Self::Whole(batch) => batch.bytes.capacity(),
-            Self::Copy(bytes) => bytes.len(),
+            Self::Copy(copy) => copy.bytes.len(),
         }
     }
 }
@@ -76,48 +80,24 @@ impl Batches {
         self.written.insert(key, kept);
     }
 
-    /// Stops keeping a batch. What is returned is to be dropped without the lock.
-    fn release(&mut self, kept: Kept) -> Option<Kept> {
-        self.written_bytes -= kept.memory();
-        match kept {
-            // Readers may hold it still; then its buffer goes with them.
-            Kept::Whole(batch) => self.free(Arc::into_inner(batch)?.bytes),
-            Kept::Copy(_) => return Some(kept),
-        }
-        None
-    }
-
-    fn free(&mut self, buffer: AlignedBuf) {
-        self.free_bytes += buffer.capacity();
-        self.free.push(buffer);
-    }
-
-    fn take_free(&mut self) -> Option<AlignedBuf> {
-        let buffer = self.free.pop()?;
-        self.free_bytes -= buffer.capacity();
-        Some(buffer)
-    }
-
-    /// Takes out what is beyond a limit, the oldest first. What is returned is to be dropped without
-    /// the lock: giving memory back takes its time, and readers need not wait for it.
-    fn shrink(&mut self, keep_bytes: usize) -> (Vec<Kept>, Vec<AlignedBuf>) {
-        let (mut dropped, mut surplus) = (Vec::new(), Vec::new());
+    /// Takes out what is beyond a limit, the oldest first.
+    fn shrink(&mut self, keep_bytes: usize) -> Vec<Kept> {
+        let mut dropped = Vec::new();
         while self.written_bytes > keep_bytes
             && let Some((_, oldest)) = self.written.pop_first()
         {
-            dropped.extend(self.release(oldest));
+            self.written_bytes -= oldest.memory();
+            dropped.push(oldest);
         }
-        while self.written_bytes + self.free_bytes > keep_bytes && self.free.len() > FREE_BUFFERS {
-            surplus.extend(self.take_free());
-        }
-        (dropped, surplus)
+        dropped
     }
 }
 
 impl Recent {
-    pub(super) fn new(keep_bytes: usize) -> Self {
+    pub(super) fn new(buffers: Arc<Buffers>, keep_bytes: usize) -> Self {
         Self {
             batches: RwLock::default(),
+            buffers,
             keep_bytes: keep_bytes.into(),
         }
     }
@@ -127,28 +107,19 @@ impl Recent {
         if self.keep_bytes.swap(bytes, Ordering::Relaxed) <= bytes {
             return;
         }
+        // Giving memory back takes its time, and readers need not wait for it.
         let beyond = self.batches.write().expect(poisoned!()).shrink(bytes);
         drop(beyond);
     }
 
-    /// An empty buffer of a batch that is kept no longer, if there is one.
-    pub(super) fn take_free(&self) -> Option<AlignedBuf> {
-        let mut buffer = self.batches.write().expect(poisoned!()).take_free()?;
-        buffer.clear();
-        Some(buffer)
+    /// An empty buffer for a batch.
+    pub(super) fn buffer(&self) -> Buffer {
+        self.buffers.take()
     }
 
     /// Bytes that written batches take.
-    #[cfg(test)]
     pub(super) fn kept_bytes(&self) -> usize {
         self.batches.read().expect(poisoned!()).written_bytes
-    }
-
-    /// Bytes of memory that written batches and free buffers take.
-    #[cfg(test)]
-    pub(super) fn held_bytes(&self) -> usize {
-        let batches = self.batches.read().expect(poisoned!());
-        batches.written_bytes + batches.free_bytes
     }
 
     /// Takes in a batch that is about to be written.
@@ -158,16 +129,15 @@ impl Recent {
     }
 
     /// Notes that batches have reached their file.
-    pub(super) fn written(&self, written: Vec<Arc<ClosedBatch>>) {
-        let kept: Vec<Kept> = written.iter().map(Kept::of).collect();
+    pub(super) fn written(&self, written: &[Arc<ClosedBatch>]) {
+        let kept: Vec<Kept> = written
+            .iter()
+            .map(|batch| Kept::of(batch, &self.buffers))
+            .collect();
         let mut batches = self.batches.write().expect(poisoned!());
-        for (batch, kept) in written.into_iter().zip(kept) {
+        for (batch, kept) in written.iter().zip(kept) {
             batches.unwritten.remove(&batch.key());
             batches.keep(batch.key(), kept);
-            // Those of which a copy is kept.
-            if let Some(batch) = Arc::into_inner(batch) {
-                batches.free(batch.bytes);
-            }
         }
         let beyond = batches.shrink(self.keep_bytes.load(Ordering::Relaxed));
         drop(batches);
@@ -188,7 +158,8 @@ impl Recent {
         let mut dropped = Vec::new();
         for key in keys {
             if let Some(kept) = batches.written.remove(&key) {
-                dropped.extend(batches.release(kept));
+                batches.written_bytes -= kept.memory();
+                dropped.push(kept);
             }
         }
         drop(batches);

@@ -291,6 +291,9 @@ fn begin(
     };
     let shared = Arc::new(spare.share());
     let current = Arc::new(spare.into_segment(header));
-    let recent = Arc::new(Recent::new(settings.keep_bytes as usize));
+    let recent = Arc::new(Recent::new(
+        Arc::clone(&settings.buffers),
+        settings.keep_bytes as usize,
+    ));
     Ok(Inner::new(current, shared, spares, next_spare, recent))
 }

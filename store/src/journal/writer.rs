@@ -106,6 +106,7 @@ impl Journal {
             return Ok(());
         }
         inner.close_batch();
+        self.pending.notify_one();
         if inner.fits(blocks, table) {
             return Ok(());
         }

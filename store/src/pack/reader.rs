@@ -4,17 +4,18 @@
 //! ones together, and checked. A short read keeps the frames it decoded; a long one decodes straight
 //! into the caller's buffer and keeps nothing, as its reader goes on and does not come back.
 
-use std::cell::{Cell, RefCell};
-use std::iter::repeat_n;
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::LocalPlace;
-use super::cache::{DirectoryCache, FrameCache, FrameKey};
+use super::directories::DirectoryCache;
 use super::files::{PackSet, describe};
 use super::format::{Directory, Frame};
+use super::frames::{FrameCache, FrameKey};
 use super::handles;
 use crate::addr::{CHUNK_BYTES, ContainerId};
+use crate::buffers::Buffers;
 use crate::chunk::compress::decompress;
 use crate::chunk::seal::{BadSeal, DataKey, Kind};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,8 +31,6 @@ const STREAM_BYTES: usize = 64 << 10;
 thread_local! {
     /// Stored bytes on their way to the decoder, [`RUN_BYTES`] at most.
     static STORED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// A frame that the cache gave up, for the next that is decoded: fresh memory is dear.
-    static GIVEN_UP: Cell<Option<Arc<[u8]>>> = const { Cell::new(None) };
 }
 
 /// Reads chunks from pack files.
@@ -57,19 +56,19 @@ pub(super) struct Request<'a> {
 }
 
 impl Reader {
-    /// A reader with caches of the given sizes.
-    pub(crate) fn new(packs: Arc<PackSet>, frame_bytes: u64, directory_bytes: u64) -> Self {
+    /// A reader with caches of the given sizes; frames lie in `buffers` if those are not too large.
+    pub(crate) fn new(
+        packs: Arc<PackSet>,
+        buffers: &Arc<Buffers>,
+        frame_bytes: u64,
+        directory_bytes: u64,
+    ) -> Self {
         Self {
             packs,
-            frames: FrameCache::new(frame_bytes),
+            frames: FrameCache::new(buffers, frame_bytes),
             directories: DirectoryCache::new(directory_bytes),
             warmth: Warmth::default(),
         }
-    }
-
-    /// Memory taken by frames and directories.
-    pub(crate) fn cached_bytes(&self) -> u64 {
-        self.frames.weight_bytes() + self.directories.weight_bytes()
     }
 
     /// The directory of a container.
@@ -113,8 +112,19 @@ impl Reader {
         };
         let log2 = directory.header.frame_log2;
         let chunk = CHUNK_BYTES as u32;
-        let first = (first_slot * chunk) >> log2;
+        let mut first = (first_slot * chunk) >> log2;
         let end = ((first_slot + slots) * chunk).div_ceil(1 << log2);
+        let kept = |frame| {
+            let (container, frame_log2) = (directory.header.id, log2);
+            self.frames.has(&FrameKey {
+                container,
+                frame,
+                frame_log2,
+            })
+        };
+        while first < end && kept(first) {
+            first += 1;
+        }
         let Some(frames) = directory.frames.get(first as usize..end as usize) else {
             return;
         };
@@ -257,22 +267,12 @@ impl Reader {
         if stream && from.len() == plain_len {
             return request.decode(frame, stored, &mut out[to]);
         }
-        let mut plain = own_frame(plain_len);
-        let buffer = Arc::get_mut(&mut plain).expect("nobody else has it");
-        request.decode(frame, stored, buffer)?;
+        let mut plain = self.frames.piece(plain_len);
+        request.decode(frame, stored, &mut plain)?;
         out[to].copy_from_slice(&plain[from]);
-        GIVEN_UP.set(self.frames.insert(request.key(frame), plain));
+        self.frames.insert(request.key(frame), plain);
         Ok(())
     }
-}
-
-/// Memory for a decoded frame, with anything in it.
-fn own_frame(len: usize) -> Arc<[u8]> {
-    let given_up = GIVEN_UP.take();
-    given_up
-        .filter(|frame| frame.len() == len)
-        .and_then(|mut frame| Arc::get_mut(&mut frame).is_some().then_some(frame))
-        .unwrap_or_else(|| repeat_n(0, len).collect())
 }
 
 impl Request<'_> {

@@ -12,6 +12,7 @@ use super::format::{self, Bad, Directory, HEADER_BYTES, Header};
 use super::reader::Reader;
 use super::writer::{ContainerBuilder, FrameOptions, SealedContainer};
 use crate::addr::{CHUNK_BYTES, ContainerId};
+use crate::buffers::Buffers;
 use crate::chunk::compress::Codec;
 use crate::chunk::seal::DataKey;
 use crate::chunk::{DomainKey, Fingerprint, fingerprint};
@@ -65,7 +66,7 @@ fn sim_packs() -> (SimIo, Arc<PackSet>) {
 }
 
 fn reader(packs: &Arc<PackSet>) -> Reader {
-    Reader::new(packs.clone(), 1 << 20, 1 << 20)
+    Reader::new(packs.clone(), &Buffers::new(1 << 18, 0), 1 << 20, 1 << 20)
 }
 
 fn read(reader: &Reader, id: u64, place: &LocalPlace, first: u32, count: u32) -> Vec<u8> {
@@ -112,7 +113,7 @@ fn slots_return_at_every_frame_size() {
                     "{first}+{count} again"
                 );
             }
-            assert!(reader.frames.weight_bytes() > 0);
+            assert!(reader.frames.held_bytes() > 0);
             let mut beyond = vec![0; 2 * CHUNK_BYTES];
             let error = reader.read(sealed.id, &place, None, 1000, &mut beyond);
             assert_eq!(error.unwrap_err().kind(), ErrorKind::Corrupt);

@@ -243,7 +243,7 @@ fn a_read_of_the_old_place_goes_on() {
         let mut found = vec![0; CHUNK_BYTES];
         while Instant::now() < end {
             for row in [old, new] {
-                let reader = Reader::new(Arc::clone(&engine.packs), 0, 0);
+                let reader = Reader::new(Arc::clone(&engine.packs), &engine.buffers, 0, 0);
                 let place = row.location.local();
                 let read =
                     reader.read(address.container(), place, None, address.slot(), &mut found);
