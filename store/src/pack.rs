@@ -10,6 +10,7 @@ pub(crate) mod format;
 pub(crate) mod frames;
 mod handles;
 pub(crate) mod orphans;
+mod passing;
 pub(crate) mod reader;
 mod scan;
 mod slab;

@@ -9,9 +9,12 @@ use crate::index::{IndexRead, RUN_CHUNKS, Run};
 use crate::journal::poisoned;
 use crate::journal::segment::Segment;
 use crate::layer::Chain;
+use crate::pack::reader::Manner;
 use crate::{Error, ErrorKind, Result};
 
 pub(crate) const RUN: usize = RUN_CHUNKS as usize;
+/// Who reads so much at once passes through.
+const PASSING_BYTES: usize = 128 << 10;
 
 /// Where the bytes of a read came from: the slowest of its sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +150,10 @@ impl Engine {
         addresses: &[Address],
         out: &mut [u8],
     ) -> Result<Source> {
+        let manner = match out.len() >= PASSING_BYTES {
+            true => Manner::Passing,
+            false => Manner::Usual,
+        };
         let (mut rest, mut source) = (out, Source::Memory);
         let mut at = 0;
         let mut late = Vec::new();
@@ -155,7 +162,7 @@ impl Engine {
             let count = progression(&addresses[at..]);
             let (part, tail) = rest.split_at_mut(count * CHUNK_BYTES);
             if first.is_data() {
-                match self.read_data(key, first, part)? {
+                match self.read_data(key, manner, first, part)? {
                     Outcome::Read(from) => source = source.max(from),
                     Outcome::Late(one) => late.push(one),
                 }
@@ -237,6 +244,7 @@ impl Engine {
     fn read_data<'a>(
         &self,
         key: Option<&DataKey>,
+        manner: Manner,
         first: Address,
         out: &'a mut [u8],
     ) -> Result<Outcome<'a>> {
@@ -258,7 +266,9 @@ impl Engine {
             }
             Place::Packed(row) => {
                 let place = row.location.local();
-                let from = self.reader.read(container, place, key, first.slot(), out)?;
+                let slot = first.slot();
+                let reader = &self.reader;
+                let from = reader.read(container, place, key, manner, slot, out)?;
                 Ok(Outcome::Read(from))
             }
             Place::Forwarded(row) => {

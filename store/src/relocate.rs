@@ -18,6 +18,7 @@ use crate::index::{ContainerRow, Location};
 use crate::journal::poisoned;
 use crate::maintain::Maintenance;
 use crate::pack::format::{Directory, SlotBits, is_set};
+use crate::pack::reader::Manner;
 use crate::pack::writer::{ContainerBuilder, FrameOptions, SealedContainer};
 use crate::{Error, ErrorKind, Result};
 
@@ -55,7 +56,7 @@ impl Engine {
         let mut plain = vec![0; directory.header.slots as usize * CHUNK_BYTES];
         let key = secrets.key.as_deref();
         self.reader
-            .read_slots(&directory, place, key, 0, &mut plain)?;
+            .read_slots(&directory, place, key, Manner::Passing, 0, &mut plain)?;
         Ok(Some(Loaded {
             row,
             directory,

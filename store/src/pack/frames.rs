@@ -110,6 +110,11 @@ impl FrameCache {
         held + bytes > self.limit_bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether frames can be kept without giving up others.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.is_beyond(self.buffers.buffer_bytes())
+    }
+
     fn shard(&self, key: &FrameKey) -> &Shard {
         &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
     }

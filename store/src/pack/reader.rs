@@ -1,12 +1,14 @@
 //! Reading chunks of containers: the hot path of every read that the journal does not answer.
 //!
 //! Frames that are decoded already come from the cache. The others are read from the file, adjacent
-//! ones together, and checked. A short read keeps the frames it decoded; a long one decodes straight
-//! into the caller's buffer and keeps nothing, as its reader goes on and does not come back.
+//! ones together, and checked. A short read keeps the frames it decoded. Whoever passes through goes on
+//! and does not come back: what lies together is decoded straight into the caller's buffer, and frames
+//! of which it takes a part are kept only where that pushes out no others.
 
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::LocalPlace;
 use super::directories::DirectoryCache;
@@ -14,6 +16,7 @@ use super::files::{PackSet, describe};
 use super::format::{Directory, Frame};
 use super::frames::{FrameCache, FrameKey};
 use super::handles;
+use super::passing::{self, Name};
 use crate::addr::{CHUNK_BYTES, ContainerId};
 use crate::buffers::Buffers;
 use crate::chunk::compress::decompress;
@@ -25,8 +28,20 @@ use crate::recompress::Warmth;
 /// Stored bytes read with one call, if a single frame does not have more. Every thread that reads
 /// keeps a buffer of this size.
 const RUN_BYTES: usize = 256 << 10;
-/// Reads from this length on are a stream.
+/// From this length on, what lies together is not kept.
 const STREAM_BYTES: usize = 64 << 10;
+
+/// The number of the next reader of this process.
+static NEXT_READER: AtomicU64 = AtomicU64::new(0);
+
+/// What a read is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// One like others, which may be for the same data.
+    Usual,
+    /// Passing through much data once.
+    Passing,
+}
 
 thread_local! {
     /// Stored bytes on their way to the decoder, [`RUN_BYTES`] at most.
@@ -35,6 +50,8 @@ thread_local! {
 
 /// Reads chunks from pack files.
 pub(crate) struct Reader {
+    /// Tells this one from others of the process.
+    number: u64,
     /// The files.
     pub(crate) packs: Arc<PackSet>,
     /// Decoded frames.
@@ -51,6 +68,7 @@ pub(super) struct Request<'a> {
     pub(super) place: &'a LocalPlace,
     /// Of a container whose frames are sealed.
     pub(super) key: Option<&'a DataKey>,
+    pub(super) manner: Manner,
     /// First byte wanted, in plain bytes of the container.
     pub(super) start: usize,
 }
@@ -64,6 +82,7 @@ impl Reader {
         directory_bytes: u64,
     ) -> Self {
         Self {
+            number: NEXT_READER.fetch_add(1, Ordering::Relaxed),
             packs,
             frames: FrameCache::new(buffers, frame_bytes),
             directories: DirectoryCache::new(directory_bytes),
@@ -88,12 +107,13 @@ impl Reader {
         container: ContainerId,
         place: &LocalPlace,
         key: Option<&DataKey>,
+        manner: Manner,
         first_slot: u32,
         out: &mut [u8],
     ) -> Result<Source> {
         self.warmth.touch(container);
         let directory = self.directory(container, place)?;
-        self.read_slots(&directory, place, key, first_slot, out)
+        self.read_slots(&directory, place, key, manner, first_slot, out)
     }
 
     /// Begins to fetch what slots are stored in, if the container's directory is at hand.
@@ -140,6 +160,7 @@ impl Reader {
         directory: &Directory,
         place: &LocalPlace,
         key: Option<&DataKey>,
+        manner: Manner,
         first_slot: u32,
         out: &mut [u8],
     ) -> Result<Source> {
@@ -149,6 +170,7 @@ impl Reader {
             directory,
             place,
             key,
+            manner,
             start: first_slot as usize * CHUNK_BYTES,
         };
         if directory.header.key != key.map(|key| key.id) {
@@ -172,16 +194,34 @@ impl Reader {
         let mut missing = frames.start..frames.start;
         let mut source = Source::Memory;
         for frame in frames {
-            let Some(plain) = self.frames.get(&request.key(frame)) else {
+            let (from, to) = request.overlap(frame, out.len());
+            if !self.have(request, frame, from, &mut out[to]) {
                 missing.end = frame + 1;
                 continue;
-            };
+            }
             source = source.max(self.fetch(request, missing, out)?);
             missing = frame + 1..frame + 1;
-            let (from, to) = request.overlap(frame, out.len());
-            out[to].copy_from_slice(&plain[from]);
         }
         Ok(source.max(self.fetch(request, missing, out)?))
+    }
+
+    fn name(&self, request: &Request<'_>, frame: u32) -> Name {
+        Name {
+            reader: self.number,
+            key: request.key(frame),
+        }
+    }
+
+    /// Copies a part of a frame, if memory has it.
+    fn have(&self, request: &Request<'_>, frame: u32, part: Range<usize>, out: &mut [u8]) -> bool {
+        if let Some(plain) = self.frames.get(&request.key(frame)) {
+            out.copy_from_slice(&plain[part]);
+            return true;
+        }
+        request.manner == Manner::Passing
+            && passing::look(self.name(request, frame), |plain| {
+                out.copy_from_slice(&plain[part]);
+            })
     }
 
     /// Reads and decodes adjacent frames, as many at once as the buffer takes.
@@ -266,6 +306,15 @@ impl Reader {
         let (from, to) = request.overlap(frame, out.len());
         if stream && from.len() == plain_len {
             return request.decode(frame, stored, &mut out[to]);
+        }
+        let held = request.manner == Manner::Passing && plain_len <= passing::FRAME_BYTES_MAX;
+        if held && !self.frames.has_room() {
+            return passing::hold(
+                self.name(request, frame),
+                plain_len,
+                |plain| request.decode(frame, stored, plain),
+                |plain| out[to].copy_from_slice(&plain[from]),
+            );
         }
         let mut plain = self.frames.piece(plain_len);
         request.decode(frame, stored, &mut plain)?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::LocalPlace;
 use super::files::PackSet;
 use super::format::{self, Bad, Directory, HEADER_BYTES, Header};
-use super::reader::Reader;
+use super::reader::{Manner, Reader};
 use super::writer::{ContainerBuilder, FrameOptions, SealedContainer};
 use crate::addr::{CHUNK_BYTES, ContainerId};
 use crate::buffers::Buffers;
@@ -72,7 +72,7 @@ fn reader(packs: &Arc<PackSet>) -> Reader {
 fn read(reader: &Reader, id: u64, place: &LocalPlace, first: u32, count: u32) -> Vec<u8> {
     let mut out = vec![0xee; count as usize * CHUNK_BYTES];
     reader
-        .read(ContainerId(id), place, None, first, &mut out)
+        .read(ContainerId(id), place, None, Manner::Usual, first, &mut out)
         .unwrap();
     out
 }
@@ -115,7 +115,7 @@ fn slots_return_at_every_frame_size() {
             }
             assert!(reader.frames.held_bytes() > 0);
             let mut beyond = vec![0; 2 * CHUNK_BYTES];
-            let error = reader.read(sealed.id, &place, None, 1000, &mut beyond);
+            let error = reader.read(sealed.id, &place, None, Manner::Usual, 1000, &mut beyond);
             assert_eq!(error.unwrap_err().kind(), ErrorKind::Corrupt);
         }
     }
@@ -151,7 +151,14 @@ fn sealed_frames_open_with_their_key_in_their_place_and_unchanged() {
         let mut out = vec![0; 40 * CHUNK_BYTES];
         let mut read = |key: Option<Arc<DataKey>>| {
             let fresh = reader(&packs);
-            let done = fresh.read(ContainerId(9), &place, key.as_deref(), 0, &mut out);
+            let done = fresh.read(
+                ContainerId(9),
+                &place,
+                key.as_deref(),
+                Manner::Usual,
+                0,
+                &mut out,
+            );
             done.map(|_| out == plain(9, 0..40))
         };
         assert!(read(Some(key(1))).unwrap());
@@ -313,7 +320,7 @@ fn damage_is_named_and_never_returned() {
     file.write_at(&[byte[0] ^ 1], at).unwrap();
     let mut out = vec![0; CHUNK_BYTES];
     let error = fresh
-        .read(ContainerId(5), &place, None, 1, &mut out)
+        .read(ContainerId(5), &place, None, Manner::Usual, 1, &mut out)
         .unwrap_err();
     assert_eq!(
         (error.kind(), out),
@@ -471,7 +478,7 @@ fn a_read_error_is_not_kept() {
     sim.inject(Fault::once(Some(OpKind::Read), 0, Effect::Eio));
     let mut out = vec![0; CHUNK_BYTES];
     let error = reader
-        .read(ContainerId(5), &place, None, 0, &mut out)
+        .read(ContainerId(5), &place, None, Manner::Usual, 0, &mut out)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert_eq!(read(&reader, 5, &place, 0, 1), chunk(5, 0));

@@ -7,7 +7,7 @@ use super::LocalPlace;
 use super::files::{PackSet, describe};
 use super::format::{Bad, Directory, FILE_HEADER_BYTES, HEADER_BYTES, Header};
 use super::handles;
-use super::reader::Request;
+use super::reader::{Manner, Request};
 use crate::addr::{CHUNK_BYTES, CHUNK_SHIFT, ContainerId};
 use crate::chunk::{Fingerprint, fingerprint};
 use crate::disk::{AlignedBuf, BLOCK_BYTES, Caching, Create, File};
@@ -94,6 +94,7 @@ pub(crate) fn examine(
         directory: &directory,
         place,
         key,
+        manner: Manner::Passing,
         start: 0,
     };
     for frame in 0..directory.frames.len() as u32 {

@@ -15,7 +15,7 @@ use crate::disk::sim::{Crash, SimIo, SplitMix64, Survive};
 use crate::disk::{Io, RealIo};
 use crate::engine::Engine;
 use crate::model::{open, options, sealed, spec};
-use crate::pack::reader::Reader;
+use crate::pack::reader::{Manner, Reader};
 use crate::{Durability, ErrorKind, OpenOptions, Store, Volume, VolumeId};
 
 const PLAIN: VolumeId = VolumeId(Uuid::from_u128(1));
@@ -245,8 +245,14 @@ fn a_read_of_the_old_place_goes_on() {
             for row in [old, new] {
                 let reader = Reader::new(Arc::clone(&engine.packs), &engine.buffers, 0, 0);
                 let place = row.location.local();
-                let read =
-                    reader.read(address.container(), place, None, address.slot(), &mut found);
+                let read = reader.read(
+                    address.container(),
+                    place,
+                    None,
+                    Manner::Usual,
+                    address.slot(),
+                    &mut found,
+                );
                 read.unwrap();
                 assert!(found == noise(stamp(PLAIN, chunk)));
             }

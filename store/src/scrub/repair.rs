@@ -17,6 +17,7 @@ use crate::engine::Engine;
 use crate::index::{IndexRead, IndexWriter};
 use crate::journal::poisoned;
 use crate::maintain::Maintenance;
+use crate::pack::reader::Manner;
 use crate::pack::verify::Examined;
 use crate::scrub::references::{References, Wanted};
 
@@ -98,7 +99,9 @@ impl Engine {
             }
             let mut chunk = [0; CHUNK_BYTES];
             let (place, key) = (row.location.local(), secrets.key.as_deref());
-            let read = self.reader.read(container, place, key, slot, &mut chunk);
+            let read = self
+                .reader
+                .read(container, place, key, Manner::Usual, slot, &mut chunk);
             if read.is_ok() && fingerprint(&secrets.fingerprints, &chunk) == *name {
                 let new = Address::new(container, slot);
                 let olds = names.remove(name).unwrap_or_default();

@@ -1,0 +1,120 @@
+//! The frames that a thread decoded last while it passed through data that is not kept.
+//!
+//! What was written at random is packed in the order of the guest's disk, but of several moments: a long
+//! read takes a chunk here and one there from a few frames at a time, and comes back to each soon. A
+//! handful of them, which the processor's cache holds, is all that it needs.
+
+use std::array;
+use std::cell::RefCell;
+
+use super::frames::FrameKey;
+
+/// Frames that a thread holds.
+const FRAMES: usize = 8;
+/// Larger frames are not held, so that a thread takes 128 KiB at most.
+pub(super) const FRAME_BYTES_MAX: usize = 16 << 10;
+
+/// A frame's name in the whole process: pools number their containers alike.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Name {
+    /// That of the reader.
+    pub(super) reader: u64,
+    pub(super) key: FrameKey,
+}
+
+struct Passing {
+    frames: [(Option<Name>, Vec<u8>); FRAMES],
+    next: usize,
+}
+
+thread_local! {
+    static PASSING: RefCell<Passing> = RefCell::new(Passing {
+        frames: array::from_fn(|_| (None, Vec::new())),
+        next: 0,
+    });
+}
+
+/// Lets a frame be looked at, if this thread holds it; says whether it does.
+pub(super) fn look(name: Name, look: impl FnOnce(&[u8])) -> bool {
+    PASSING.with_borrow(|passing| {
+        let found = passing.frames.iter().find(|(held, _)| *held == Some(name));
+        found.map(|(_, plain)| look(plain)).is_some()
+    })
+}
+
+/// Lets a frame of `len` bytes be filled and looked at, and holds it from then on.
+pub(super) fn hold<E>(
+    name: Name,
+    len: usize,
+    fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    look: impl FnOnce(&[u8]),
+) -> Result<(), E> {
+    PASSING.with_borrow_mut(|passing| {
+        let at = passing.next;
+        passing.next = (at + 1) % FRAMES;
+        let (held, plain) = &mut passing.frames[at];
+        *held = None;
+        plain.resize(len, 0);
+        fill(plain)?;
+        *held = Some(name);
+        look(plain);
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FRAMES, Name, hold, look};
+    use crate::addr::ContainerId;
+    use crate::pack::frames::FrameKey;
+
+    fn name(reader: u64, frame: u32) -> Name {
+        let key = FrameKey {
+            container: ContainerId(1),
+            frame,
+            frame_log2: 14,
+        };
+        Name { reader, key }
+    }
+
+    fn held(reader: u64, frame: u32) -> bool {
+        look(name(reader, frame), |plain| {
+            assert_eq!(plain, [frame as u8; 9]);
+        })
+    }
+
+    fn pass(reader: u64, frame: u32) {
+        let fill = |plain: &mut [u8]| {
+            plain.fill(frame as u8);
+            Ok::<_, ()>(())
+        };
+        let look = |plain: &[u8]| assert_eq!(plain, [frame as u8; 9]);
+        hold(name(reader, frame), 9, fill, look).unwrap();
+    }
+
+    #[test]
+    fn the_last_frames_of_each_reader_are_held() {
+        let last = FRAMES as u32;
+        for frame in 0..=last {
+            assert!(!held(1, frame));
+            pass(1, frame);
+            assert!(held(1, frame) && !held(2, frame));
+        }
+        assert!(!held(1, 0), "it made room");
+        assert!((1..=last).all(|frame| held(1, frame)));
+    }
+
+    #[test]
+    fn what_does_not_decode_is_not_held() {
+        pass(1, 1);
+        for _ in 0..FRAMES {
+            let fill = |plain: &mut [u8]| {
+                plain.fill(2);
+                Err("damaged")
+            };
+            let failed = hold(name(1, 2), 9, fill, |_| panic!("nothing to see"));
+            assert_eq!(failed, Err("damaged"));
+        }
+        assert!(!held(1, 2) && !held(1, 1));
+    }
+}
