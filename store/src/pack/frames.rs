@@ -119,6 +119,15 @@ impl FrameCache {
         &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
     }
 
+    /// The frames that are here, sorted.
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> Vec<FrameKey> {
+        let of = |shard: &Shard| Vec::from_iter(shard.read().unwrap().keys().copied());
+        let mut names: Vec<FrameKey> = self.shards.iter().flat_map(of).collect();
+        names.sort_unstable_by_key(|key| (key.container, key.frame));
+        names
+    }
+
     /// Whether the frame is here.
     pub(crate) fn has(&self, key: &FrameKey) -> bool {
         let shard = self.shard(key).read().expect(poisoned!());

@@ -64,9 +64,14 @@ pub(super) fn hold<E>(
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::{FRAMES, Name, hold, look};
-    use crate::addr::ContainerId;
+    use crate::addr::{CHUNK_BYTES, ContainerId};
+    use crate::disk::sim::{SimIo, SplitMix64};
+    use crate::model::{open, spec};
     use crate::pack::frames::FrameKey;
+    use crate::{Durability, VolumeId};
 
     fn name(reader: u64, frame: u32) -> Name {
         let key = FrameKey {
@@ -116,5 +121,57 @@ mod tests {
             assert_eq!(failed, Err("damaged"));
         }
         assert!(!held(1, 2) && !held(1, 1));
+    }
+
+    #[test]
+    fn long_reads_of_what_was_written_at_random_push_nothing_out() {
+        const SIZE: usize = 4 << 20;
+        let id = VolumeId(Uuid::from_u128(1));
+        // Two pools, whose containers have the same numbers.
+        let pools = [1, 2].map(|seed| {
+            let store = open(&SimIo::new(seed)).unwrap();
+            store.create_volume(id, spec(SIZE as u64)).unwrap();
+            let (volume, mut rng) = (store.volume(id).unwrap(), SplitMix64::new(seed));
+            let mut data = vec![0; SIZE];
+            rng.fill(&mut data);
+            volume.write(0, &data, Durability::Buffered).unwrap();
+            store.reclaim_now().unwrap();
+            for _ in 0..2 {
+                for _ in 0..SIZE / CHUNK_BYTES / 4 {
+                    let at = rng.below((SIZE / CHUNK_BYTES) as u64) as usize * CHUNK_BYTES;
+                    let chunk = &mut data[at..at + CHUNK_BYTES];
+                    rng.fill(&mut chunk[..64]);
+                    volume
+                        .write(at as u64, chunk, Durability::Buffered)
+                        .unwrap();
+                }
+                store.reclaim_now().unwrap();
+            }
+            (store, volume, data)
+        });
+        for (store, volume, data) in &pools {
+            // No room is left.
+            let mut chunk = [0; CHUNK_BYTES];
+            for at in (0..SIZE).step_by(CHUNK_BYTES) {
+                volume.read(at as u64, &mut chunk).unwrap();
+                assert!(chunk[..] == data[at..at + CHUNK_BYTES], "at {at}");
+            }
+            let frames = &store.engine_for_tests().reader.frames;
+            assert!(!frames.has_room());
+        }
+        let kept = || {
+            pools
+                .each_ref()
+                .map(|(store, ..)| store.engine_for_tests().reader.frames.names())
+        };
+        let before = kept();
+        let mut piece = vec![0; 256 << 10];
+        for at in (0..SIZE).step_by(piece.len()) {
+            for (_, volume, data) in &pools {
+                volume.read(at as u64, &mut piece).unwrap();
+                assert!(piece == data[at..at + piece.len()], "at {at}");
+            }
+        }
+        assert!(kept() == before);
     }
 }
