@@ -12,12 +12,11 @@ use std::sync::{Arc, Mutex};
 use crate::disk::AlignedBuf;
 use crate::journal::poisoned;
 
-/// Idle buffers that are kept whatever the limit is: as many as may wait to be written.
-const IDLE_BUFFERS: usize = 8;
-
 /// The buffers, all of one size.
 pub(crate) struct Buffers {
     buffer_bytes: usize,
+    /// Idle ones that are kept whatever the limit is.
+    idle_min: usize,
     idle: Mutex<Vec<AlignedBuf>>,
     /// Bytes of all buffers, idle or not, and of what else was charged.
     held_bytes: AtomicUsize,
@@ -25,9 +24,10 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    pub(crate) fn new(buffer_bytes: usize, limit_bytes: u64) -> Arc<Self> {
+    pub(crate) fn new(buffer_bytes: usize, idle_min: usize, limit_bytes: u64) -> Arc<Self> {
         Arc::new(Self {
             buffer_bytes,
+            idle_min,
             idle: Mutex::default(),
             held_bytes: AtomicUsize::new(0),
             limit_bytes: AtomicUsize::new(limit_bytes as usize),
@@ -44,7 +44,14 @@ impl Buffers {
         self.held_bytes.load(Ordering::Relaxed) as u64
     }
 
-    /// An empty buffer: an idle one if there is one.
+    /// Whether another can be had inside the limit.
+    pub(crate) fn has_room(&self) -> bool {
+        let held = self.held_bytes.load(Ordering::Relaxed) + self.buffer_bytes;
+        held <= self.limit_bytes.load(Ordering::Relaxed)
+            || !self.idle.lock().expect(poisoned!()).is_empty()
+    }
+
+    /// An empty buffer: an idle one if there is one, otherwise a new one, whatever the limit is.
     pub(crate) fn take(self: &Arc<Self>) -> Buffer {
         let idle = self.idle.lock().expect(poisoned!()).pop();
         let bytes = idle.unwrap_or_else(|| {
@@ -82,7 +89,7 @@ impl Buffers {
     fn shed(&self) {
         while self.is_beyond() {
             let mut idle = self.idle.lock().expect(poisoned!());
-            if idle.len() <= IDLE_BUFFERS {
+            if idle.len() <= self.idle_min {
                 return;
             }
             let surplus = idle.pop();
@@ -149,15 +156,18 @@ impl Drop for Charge {
 
 #[cfg(test)]
 mod tests {
-    use super::{Buffers, IDLE_BUFFERS};
+    use super::Buffers;
 
     const BYTES: usize = 64 << 10;
+    const IDLE: usize = 8;
 
     #[test]
     fn memory_is_used_again_and_what_is_idle_beyond_the_limit_goes() {
-        let many = 4 * IDLE_BUFFERS;
-        let buffers = Buffers::new(BYTES, (many * BYTES) as u64);
+        let many = 4 * IDLE;
+        let buffers = Buffers::new(BYTES, IDLE, (many * BYTES) as u64);
+        assert!(buffers.has_room());
         let mut taken: Vec<_> = (0..many).map(|_| buffers.take()).collect();
+        assert!(!buffers.has_room());
         let mut places: Vec<_> = taken
             .iter_mut()
             .map(|buffer| {
@@ -166,6 +176,7 @@ mod tests {
             })
             .collect();
         drop(taken);
+        assert!(buffers.has_room());
         assert_eq!(buffers.held_bytes(), (many * BYTES) as u64);
         let again: Vec<_> = (0..many).map(|_| buffers.take()).collect();
         assert!(again.iter().all(|buffer| buffer.is_empty()));
@@ -178,15 +189,15 @@ mod tests {
         drop(again);
         assert_eq!(buffers.held_bytes(), (many * BYTES) as u64);
         buffers.limit(0);
-        let least = (many / 2 + IDLE_BUFFERS) * BYTES;
+        let least = (many / 2 + IDLE) * BYTES;
         assert_eq!(buffers.held_bytes(), least as u64);
         drop(others);
-        assert_eq!(buffers.held_bytes(), (IDLE_BUFFERS * BYTES) as u64);
+        assert_eq!(buffers.held_bytes(), (IDLE * BYTES) as u64);
     }
 
     #[test]
     fn a_buffer_that_grew_is_not_used_again() {
-        let buffers = Buffers::new(BYTES, 1 << 30);
+        let buffers = Buffers::new(BYTES, 0, 1 << 30);
         let mut one = buffers.take();
         one.resize(BYTES + 1);
         drop(one);

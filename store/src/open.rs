@@ -45,6 +45,8 @@ const CONTAINER_RESERVE: u64 = 1 << 16;
 const QUOTA_SEGMENTS: u64 = 4;
 /// Forwarding rows kept decoded: 8 KiB each.
 const FORWARDS_CACHED: usize = 1024;
+/// Buffers that are kept for batches to come, however little memory there is.
+const IDLE_BUFFERS: usize = 8;
 
 impl Engine {
     /// [`Self::open`], where a panic of redb is an error.
@@ -146,7 +148,9 @@ impl Found {
         let (checkpoint, containers) = reserve_ids(&index, &**io, dir)?;
         let Loaded { mut state, merged } = load(&index, checkpoint.next_layer)?;
         let packs = PackSet::open(Arc::clone(io), dir.join("pack"), pool, checkpoint.next_pack)?;
-        let buffers = Buffers::new(BUFFER_BYTES, Shares(options.memory_bytes).batches());
+        let shares = Shares(options.memory_bytes);
+        let limit_bytes = shares.batches() + shares.frames();
+        let buffers = Buffers::new(BUFFER_BYTES, IDLE_BUFFERS, limit_bytes);
         let settings = JournalSettings {
             io: Arc::clone(io),
             dir: dir.join("journal"),
@@ -154,7 +158,7 @@ impl Found {
             segment_blocks: segment_blocks(space),
             prefill: options.prefill_journal,
             containers: Arc::clone(&containers),
-            keep_bytes: Shares(options.memory_bytes).batches(),
+            keep_bytes: shares.batches(),
             buffers: Arc::clone(&buffers),
         };
         let journal = open_journal(settings, checkpoint.applied_sequence, &index, &mut state)?;

@@ -2,7 +2,8 @@
 //!
 //! [`format`] is the layout and its checks, [`writer`] builds a container, [`files`] keeps the files
 //! of a pool, [`reader`] is the read path, which keeps [`directories`] and [`frames`] in memory. Which
-//! containers exist, and where, is the index's knowledge; a pack file repeats enough of it to rebuild the index from the files.
+//! containers exist, and where, is the index's knowledge; a pack file repeats enough of it to rebuild
+//! the index from the files.
 
 pub(crate) mod directories;
 pub(crate) mod files;

@@ -15,6 +15,7 @@ use crate::disk::sim::{OpKind, SimIo, SplitMix64};
 use crate::engine::Engine;
 use crate::index::IndexRead;
 use crate::model::{open, options, spec};
+use crate::pack::reader::Manner;
 use crate::{Durability, ErrorKind, OpenOptions, SnapshotId, Store, Volume, VolumeId};
 
 const ID: VolumeId = VolumeId(Uuid::from_u128(1));
@@ -112,7 +113,9 @@ fn a_read_that_packing_overtakes_still_finds_its_chunk() {
         let end = Instant::now() + Duration::from_millis(200);
         let mut chunk = [0; 4096];
         while Instant::now() < end {
-            engine.read_addresses(None, &found, &mut chunk).unwrap();
+            engine
+                .read_addresses(None, Manner::Usual, &found, &mut chunk)
+                .unwrap();
             assert_eq!(chunk, [1; 4096]);
         }
         drop(guard);

@@ -30,6 +30,10 @@ impl Engine {
     pub(crate) fn read_bytes(&self, chain: &Chain, offset: u64, out: &mut [u8]) -> Result<Source> {
         let _guard = self.epochs.enter();
         let key = self.key_of(chain)?;
+        let manner = match out.len() >= PASSING_BYTES {
+            true => Manner::Passing,
+            false => Manner::Usual,
+        };
         let skip = (offset % CHUNK_BYTES as u64) as usize;
         let mut chunk = offset >> CHUNK_SHIFT;
         let (mut rest, mut source) = (out, Source::Memory);
@@ -41,7 +45,7 @@ impl Engine {
         }
         let whole = rest.len() / CHUNK_BYTES;
         let (middle, tail) = rest.split_at_mut(whole * CHUNK_BYTES);
-        source = source.max(self.read_chunks(chain, key, chunk, middle)?);
+        source = source.max(self.read_chunks(chain, key, manner, chunk, middle)?);
         if !tail.is_empty() {
             source = source.max(self.read_part(chain, key, chunk + whole as u64, 0, tail)?);
         }
@@ -57,7 +61,7 @@ impl Engine {
         part: &mut [u8],
     ) -> Result<Source> {
         let mut whole = [0; CHUNK_BYTES];
-        let source = self.read_chunks(chain, key, chunk, &mut whole)?;
+        let source = self.read_chunks(chain, key, Manner::Usual, chunk, &mut whole)?;
         part.copy_from_slice(&whole[skip..skip + part.len()]);
         Ok(source)
     }
@@ -66,6 +70,7 @@ impl Engine {
         &self,
         chain: &Chain,
         key: Option<&DataKey>,
+        manner: Manner,
         first: u64,
         out: &mut [u8],
     ) -> Result<Source> {
@@ -77,7 +82,7 @@ impl Engine {
             let mut found = [Address::HOLE; RUN];
             self.resolve(chain, chunk, &mut found[..count])?;
             let (part, tail) = rest.split_at_mut(count * CHUNK_BYTES);
-            source = source.max(self.read_addresses(key, &found[..count], part)?);
+            source = source.max(self.read_addresses(key, manner, &found[..count], part)?);
             (chunk, rest) = (chunk + count as u64, tail);
         }
         Ok(source)
@@ -147,13 +152,10 @@ impl Engine {
     pub(crate) fn read_addresses(
         &self,
         key: Option<&DataKey>,
+        manner: Manner,
         addresses: &[Address],
         out: &mut [u8],
     ) -> Result<Source> {
-        let manner = match out.len() >= PASSING_BYTES {
-            true => Manner::Passing,
-            false => Manner::Usual,
-        };
         let (mut rest, mut source) = (out, Source::Memory);
         let mut at = 0;
         let mut late = Vec::new();
@@ -281,7 +283,8 @@ impl Engine {
                     return Err(Error::new(ErrorKind::Corrupt, context));
                 }
                 // Packing ends in pack files, so this goes one step deep.
-                Ok(Outcome::Read(self.read_addresses(key, &settled, out)?))
+                let from = self.read_addresses(key, manner, &settled, out)?;
+                Ok(Outcome::Read(from))
             }
         }
     }

@@ -47,7 +47,8 @@ impl AlignedBuf {
     /// A buffer of `len` zero bytes.
     pub fn zeroed(len: usize) -> Self {
         let mut buffer = Self::with_capacity(len);
-        buffer.resize(len);
+        // Fresh memory is zero.
+        buffer.len = len;
         buffer
     }
 

@@ -15,9 +15,11 @@ use crate::journal::segment::{Segment, Spare};
 const BATCH_DATA_BLOCKS: u32 = 1024;
 /// Record bytes beyond which a batch is closed: far below what recovery accepts.
 const BATCH_TABLE_BYTES: usize = 1 << 20;
-/// Memory of a batch: header, data, and the table of as many writes. Set aside at once, as growing
-/// would copy under the lock.
-pub(crate) const BUFFER_BYTES: usize = (1 + BATCH_DATA_BLOCKS as usize + 16) * BLOCK_BYTES;
+/// Memory of a batch, in blocks: header, data, and the table of as many writes. Set aside at once, as
+/// growing would copy under the lock; only a single change with a longer table grows it.
+const BUFFER_BLOCKS: u32 = 1 + BATCH_DATA_BLOCKS + 16;
+/// The same in bytes.
+pub(crate) const BUFFER_BYTES: usize = BUFFER_BLOCKS as usize * BLOCK_BYTES;
 /// Chunks of one append: a batch, and a segment of the smallest size, always has room for it.
 pub(crate) const APPEND_CHUNKS_MAX: usize = 256;
 
@@ -146,6 +148,7 @@ impl Inner {
             let blocks = header.total_blocks() as usize;
             open.bytes.resize(blocks * BLOCK_BYTES);
         }
+        debug_assert!(open.records == 1 || open.bytes.capacity() == BUFFER_BYTES);
         header.encode(&mut open.bytes);
         self.next_block = open.start_block + header.total_blocks();
         self.next_sequence += 1;
@@ -169,7 +172,8 @@ impl Inner {
             None => (self.next_block, 0, 0),
         };
         let total = 1 + data + blocks + BatchHeader::table_blocks(bytes + table);
-        data + blocks <= BATCH_DATA_BLOCKS && start + total <= self.current.end_block()
+        let in_batch = data + blocks <= BATCH_DATA_BLOCKS && total <= BUFFER_BLOCKS;
+        (in_batch || self.open.is_none()) && start + total <= self.current.end_block()
     }
 
     pub(super) fn open_batch(&mut self) -> &mut OpenBatch {

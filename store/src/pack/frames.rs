@@ -4,9 +4,10 @@
 //! memory of a slab is free at once for the next or for a batch of the journal. The oldest slab goes
 //! first, unless its frames were asked for often since it was filled: then it has another turn. What
 //! is asked for while its slab is being filled counts for nothing, so that a scan in small reads does
-//! not pass for use. Frames need no place in their name: a container's slots hold the same bytes
-//! wherever it lies.
+//! not pass for use. Frames need no place in their name: slots that live hold the same bytes wherever
+//! their container lies. Where it has been compacted meanwhile a frame may have lost what was dead.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,7 +67,8 @@ impl FrameCache {
         let own_buffers = SLABS_MIN * common.buffer_bytes() as u64 > limit_bytes;
         let buffers = if own_buffers {
             let slab_bytes = (limit_bytes / SLABS_MIN).max(SLAB_BYTES_MIN);
-            Buffers::new(slab_bytes.next_multiple_of(SLAB_BYTES_MIN) as usize, 0)
+            let slab_bytes = slab_bytes.next_multiple_of(SLAB_BYTES_MIN) as usize;
+            Buffers::new(slab_bytes, 0, limit_bytes)
         } else {
             Arc::clone(common)
         };
@@ -83,7 +85,8 @@ impl FrameCache {
 
     /// Bytes of memory that frames take.
     pub(crate) fn held_bytes(&self) -> u64 {
-        self.held_bytes.load(Ordering::Relaxed) as u64
+        let held = self.held_bytes.load(Ordering::Relaxed) as u64;
+        held.max(self.own_bytes())
     }
 
     /// Those that are not the common buffers'.
@@ -96,12 +99,14 @@ impl FrameCache {
 
     /// Takes so many bytes at most from now on.
     pub(crate) fn limit(&self, bytes: u64) {
-        let before = self.limit_bytes.swap(bytes as usize, Ordering::Relaxed);
-        if bytes as usize >= before && !self.is_beyond(0) {
-            return;
+        self.limit_bytes.store(bytes as usize, Ordering::Relaxed);
+        if self.is_beyond(0) {
+            let mut slabs = self.slabs.lock().expect(poisoned!());
+            while self.is_beyond(0) && self.give_up_one(&mut slabs) {}
         }
-        let mut slabs = self.slabs.lock().expect(poisoned!());
-        while self.is_beyond(0) && self.give_up_one(&mut slabs) {}
+        if self.own_buffers {
+            self.buffers.limit(bytes);
+        }
     }
 
     /// Whether `bytes` more would be too many.
@@ -112,7 +117,7 @@ impl FrameCache {
 
     /// Whether frames can be kept without giving up others.
     pub(crate) fn has_room(&self) -> bool {
-        !self.is_beyond(self.buffers.buffer_bytes())
+        !self.is_beyond(self.buffers.buffer_bytes()) && self.buffers.has_room()
     }
 
     fn shard(&self, key: &FrameKey) -> &Shard {
@@ -152,11 +157,14 @@ impl FrameCache {
             {
                 return piece;
             }
-            if let Some(full) = slabs.current.take() {
+            let full = slabs.current.take();
+            while !self.has_room() && self.give_up_one(&mut slabs) {}
+            if let Some(full) = full {
                 full.hits.store(0, Ordering::Relaxed);
                 slabs.full.push_back(full);
             }
-            while self.is_beyond(self.buffers.buffer_bytes()) && self.give_up_one(&mut slabs) {}
+            // The one that has just been filled, where there is no other.
+            while !self.has_room() && self.give_up_one(&mut slabs) {}
             let mut buffer = self.buffers.take();
             // Larger than a slab where memory is very small.
             buffer.reserve(len);
@@ -166,16 +174,18 @@ impl FrameCache {
         }
     }
 
-    /// Keeps a frame.
+    /// Keeps a frame, unless it is here already.
     pub(crate) fn insert(&self, key: FrameKey, piece: Piece) {
         let plain = piece.freeze();
         let slab = Arc::clone(plain.slab());
         let mut keys = slab.keys.lock().expect(poisoned!());
         // A slab that has left already takes its frames with it.
         if let Some(keys) = &mut *keys {
-            keys.push(key);
             let mut shard = self.shard(&key).write().expect(poisoned!());
-            shard.insert(key, plain);
+            if let Entry::Vacant(place) = shard.entry(key) {
+                place.insert(plain);
+                keys.push(key);
+            }
         }
     }
 
@@ -202,14 +212,7 @@ impl FrameCache {
     fn forget(&self, slab: &Arc<Slab>) {
         let keys = slab.keys.lock().expect(poisoned!()).take();
         for key in keys.into_iter().flatten() {
-            let mut shard = self.shard(&key).write().expect(poisoned!());
-            // Another thread may have decoded the frame as well, into another slab.
-            if shard
-                .get(&key)
-                .is_some_and(|plain| Arc::ptr_eq(plain.slab(), slab))
-            {
-                shard.remove(&key);
-            }
+            self.shard(&key).write().expect(poisoned!()).remove(&key);
         }
         self.held_bytes.fetch_sub(slab.bytes(), Ordering::Relaxed);
     }
@@ -254,7 +257,7 @@ mod tests {
     }
 
     fn cache() -> (Arc<Buffers>, FrameCache) {
-        let buffers = Buffers::new(SLAB as usize, 8 * SLAB);
+        let buffers = Buffers::new(SLAB as usize, 8, 8 * SLAB);
         let cache = FrameCache::new(&buffers, 4 * SLAB);
         (buffers, cache)
     }
@@ -312,7 +315,7 @@ mod tests {
 
     #[test]
     fn what_is_larger_than_a_slab_is_kept_alone() {
-        let buffers = Buffers::new(1 << 20, 0);
+        let buffers = Buffers::new(1 << 20, 0, 0);
         let cache = FrameCache::new(&buffers, 0);
         let mut piece = cache.piece(1 << 18);
         piece.fill(9);

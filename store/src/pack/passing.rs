@@ -9,10 +9,8 @@ use std::cell::RefCell;
 
 use super::frames::FrameKey;
 
-/// Frames that a thread holds.
+/// Frames that a thread holds, until it ends: 128 KiB of those of the usual size.
 const FRAMES: usize = 8;
-/// Larger frames are not held, so that a thread takes 128 KiB at most.
-pub(super) const FRAME_BYTES_MAX: usize = 16 << 10;
 
 /// A frame's name in the whole process: pools number their containers alike.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,11 +32,11 @@ thread_local! {
     });
 }
 
-/// Lets a frame be looked at, if this thread holds it; says whether it does.
-pub(super) fn look(name: Name, look: impl FnOnce(&[u8])) -> bool {
+/// Lets a frame be looked at, if this thread holds it; says whether it does, and had what was sought.
+pub(super) fn look(name: Name, look: impl FnOnce(&[u8]) -> bool) -> bool {
     PASSING.with_borrow(|passing| {
         let found = passing.frames.iter().find(|(held, _)| *held == Some(name));
-        found.map(|(_, plain)| look(plain)).is_some()
+        found.is_some_and(|(_, plain)| look(plain))
     })
 }
 
@@ -54,6 +52,7 @@ pub(super) fn hold<E>(
         passing.next = (at + 1) % FRAMES;
         let (held, plain) = &mut passing.frames[at];
         *held = None;
+        plain.reserve_exact(len.saturating_sub(plain.len()));
         plain.resize(len, 0);
         fill(plain)?;
         *held = Some(name);
@@ -85,6 +84,7 @@ mod tests {
     fn held(reader: u64, frame: u32) -> bool {
         look(name(reader, frame), |plain| {
             assert_eq!(plain, [frame as u8; 9]);
+            true
         })
     }
 

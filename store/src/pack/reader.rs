@@ -214,14 +214,14 @@ impl Reader {
 
     /// Copies a part of a frame, if memory has it.
     fn have(&self, request: &Request<'_>, frame: u32, part: Range<usize>, out: &mut [u8]) -> bool {
-        if let Some(plain) = self.frames.get(&request.key(frame)) {
-            out.copy_from_slice(&plain[part]);
-            return true;
-        }
-        request.manner == Manner::Passing
-            && passing::look(self.name(request, frame), |plain| {
-                out.copy_from_slice(&plain[part]);
-            })
+        // What compaction has cut off in the meantime is to be read where it was.
+        let mut copy = |plain: &[u8]| {
+            let found = plain.get(part.clone());
+            found.map(|found| out.copy_from_slice(found)).is_some()
+        };
+        let kept = self.frames.get(&request.key(frame));
+        kept.is_some_and(|plain| copy(&plain))
+            || request.manner == Manner::Passing && passing::look(self.name(request, frame), copy)
     }
 
     /// Reads and decodes adjacent frames, as many at once as the buffer takes.
@@ -307,8 +307,7 @@ impl Reader {
         if stream && from.len() == plain_len {
             return request.decode(frame, stored, &mut out[to]);
         }
-        let held = request.manner == Manner::Passing && plain_len <= passing::FRAME_BYTES_MAX;
-        if held && !self.frames.has_room() {
+        if request.manner == Manner::Passing && !self.frames.has_room() {
             return passing::hold(
                 self.name(request, frame),
                 plain_len,

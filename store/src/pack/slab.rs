@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn pieces_do_not_overlap_and_outlive_the_slab() {
-        let buffers = Buffers::new(64 << 10, 0);
+        let buffers = Buffers::new(64 << 10, 1, 0);
         let slab = Slab::new(buffers.take());
         let cut = |slab: Arc<Slab>, with: u8| {
             let mut pieces = Vec::new();

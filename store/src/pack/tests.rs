@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::LocalPlace;
 use super::files::PackSet;
 use super::format::{self, Bad, Directory, HEADER_BYTES, Header};
+use super::frames::FrameKey;
 use super::reader::{Manner, Reader};
 use super::writer::{ContainerBuilder, FrameOptions, SealedContainer};
 use crate::addr::{CHUNK_BYTES, ContainerId};
@@ -66,7 +67,12 @@ fn sim_packs() -> (SimIo, Arc<PackSet>) {
 }
 
 fn reader(packs: &Arc<PackSet>) -> Reader {
-    Reader::new(packs.clone(), &Buffers::new(1 << 18, 0), 1 << 20, 1 << 20)
+    Reader::new(
+        packs.clone(),
+        &Buffers::new(1 << 18, 0, 1 << 20),
+        1 << 20,
+        1 << 20,
+    )
 }
 
 fn read(reader: &Reader, id: u64, place: &LocalPlace, first: u32, count: u32) -> Vec<u8> {
@@ -118,6 +124,28 @@ fn slots_return_at_every_frame_size() {
             let error = reader.read(sealed.id, &place, None, Manner::Usual, 1000, &mut beyond);
             assert_eq!(error.unwrap_err().kind(), ErrorKind::Corrupt);
         }
+    }
+}
+
+#[test]
+fn a_kept_frame_that_compaction_has_cut_since_is_read_where_it_was() {
+    let (_, packs) = sim_packs();
+    let options = FrameOptions::default();
+    let sealed = build(5, 8, options);
+    let place = packs.append(&sealed).unwrap();
+    for manner in [Manner::Usual, Manner::Passing] {
+        let reader = reader(&packs);
+        let key = FrameKey {
+            container: sealed.id,
+            frame: 1,
+            frame_log2: options.frame_log2,
+        };
+        let mut short = reader.frames.piece(CHUNK_BYTES);
+        short.copy_from_slice(&chunk(5, 4));
+        reader.frames.insert(key, short);
+        let mut out = vec![0; 4 * CHUNK_BYTES];
+        let done = reader.read(sealed.id, &place, None, manner, 4, &mut out);
+        assert!(done.is_ok() && out == plain(5, 4..8));
     }
 }
 
