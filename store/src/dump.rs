@@ -9,6 +9,7 @@
 //!
 //! Nothing depends on dumps while the pool is open: one that cannot be written is tried again later.
 
+pub(crate) mod examine;
 pub(crate) mod format;
 mod log;
 pub(crate) mod reader;

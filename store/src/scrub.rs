@@ -1,14 +1,16 @@
 //! Scrub: reading everything that the pool holds, to find damage while there may still be a remedy.
 //!
-//! A round goes through the pages of the metadata, the map, the journal and the containers, past the
-//! page cache, at a pace. It remembers how far it came, so a restart goes on there. What it finds is
-//! named: the file, the place in it, and the disks and ranges that cannot be read for it. Damage is
-//! repaired where another copy exists: in the page cache, or an equal chunk elsewhere. Everything else
-//! stays an error for who reads it, and is nobody's duplicate from then on.
+//! A round goes through the pages of the metadata, the map, the journal, the containers and the dumps
+//! of the metadata, past the page cache, at a pace. It remembers how far it came, so a restart goes on
+//! there. What it finds is named: the file, the place in it, and the disks and ranges that cannot be
+//! read for it. Damage is repaired where another copy exists: in the page cache, in an equal chunk
+//! elsewhere, or in the metadata that a dump was made of. Everything else stays an error for who reads
+//! it, and is nobody's duplicate from then on.
 //!
 //! No lock is held while it sleeps, and none but an epoch guard while it reads.
 
 mod containers;
+mod dumps;
 mod journal;
 mod metadata;
 mod references;
@@ -94,6 +96,8 @@ pub struct Verified {
     pub chunks: u64,
     /// Containers of encrypted volumes of which only checksums were compared, for lack of the key.
     pub sealed_containers: u64,
+    /// Files of metadata dumps.
+    pub dumps: u64,
     /// All bytes read.
     pub bytes: u64,
 }

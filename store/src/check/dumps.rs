@@ -1,123 +1,42 @@
-//! Metadata dumps: whether rebuilding could read them, from end to end.
-//!
-//! Every byte of a dump file is under a checksum. A full dump gets its name once all of it is durable,
-//! so whatever does not read in it is damage. A log may end in a transaction that a power loss cut
-//! short. Damage to its last transaction looks the same and is told among what could not be checked,
-//! unless something shows that the log was longer once: a later transaction behind the place, or
-//! another log that goes on exactly where this one ended.
+//! Metadata dumps, where the pool does not open as well.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::Result;
 use crate::disk::Io;
-use crate::dump::FOLDER;
-use crate::dump::format::Kind;
-use crate::dump::reader::{DumpFile, Reach, list, name};
+use crate::dump::examine::{Finding, Folder};
 use crate::pool_file::PoolFile;
 
 use super::CheckReport;
 
 /// Looks at all dumps of the pool in `dir`.
 pub(super) fn check(io: &dyn Io, dir: &Path, report: &mut CheckReport) -> Result<()> {
-    let path = dir.join(FOLDER);
-    let numbers = list(io, &path)?;
-    if numbers.is_empty() {
+    let pool = PoolFile::read(io, dir).map(|pool| *pool.id.as_bytes());
+    let folder = Folder::list(io, dir, *pool.as_ref().unwrap_or(&[0; 16]))?;
+    if folder.numbers.is_empty() {
         return Ok(());
     }
-    let pool = match PoolFile::read(io, dir) {
-        Ok(pool) => *pool.id.as_bytes(),
-        Err(error) => {
-            report.unchecked.push(format!("metadata dumps: {error}"));
-            return Ok(());
-        }
-    };
-    let folder = Folder {
-        io,
-        path,
-        pool,
-        numbers,
-    };
+    if let Err(error) = pool {
+        report.unchecked.push(format!("metadata dumps: {error}"));
+        return Ok(());
+    }
     for (kind, number) in &folder.numbers {
-        folder.check_file(*kind, *number, report);
-    }
-    folder.check_newest(report);
-    Ok(())
-}
-
-struct Folder<'a> {
-    io: &'a dyn Io,
-    path: PathBuf,
-    pool: [u8; 16],
-    numbers: Vec<(Kind, u64)>,
-}
-
-impl Folder<'_> {
-    fn open(&self, kind: Kind, number: u64) -> Result<DumpFile> {
-        DumpFile::open(self.io, &self.path, kind, number, self.pool)
-    }
-
-    fn has(&self, kind: Kind, number: u64) -> bool {
-        self.numbers.contains(&(kind, number))
-    }
-
-    /// Whether the log after this one says that it goes on exactly where this one ends.
-    fn is_continued(&self, number: u64) -> bool {
-        let next = number.checked_add(1);
-        let next = next.filter(|next| self.has(Kind::Log, *next));
-        next.is_some_and(|next| {
-            let next = self.open(Kind::Log, next);
-            next.is_ok_and(|next| next.header.continues)
-        })
-    }
-
-    fn check_file(&self, kind: Kind, number: u64, report: &mut CheckReport) {
-        let file = match self.open(kind, number) {
-            Ok(file) => file,
-            Err(error) => {
-                // The log is durable before the full dump of its number is there.
-                let is_damage =
-                    kind == Kind::Full || self.has(Kind::Full, number) || self.is_continued(number);
-                return tell(kind, number, 0, &error.to_string(), is_damage, report);
-            }
-        };
-        let (at, what, is_damage) = match (kind, file.reach()) {
-            (Kind::Log, Reach::End { .. }) | (Kind::Full, Reach::End { ended: true }) => {
+        match folder.examine(*kind, *number) {
+            Finding::Whole(bytes) => {
                 report.dumps += 1;
-                report.verified.bytes += file.len();
-                return;
+                report.verified.bytes += bytes;
             }
-            (Kind::Full, Reach::End { ended: false }) => (file.len(), "its end is missing", true),
-            (Kind::Full, Reach::Broken { at, .. }) => (at, "does not read", true),
-            (Kind::Log, Reach::Broken { at, goes_on }) => {
-                let is_damage = goes_on || self.is_continued(number);
-                (at, "does not read", is_damage)
+            Finding::Damaged(message) => report.tell(message),
+            Finding::Doubtful(place) => {
+                let doubt = "a power loss has cut the last transaction short, or it is damaged";
+                report.unchecked.push(format!("{place}: {doubt}"));
             }
-        };
-        tell(kind, number, at, what, is_damage, report);
-    }
-
-    /// The newest full dump has its log: what came later is in no other place.
-    fn check_newest(&self, report: &mut CheckReport) {
-        let fulls = self.numbers.iter().filter(|(kind, _)| *kind == Kind::Full);
-        let Some(newest) = fulls.map(|(_, number)| *number).max() else {
-            return;
-        };
-        if !self.has(Kind::Log, newest) {
-            let log = name(Kind::Log, newest);
-            report.tell(format!("{FOLDER}/{log}: is missing"));
         }
     }
-}
-
-/// Tells of a place that does not read, as of damage or as of what nobody can know.
-fn tell(kind: Kind, number: u64, at: u64, what: &str, is_damage: bool, report: &mut CheckReport) {
-    let place = format!("{FOLDER}/{}, byte {at}", name(kind, number));
-    if is_damage {
-        report.tell(format!("{place}: {what}"));
-    } else {
-        let doubt = "a power loss has cut the last transaction short, or it is damaged";
-        report.unchecked.push(format!("{place}: {what}: {doubt}"));
+    if let Some(message) = folder.missing() {
+        report.tell(message);
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -18,12 +18,20 @@ pub(crate) enum Stage {
     Journal = 3,
     /// Containers, by id.
     Containers = 4,
+    /// Dumps of the metadata, by number, a full one before its log.
+    Dumps = 5,
 }
 
 impl Stage {
     /// The stage stored as `code`.
     pub(crate) fn from_code(code: u32) -> Option<Self> {
-        let all = [Self::Metadata, Self::Map, Self::Journal, Self::Containers];
+        let all = [
+            Self::Metadata,
+            Self::Map,
+            Self::Journal,
+            Self::Containers,
+            Self::Dumps,
+        ];
         all.into_iter().find(|stage| *stage as u32 == code)
     }
 
@@ -129,6 +137,7 @@ impl Engine {
             Stage::Map => self.scrub_map(round),
             Stage::Journal => self.scrub_journal(round),
             Stage::Containers => self.scrub_containers(round),
+            Stage::Dumps => self.scrub_dumps(round),
         };
         match more {
             Ok(true) => {}

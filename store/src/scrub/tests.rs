@@ -266,3 +266,53 @@ fn scrub_beside_work_finds_nothing_and_changes_nothing() {
         let _ = run.io.crash(usize::MAX, &all, &mut SplitMix64::new(seed));
     }
 }
+
+/// A pool with a metadata dump, and much that was logged behind it.
+fn dumped(io: &SimIo) -> Store {
+    let store = packed(io);
+    store.dump_metadata().unwrap();
+    let volume = store.volume(ONE).unwrap();
+    for change in 0..4 {
+        volume
+            .write(0, &noise(change, 8), Durability::Durable)
+            .unwrap();
+        store.reclaim_now().unwrap();
+    }
+    store
+}
+
+#[test]
+fn a_damaged_or_missing_dump_is_told_and_made_anew() {
+    for (name, at) in [("1.full", Some(100)), ("1.log", Some(100)), ("1.log", None)] {
+        let io = SimIo::new(1);
+        let store = dumped(&io);
+        let mut round = Round::new();
+        assert_eq!(store.engine().scrub_through(&mut round).unwrap(), []);
+        assert_eq!(round.verified().dumps, 2);
+        let path = find(&io, "/pool/dump", name);
+        match at {
+            Some(at) => flip(&io, &path, at),
+            None => io.remove(&path).unwrap(),
+        }
+        let found = through(&store);
+        let told = format!("dump/0000000{name}");
+        assert!(
+            matches!(&found[..], [one] if one.repaired && one.message.starts_with(&told)),
+            "{name}: {found:#?}"
+        );
+        assert_ne!(find(&io, "/pool/dump", "2.full"), PathBuf::new(), "{name}");
+        // The damaged one goes with the next.
+        store.dump_metadata().unwrap();
+        assert_eq!(through(&store), [], "{name}");
+    }
+}
+
+#[test]
+fn damage_to_a_dump_stays_told_where_no_new_one_can_be_made() {
+    let io = SimIo::new(1);
+    let store = dumped(&io);
+    flip(&io, &find(&io, "/pool/dump", "1.full"), 70);
+    io.inject(Fault::once(Some(OpKind::Write), 0, Effect::Eio));
+    let found = through(&store);
+    assert!(matches!(&found[..], [one] if !one.repaired), "{found:#?}");
+}
