@@ -27,7 +27,7 @@ use crate::reserve::Reserve;
 use crate::{Error, ErrorKind, Result, Store};
 use format::{FILE_HEADER_BYTES, FileHeader, Kind, put_block};
 use log::ChangeLog;
-use reader::{list, name, parse_name};
+use reader::{DumpFile, Reach, list, name, parse_name};
 
 /// The folder in the pool.
 pub(crate) const FOLDER: &str = "dump";
@@ -124,10 +124,28 @@ impl Dumps {
         FileHeader {
             kind,
             continues: false,
+            before_bytes: 0,
             pool: self.pool,
             number,
             begun_us: self.io.now_us(),
         }
+    }
+
+    /// Length of the log before `number`, which an earlier life of the pool has written; 0 if there is
+    /// none, or it does not read to its end.
+    fn earlier_log_bytes(&self, number: u64) -> u64 {
+        let before = number.saturating_sub(1);
+        match DumpFile::open(&*self.io, &self.dir, Kind::Log, before, self.pool) {
+            Ok(file) if file.reach() == (Reach::End { ended: true }) => file.len(),
+            _ => 0,
+        }
+    }
+
+    /// The log that is being written: its number, and how much of it is durable.
+    pub(crate) fn open_log(&self) -> Option<(u64, u64)> {
+        let state = self.state.lock().expect(poisoned!());
+        let log = state.log.as_ref()?;
+        Some((log.number(), log.committed_bytes()))
     }
 
     fn create(&self, name: &str) -> Result<Arc<dyn File>> {
@@ -266,8 +284,9 @@ impl Engine {
             .log
             .replace(Arc::clone(&log));
         // Nothing is told the one before any more, so it stays as it is now.
-        if before.is_some_and(|before| before.is_whole()) {
-            log.note_continuation()?;
+        match before {
+            Some(before) => log.note_before(before.is_whole(), before.committed_bytes())?,
+            None => log.note_before(false, dumps.earlier_log_bytes(number))?,
         }
         let full_bytes = dumps.write_full(number, &reader)?;
         dumps.prune(number)?;

@@ -3,8 +3,8 @@
 //! Every byte of a dump file is under a checksum. A full dump gets its name once all of it is durable,
 //! so whatever does not read in it is damage. A log may end in a transaction that a power loss cut
 //! short. Damage to its last transaction looks the same and is doubtful, unless something shows that
-//! the log was longer once: a later transaction behind the place, or another log that goes on exactly
-//! where this one ended.
+//! the log was longer once: a later transaction behind the place, the next log, which says how long this
+//! one is, or whoever is writing it.
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,8 @@ pub(crate) struct Folder<'a> {
     path: PathBuf,
     pool: [u8; 16],
     pub(crate) numbers: Vec<(Kind, u64)>,
+    /// The log that is being written, and how much of it is durable.
+    open_log: Option<(u64, u64)>,
 }
 
 impl<'a> Folder<'a> {
@@ -45,7 +47,13 @@ impl<'a> Folder<'a> {
             path,
             pool,
             numbers,
+            open_log: None,
         })
+    }
+
+    /// With what is known of the log that is being written.
+    pub(crate) fn with_open_log(self, open_log: Option<(u64, u64)>) -> Self {
+        Self { open_log, ..self }
     }
 
     fn open(&self, kind: Kind, number: u64) -> Result<DumpFile> {
@@ -65,39 +73,38 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Whether the log after this one says that it goes on exactly where this one ends.
-    fn is_continued(&self, number: u64) -> bool {
+    /// How many bytes of a log are durable for certain.
+    fn certain_bytes(&self, number: u64) -> u64 {
+        let open = self.open_log.filter(|(open, _)| *open == number);
         let next = number.checked_add(1);
         let next = next.filter(|next| self.has(Kind::Log, *next));
-        next.is_some_and(|next| {
-            let next = self.open(Kind::Log, next);
-            next.is_ok_and(|next| next.header.continues)
-        })
+        let next = next.and_then(|next| self.open(Kind::Log, next).ok());
+        let told = next.map_or(0, |next| next.header.before_bytes);
+        open.map_or(0, |(_, bytes)| bytes).max(told)
     }
 
     /// Reads a file to its end, or to the first place that does not read.
     pub(crate) fn examine(&self, kind: Kind, number: u64) -> Finding {
+        let certain = match kind {
+            Kind::Full => u64::MAX,
+            Kind::Log => self.certain_bytes(number),
+        };
         let file = match self.open(kind, number) {
             Ok(file) => file,
             Err(error) => {
                 // The log is durable before the full dump of its number is there.
-                let is_damage =
-                    kind == Kind::Full || self.has(Kind::Full, number) || self.is_continued(number);
+                let is_damage = certain > 0 || self.has(Kind::Full, number);
                 return tell(kind, number, 0, &error.to_string(), is_damage);
             }
         };
-        let (at, what, is_damage) = match (kind, file.reach()) {
-            (Kind::Log, Reach::End { .. }) | (Kind::Full, Reach::End { ended: true }) => {
-                return Finding::Whole(file.len());
+        match (kind, file.reach()) {
+            (Kind::Full, Reach::End { ended: true }) => Finding::Whole(file.len()),
+            (Kind::Log, Reach::End { .. }) if file.len() >= certain => Finding::Whole(file.len()),
+            (_, Reach::End { .. }) => tell(kind, number, file.len(), "its end is missing", true),
+            (_, Reach::Broken { at, goes_on }) => {
+                tell(kind, number, at, "does not read", goes_on || at < certain)
             }
-            (Kind::Full, Reach::End { ended: false }) => (file.len(), "its end is missing", true),
-            (Kind::Full, Reach::Broken { at, .. }) => (at, "does not read", true),
-            (Kind::Log, Reach::Broken { at, goes_on }) => {
-                let is_damage = goes_on || self.is_continued(number);
-                (at, "does not read", is_damage)
-            }
-        };
-        tell(kind, number, at, what, is_damage)
+        }
     }
 
     /// The newest full dump has its log: what came later is in no other place.

@@ -36,6 +36,8 @@ pub(crate) struct FileHeader {
     pub(crate) number: u64,
     /// When the file was begun, in microseconds since 1970.
     pub(crate) begun_us: u64,
+    /// Of a log: bytes that the log before it has for certain, all of whole transactions; 0 if unknown.
+    pub(crate) before_bytes: u64,
 }
 
 impl FileHeader {
@@ -48,6 +50,7 @@ impl FileHeader {
         bytes[16..32].copy_from_slice(&self.pool);
         bytes[32..40].copy_from_slice(&self.number.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.begun_us.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.before_bytes.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..60]);
         bytes[60..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -82,6 +85,7 @@ impl FileHeader {
             pool,
             number: u64_at(bytes, 32),
             begun_us: u64_at(bytes, 40),
+            before_bytes: u64_at(bytes, 48),
         })
     }
 }
@@ -199,6 +203,7 @@ mod tests {
         pool: [7; 16],
         number: 3,
         begun_us: 5,
+        before_bytes: 6,
     };
 
     #[test]
@@ -209,6 +214,7 @@ mod tests {
             bytes[16..33],
             [7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 3]
         );
+        assert_eq!(bytes[48..60], [6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(FileHeader::decode(&bytes).unwrap(), HEADER);
         for (at, kind) in [
             (0, ErrorKind::Corrupt),

@@ -20,13 +20,13 @@ pub(crate) struct ChangeLog {
     reserve: Arc<Reserve>,
     tail: Mutex<Tail>,
     bytes: AtomicU64,
+    /// Bytes of whole transactions, which are durable.
+    committed_bytes: AtomicU64,
     ended: AtomicBool,
 }
 
 struct Tail {
     end: u64,
-    /// Where the last whole transaction ends.
-    committed_end: u64,
     transaction: u64,
     compressor: Compressor,
     block: Vec<u8>,
@@ -47,7 +47,6 @@ impl ChangeLog {
         let end = FILE_HEADER_BYTES as u64;
         let tail = Tail {
             end,
-            committed_end: end,
             transaction: 0,
             compressor: Compressor::new(),
             block: Vec::new(),
@@ -59,14 +58,16 @@ impl ChangeLog {
             reserve,
             tail: Mutex::new(tail),
             bytes: AtomicU64::new(end),
+            committed_bytes: AtomicU64::new(end),
             ended: AtomicBool::new(false),
         }))
     }
 
-    /// Writes down that it goes on exactly where the log before it ends.
-    pub(crate) fn note_continuation(&self) -> Result<()> {
+    /// Writes down how long the log before it is, and whether it goes on exactly where that one ends.
+    pub(crate) fn note_before(&self, continues: bool, before_bytes: u64) -> Result<()> {
         let header = FileHeader {
-            continues: true,
+            continues,
+            before_bytes,
             ..self.header
         };
         let written = self.file.write_at(&header.encode(), 0);
@@ -77,6 +78,16 @@ impl ChangeLog {
     /// Whether it has every transaction since it was begun.
     pub(crate) fn is_whole(&self) -> bool {
         !self.ended.load(Ordering::Acquire)
+    }
+
+    /// The number that it shares with the full dump before it.
+    pub(crate) fn number(&self) -> u64 {
+        self.header.number
+    }
+
+    /// Bytes that are durable and never written again, all of whole transactions.
+    pub(crate) fn committed_bytes(&self) -> u64 {
+        self.committed_bytes.load(Ordering::Acquire)
     }
 
     /// Length of the file.
@@ -93,7 +104,7 @@ impl ChangeLog {
             tracing::warn!(%error, "the log of metadata ends; a dump will take its place");
             self.ended.store(true, Ordering::Release);
             // What is not whole is of no use, and the space may be needed.
-            let _ = self.file.set_len(tail.committed_end);
+            let _ = self.file.set_len(self.committed_bytes());
         }
     }
 
@@ -101,7 +112,6 @@ impl ChangeLog {
         let failed = |e| Error::io("writing the log of metadata", e);
         let Tail {
             end,
-            committed_end,
             transaction,
             compressor,
             block,
@@ -122,7 +132,7 @@ impl ChangeLog {
         self.bytes.store(*end, Ordering::Relaxed);
         if last {
             self.file.sync_data().map_err(failed)?;
-            *committed_end = *end;
+            self.committed_bytes.store(*end, Ordering::Release);
         }
         Ok(())
     }

@@ -115,7 +115,7 @@ impl Folder<'_> {
         numbers: &[u64],
         notes: &mut Vec<String>,
     ) -> Result<Vec<(DumpFile, HashSet<u64>)>> {
-        let mut logs = Vec::new();
+        let mut logs: Vec<(DumpFile, HashSet<u64>)> = Vec::new();
         for number in numbers.iter().copied().filter(|number| *number >= first) {
             let file = match self.open(Kind::Log, number) {
                 Ok(file) => file,
@@ -127,6 +127,14 @@ impl Folder<'_> {
             };
             let follows = number == first || file.header.continues;
             if number != first + logs.len() as u64 || !follows {
+                break;
+            }
+            let before = logs.last().map_or(u64::MAX, |(log, _)| log.len());
+            if before < file.header.before_bytes {
+                notes.push(format!(
+                    "the end of the log of metadata dump {} is missing",
+                    number - 1
+                ));
                 break;
             }
             let whole = file.whole_transactions();

@@ -8,6 +8,7 @@ use super::{LogUse, Rebuilt, rebuild};
 use crate::addr::CHUNK_BYTES;
 use crate::disk::sim::{SimIo, SplitMix64};
 use crate::disk::{Caching, Create, File, Io};
+use crate::dump::format::{FILE_HEADER_BYTES, FileHeader};
 use crate::model::{Model, Run, open, options};
 use crate::{Disk, Durability, ErrorKind, Result, Store};
 
@@ -147,6 +148,33 @@ fn an_older_dump_and_both_logs_serve_where_the_newest_is_damaged() {
         assert_eq!(rebuilt.notes.len(), 1, "seed {seed}");
         expect_whole(&mut run, seed);
     }
+}
+
+#[test]
+fn a_log_that_lacks_its_end_is_not_gone_on_from() {
+    let mut run = worked(1, &[20, 60], 100);
+    let header = {
+        let mut bytes = [0; FILE_HEADER_BYTES];
+        file(&run.io, &format!("{DUMPS}/00000002.log"))
+            .read_at(&mut bytes, 0)
+            .unwrap();
+        FileHeader::decode(&bytes).unwrap()
+    };
+    let first = file(&run.io, &format!("{DUMPS}/00000001.log"));
+    assert!(header.continues && header.before_bytes == first.len().unwrap());
+    leave(&mut run);
+    lose(&run.io, "/pool/meta.redb");
+    let mut rng = SplitMix64::new(1);
+    assert!(damage(&run.io, &format!("{DUMPS}/00000002.full"), &mut rng));
+    // What is left of it reads to its end.
+    first.set_len(FILE_HEADER_BYTES as u64).unwrap();
+    let rebuilt = again(&run.io).unwrap();
+    let told = "the end of the log of metadata dump 1 is missing";
+    assert!(
+        rebuilt.notes.iter().any(|note| note == told),
+        "{:?}",
+        rebuilt.notes
+    );
 }
 
 /// The bytes of every disk that can be opened.

@@ -42,7 +42,7 @@ impl Engine {
                 round.verified.dumps += 1;
                 round.read(bytes);
             }
-            // The end of a log that is being written, or was when power was lost.
+            // The end of a log that is being written, or was when power was lost in an earlier life.
             Finding::Doubtful(_) => {}
             Finding::Damaged(_) => {
                 let folder = self.dump_folder()?;
@@ -58,7 +58,8 @@ impl Engine {
 
     fn dump_folder(&self) -> Result<Folder<'_>> {
         let pool = *self.pool_file.lock().expect(poisoned!()).id.as_bytes();
-        Folder::list(&*self.io, &self.dir, pool)
+        let folder = Folder::list(&*self.io, &self.dir, pool)?;
+        Ok(folder.with_open_log(self.dumps.open_log()))
     }
 
     /// Tells of damage and makes a dump that does without the damaged one.

@@ -316,3 +316,50 @@ fn damage_to_a_dump_stays_told_where_no_new_one_can_be_made() {
     let found = through(&store);
     assert!(matches!(&found[..], [one] if !one.repaired), "{found:#?}");
 }
+
+fn length(io: &SimIo, path: &Path) -> u64 {
+    let file = io.open(path, Create::Never, Caching::Buffered).unwrap();
+    file.len().unwrap()
+}
+
+#[test]
+fn damage_to_the_end_of_the_log_that_is_being_written_is_told() {
+    let cut = |io: &SimIo, path: &Path, len: u64| {
+        let file = io.open(path, Create::Never, Caching::Buffered).unwrap();
+        file.set_len(len).unwrap();
+    };
+    let flip_last = |io: &SimIo, path: &Path, len: u64| flip(io, path, len - 1);
+    let cut_last = |io: &SimIo, path: &Path, len: u64| cut(io, path, len - 1);
+    let cut_all = |io: &SimIo, path: &Path, _| cut(io, path, 64);
+    let harms: [&dyn Fn(&SimIo, &Path, u64); 3] = [&flip_last, &cut_last, &cut_all];
+    for harm in harms {
+        let io = SimIo::new(1);
+        let store = dumped(&io);
+        let path = find(&io, "/pool/dump", "1.log");
+        harm(&io, &path, length(&io, &path));
+        let found = through(&store);
+        assert!(
+            matches!(&found[..], [one] if one.repaired && one.message.starts_with("dump/00000001.log")),
+            "{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn the_end_of_an_earlier_lifes_log_is_in_doubt_only_if_it_was_when_this_one_began() {
+    for torn_before in [false, true] {
+        let io = SimIo::new(1);
+        drop(dumped(&io));
+        let path = find(&io, "/pool/dump", "1.log");
+        if torn_before {
+            flip(&io, &path, length(&io, &path) - 1);
+        }
+        let store = open(&io).unwrap();
+        assert_eq!(through(&store), [], "nobody knows better");
+        store.dump_metadata().unwrap();
+        assert_eq!(through(&store), []);
+        flip(&io, &path, length(&io, &path) - 2);
+        let found = through(&store);
+        assert_eq!(found.len(), usize::from(!torn_before), "{found:#?}");
+    }
+}
