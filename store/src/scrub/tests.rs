@@ -322,16 +322,18 @@ fn length(io: &SimIo, path: &Path) -> u64 {
     file.len().unwrap()
 }
 
+fn cut(io: &SimIo, path: &Path, len: u64) {
+    let file = io.open(path, Create::Never, Caching::Buffered).unwrap();
+    file.set_len(len).unwrap();
+}
+
 #[test]
 fn damage_to_the_end_of_the_log_that_is_being_written_is_told() {
-    let cut = |io: &SimIo, path: &Path, len: u64| {
-        let file = io.open(path, Create::Never, Caching::Buffered).unwrap();
-        file.set_len(len).unwrap();
-    };
-    let flip_last = |io: &SimIo, path: &Path, len: u64| flip(io, path, len - 1);
-    let cut_last = |io: &SimIo, path: &Path, len: u64| cut(io, path, len - 1);
-    let cut_all = |io: &SimIo, path: &Path, _| cut(io, path, 64);
-    let harms: [&dyn Fn(&SimIo, &Path, u64); 3] = [&flip_last, &cut_last, &cut_all];
+    let harms: [fn(&SimIo, &Path, u64); 3] = [
+        |io, path, len| flip(io, path, len - 1),
+        |io, path, len| cut(io, path, len - 1),
+        |io, path, _| cut(io, path, 64),
+    ];
     for harm in harms {
         let io = SimIo::new(1);
         let store = dumped(&io);
