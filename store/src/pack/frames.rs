@@ -221,10 +221,12 @@ impl FrameCache {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::{FrameCache, FrameKey};
     use crate::addr::ContainerId;
     use crate::buffers::Buffers;
+    use crate::disk::sim::SplitMix64;
 
     const FRAME: usize = 16 << 10;
     /// Frames of a slab.
@@ -324,5 +326,41 @@ mod tests {
         assert_eq!((buffers.held_bytes(), cache.held_bytes()), (0, 1 << 18));
         keep(&cache, [2]);
         assert_eq!(kept(&cache, 3), [2]);
+    }
+
+    #[test]
+    fn threads_that_keep_read_and_give_up_frames_find_what_was_kept() {
+        const FRAMES: u32 = 10 * MANY;
+        let (buffers, cache) = cache();
+        let found = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for seed in 0..4 {
+                let (cache, found) = (&cache, &found);
+                scope.spawn(move || {
+                    let mut rng = SplitMix64::new(seed);
+                    for _ in 0..3000 {
+                        let frame = rng.below(u64::from(FRAMES)) as u32;
+                        if let Some(plain) = cache.get(&key(frame)) {
+                            assert!(plain[..] == [frame as u8; FRAME]);
+                            found.fetch_add(1, Ordering::Relaxed);
+                        } else {
+                            keep(cache, [frame]);
+                        }
+                    }
+                });
+            }
+            for slabs in (1..=4).cycle().take(400) {
+                cache.limit(slabs * SLAB);
+                std::thread::yield_now();
+            }
+        });
+        assert!(found.into_inner() > 0);
+        // Whatever is in the table lies in a slab, and leaves with it.
+        cache.limit(4 * SLAB);
+        assert!(cache.held_bytes() <= 4 * SLAB);
+        assert!(cache.names().len() <= 4 * MANY as usize);
+        cache.limit(0);
+        assert_eq!((cache.held_bytes(), cache.names()), (0, vec![]));
+        assert!(buffers.held_bytes() <= 8 * SLAB);
     }
 }
