@@ -3,8 +3,9 @@
 In every round each workload runs on every target in turn, in rotated order, so that ratios mean
 something on a machine whose speed drifts. Prints Markdown tables of medians: the figures, and in brackets
 the first target's over the other's, the median of the rounds. Threads of the first target whose names
-are given as background are counted apart. With --pack, reads are measured once more behind that command
-and one pass over everything: packed, and in the page cache. DESTROYS what is on the targets.
+are given as background are counted apart. Reads are measured as the other workloads left the data; with
+--pack behind that command and one pass over everything, which is packed then and in the page cache; and right
+behind a sequential write of everything. DESTROYS what is on the targets.
 """
 import argparse
 import json
@@ -14,6 +15,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import time
 
 WORKLOADS = {
     'sequential write 1 MiB': ('seqw', '--rw=write --bs=1m --iodepth=4', 'MB/s'),
@@ -29,7 +31,7 @@ WORKLOADS = {
 }
 
 
-PACKED = [work for work in WORKLOADS if ' read ' in work]
+READS = [work for work in WORKLOADS if ' read ' in work]
 BACKGROUND = ('store-backgroun', 'store-dump', 'store-scrub', 'store-idle')
 
 
@@ -60,6 +62,10 @@ def fio(uri, arguments, size):
     return json.loads(run.stdout[run.stdout.index('{'):])['jobs'][0]
 
 
+def fill(target, options):
+    fio(target['uri'], ['--rw=write', '--bs=1m', '--iodepth=4', '--end_fsync=1'], options.size << 20)
+
+
 def measure(target, workload, options):
     _, arguments, unit = WORKLOADS[workload]
     all_before, behind_before = cpu_seconds(target['pid'])
@@ -72,12 +78,14 @@ def measure(target, workload, options):
     return figure, (all_after - all_before - behind) / moved, behind / moved
 
 
-def run_rounds(targets, works, options):
+def run_rounds(targets, works, options, before=None):
     results = {}
     for number in range(options.rounds):
         for position, work in enumerate(works):
             turn = (number * 3 + position) % len(targets)
             for target in targets[turn:] + targets[:turn]:
+                if before:
+                    before(target, options)
                 results.setdefault((work, target['name']), []).append(measure(target, work, options))
         print('round %d of %d done' % (number + 1, options.rounds), file=sys.stderr, flush=True)
     return results
@@ -106,6 +114,27 @@ def print_tables(results, names, works):
         print('| %s | %s |' % (work, ' | '.join(cells)))
 
 
+def run_whole(targets, options):
+    """Everything written anew and, by the first target, packed: MB/s from the first byte to the end."""
+    rates = {target['name']: [] for target in targets}
+    for number in range(options.rounds):
+        turn = number % len(targets)
+        for target in targets[turn:] + targets[:turn]:
+            begin = time.monotonic()
+            fill(target, options)
+            if target is targets[0]:
+                subprocess.run(shlex.split(options.pack), check=True, stdout=subprocess.DEVNULL)
+            rates[target['name']].append((options.size << 20) / 1e6 / (time.monotonic() - begin))
+    names = list(rates)
+    cells = ['%.0f' % statistics.median(rates[names[0]])]
+    for name in names[1:]:
+        ratio = statistics.median(our / their for our, their in zip(rates[names[0]], rates[name]))
+        cells.append('%.0f (x%.2f)' % (statistics.median(rates[name]), ratio))
+    print('| whole run | unit | ' + ' | '.join(names) + ' |')
+    print('|---|---|' + '---:|' * len(names))
+    print('| %d MiB written and flushed, and packed by %s | MB/s | %s |' % (options.size, names[0], ' | '.join(cells)))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('targets', nargs='+', help='NAME=URI@PID')
@@ -122,17 +151,24 @@ def main():
         targets.append(dict(name=name, uri=uri, pid=int(pid)))
     works = [work for work, (short, _, _) in WORKLOADS.items() if not options.only or short in options.only.split(',')]
     for target in targets:   # Data everywhere, so that reads are not of holes.
-        fio(target['uri'], ['--rw=write', '--bs=1m', '--iodepth=4', '--end_fsync=1'], options.size << 20)
+        fill(target, options)
         print('filled ' + target['name'], file=sys.stderr, flush=True)
     names = [target['name'] for target in targets]
     print_tables(run_rounds(targets, works, options), names, works)
-    works = [work for work in works if work in PACKED]
-    if options.pack and works:
+    works = [work for work in works if work in READS]
+    if not works:
+        return
+    if options.pack:
         subprocess.run(shlex.split(options.pack), check=True, stdout=subprocess.DEVNULL)
         for target in targets:
             fio(target['uri'], ['--rw=read', '--bs=1m', '--iodepth=4'], options.size << 20)
-        print('\nThe same when all is packed, and in the page cache:\n')
+        print('\nReads when all is packed, and in the page cache:\n')
         print_tables(run_rounds(targets, works, options), names, works)
+    print('\nReads right behind a sequential write of everything, which is not packed yet:\n')
+    print_tables(run_rounds(targets, works, options, fill), names, works)
+    if options.pack:
+        print('\nEverything written once more, until it is packed:\n')
+        run_whole(targets, options)
 
 
 main()
