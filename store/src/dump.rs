@@ -27,7 +27,7 @@ use crate::reserve::Reserve;
 use crate::{Error, ErrorKind, Result, Store};
 use format::{FILE_HEADER_BYTES, FileHeader, Kind, put_block};
 use log::ChangeLog;
-use reader::{DumpFile, Reach, list, name, parse_name};
+use reader::{DumpFile, list, name, parse_name};
 
 /// The folder in the pool.
 pub(crate) const FOLDER: &str = "dump";
@@ -131,12 +131,17 @@ impl Dumps {
         }
     }
 
-    /// Length of the log before `number`, which an earlier life of the pool has written; 0 if there is
-    /// none, or it does not read to its end.
+    /// Bytes of whole transactions in a log that an earlier life of the pool has written; 0 if it cannot
+    /// be read.
     fn earlier_log_bytes(&self, number: u64) -> u64 {
-        let before = number.saturating_sub(1);
-        match DumpFile::open(&*self.io, &self.dir, Kind::Log, before, self.pool) {
-            Ok(file) if file.reach() == (Reach::End { ended: true }) => file.len(),
+        let path = self.dir.join(name(Kind::Log, number));
+        let opened = self.io.open(&path, Create::Never, Caching::Buffered);
+        // What the page cache has may never have reached the disk.
+        let on_disk = opened.and_then(|file| file.sync_data().map(|()| file.forget_cached()));
+        let read =
+            on_disk.map(|()| DumpFile::open(&*self.io, &self.dir, Kind::Log, number, self.pool));
+        match read {
+            Ok(Ok(file)) => file.whole_bytes(),
             _ => 0,
         }
     }
@@ -164,6 +169,15 @@ impl Dumps {
 
     /// Begins the log of a number, which nothing is told yet.
     fn begin_log(&self, number: u64) -> Result<Arc<ChangeLog>> {
+        let begun = self.try_begin_log(number);
+        if begun.is_err() {
+            // The next shall follow the one before without a gap.
+            let _ = self.io.remove(&self.dir.join(name(Kind::Log, number)));
+        }
+        begun
+    }
+
+    fn try_begin_log(&self, number: u64) -> Result<Arc<ChangeLog>> {
         let file = self.create(&name(Kind::Log, number))?;
         let header = self.header(Kind::Log, number);
         let (io, reserve) = (Arc::clone(&self.io), Arc::clone(&self.reserve));
@@ -260,7 +274,10 @@ impl Engine {
         let mut state = dumps.state.lock().expect(poisoned!());
         match &outcome {
             Ok(full_bytes) => state.full_bytes = Some(*full_bytes),
-            Err(_) => state.retry_us = self.io.now_us() + RETRY_US,
+            Err(_) => {
+                state.full_bytes = None;
+                state.retry_us = self.io.now_us() + RETRY_US;
+            }
         }
         outcome.map(drop)
     }
@@ -275,6 +292,11 @@ impl Engine {
         let numbers = dumps.numbers()?;
         let newest = numbers.iter().map(|(_, number)| *number).max();
         let number = newest.map_or(1, |newest| newest + 1);
+        let is_first = dumps.open_log().is_none();
+        let earlier_bytes = match newest {
+            Some(newest) if is_first => dumps.earlier_log_bytes(newest),
+            _ => 0,
+        };
         let log = dumps.begin_log(number)?;
         let reader = self.index.follow(Arc::clone(&log) as _)?;
         let before = dumps
@@ -285,8 +307,11 @@ impl Engine {
             .replace(Arc::clone(&log));
         // Nothing is told the one before any more, so it stays as it is now.
         match before {
-            Some(before) => log.note_before(before.is_whole(), before.committed_bytes())?,
-            None => log.note_before(false, dumps.earlier_log_bytes(number))?,
+            Some(before) if before.number() + 1 == number => {
+                log.note_before(before.is_whole(), before.committed_bytes())?;
+            }
+            Some(_) => {}
+            None => log.note_before(false, earlier_bytes)?,
         }
         let full_bytes = dumps.write_full(number, &reader)?;
         dumps.prune(number)?;
@@ -311,123 +336,4 @@ pub(crate) fn turn(engine: &Engine) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::sync::Arc;
-    use std::time::{Duration, Instant};
-
-    use super::format::Kind;
-    use super::reader::DumpFile;
-    use crate::disk::sim::{Effect, Fault, OpKind, SimIo};
-    use crate::disk::{Io, RealIo};
-    use crate::index::ChangeSink;
-    use crate::model::{Run, open, options};
-    use crate::{OpenOptions, Store};
-
-    fn names(io: &dyn Io, dir: &Path) -> Vec<String> {
-        let listed = io.list(dir).unwrap_or_default();
-        listed.into_iter().map(|entry| entry.name).collect()
-    }
-
-    fn reopen(run: &mut Run) {
-        // The old pool must be gone before its lock can be taken again.
-        run.store = open(&SimIo::new(0)).unwrap();
-        run.store = open(&run.io).unwrap();
-    }
-
-    #[test]
-    fn two_full_dumps_and_their_logs_are_kept() {
-        let mut run = Run::new(1, false);
-        for _ in 0..4 {
-            run.step();
-            run.store.dump_metadata().unwrap();
-        }
-        let kept = [
-            "00000003.full",
-            "00000003.log",
-            "00000004.full",
-            "00000004.log",
-        ];
-        assert_eq!(names(&run.io, Path::new("/pool/dump")), kept);
-        reopen(&mut run);
-        run.store.dump_metadata().unwrap();
-        let kept = [
-            "00000004.full",
-            "00000004.log",
-            "00000005.full",
-            "00000005.log",
-        ];
-        assert_eq!(names(&run.io, Path::new("/pool/dump")), kept);
-    }
-
-    #[test]
-    fn a_log_that_cannot_be_written_stops_nobody_and_makes_a_dump_due() {
-        let mut run = Run::new(2, false);
-        (0..10).for_each(|_| run.step());
-        run.store.dump_metadata().unwrap();
-        let engine = run.engine();
-        assert!(!engine.dumps.is_due());
-        let log = engine.dumps.state.lock().unwrap().log.clone().unwrap();
-        for (kind, effect) in [
-            (OpKind::Write, Effect::NoSpace),
-            (OpKind::SyncData, Effect::Eio),
-        ] {
-            run.io.inject(Fault::once(Some(kind), 0, effect));
-            log.begin();
-            log.commit(b"not read again");
-            run.io.heal();
-            assert!(!log.is_whole() && engine.dumps.is_due());
-        }
-        (0..10).for_each(|_| run.step());
-        assert!(!run.store.stats().failed);
-        run.store.dump_metadata().unwrap();
-        assert!(!engine.dumps.is_due());
-    }
-
-    #[test]
-    fn transactions_of_many_blocks_are_read_whole_or_not_at_all() {
-        let run = Run::new(3, false);
-        run.store.dump_metadata().unwrap();
-        let engine = run.engine();
-        let log = engine.dumps.state.lock().unwrap().log.clone().unwrap();
-        let file = || {
-            let (dir, pool) = (Path::new("/pool/dump"), engine.dumps.pool);
-            DumpFile::open(&run.io, dir, Kind::Log, 1, pool).unwrap()
-        };
-        let before = file().whole_transactions();
-        log.begin();
-        log.add(&[1; 1 << 20]);
-        log.add(&[2; 1 << 20]);
-        log.begin();
-        log.add(&[3; 1 << 20]);
-        log.commit(&[4; 100]);
-        let whole = &file().whole_transactions() - &before;
-        assert_eq!(whole.len(), 1);
-        let file = file();
-        let blocks: Vec<_> = file.of_transactions(&whole).collect();
-        let entries: Vec<_> = blocks
-            .iter()
-            .map(|block| (block.entries.len(), block.entries[0]))
-            .collect();
-        assert_eq!(entries, [(1 << 20, 3), (100, 4)]);
-        assert!(file.is_read_to_its_end());
-    }
-
-    #[test]
-    fn an_open_pool_writes_dumps_by_itself() {
-        let dir = tempfile::tempdir().unwrap();
-        let io: Arc<dyn Io> = Arc::new(RealIo::new());
-        let background = OpenOptions {
-            background: true,
-            ..options()
-        };
-        let store = Store::open(Arc::clone(&io), dir.path(), background).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let dumps = dir.path().join("dump");
-        while !names(&*io, &dumps).contains(&"00000001.full".to_owned()) {
-            assert!(Instant::now() < deadline, "{:?}", names(&*io, &dumps));
-            std::thread::yield_now();
-        }
-        store.close().unwrap();
-    }
-}
+mod tests;

@@ -16,6 +16,7 @@ mod rows;
 mod run;
 mod sums;
 mod tables;
+mod turns;
 mod writer;
 
 use std::io;
@@ -41,6 +42,7 @@ use error::failed;
 use health::Health;
 pub(crate) use pages::{LookedAt, WrongPage};
 use sums::Sums;
+use turns::Turns;
 
 /// The metadata file and the sums of its pages.
 pub(crate) struct MetaFiles {
@@ -86,6 +88,7 @@ pub(crate) struct Index {
     health: Health,
     /// Who is told of every committed change.
     follower: Mutex<Option<Arc<dyn ChangeSink>>>,
+    turns: Arc<Turns>,
     sums: Arc<Sums>,
     data: Arc<dyn File>,
     direct: Arc<dyn File>,
@@ -120,6 +123,7 @@ impl Index {
             database: Some(database),
             health: Health::default(),
             follower: Mutex::default(),
+            turns: Arc::default(),
             sums,
             data: files.data,
             direct: files.direct,
@@ -178,6 +182,7 @@ impl Index {
 
     /// Starts the one transaction there can be; waits for another to end.
     pub(crate) fn write(&self) -> Result<IndexWriter> {
+        let turn = self.turns.take();
         let begin = || {
             let begun = self.database().begin_write();
             let mut transaction = begun.map_err(failed("starting to write"))?;
@@ -193,6 +198,7 @@ impl Index {
             transaction,
             self.health.clone(),
             follower.clone(),
+            turn,
         ))
     }
 

@@ -134,6 +134,18 @@ impl DumpFile {
             .filter(|block| whole.contains(&block.header.transaction))
     }
 
+    /// Bytes of the transactions that can be read, from the start to the first that is not whole.
+    pub(crate) fn whole_bytes(&self) -> u64 {
+        let mut blocks = self.blocks();
+        let mut end = blocks.at;
+        while let Some(block) = blocks.next() {
+            if block.header.last {
+                end = blocks.at;
+            }
+        }
+        end
+    }
+
     /// Bytes of the file.
     pub(crate) fn len(&self) -> u64 {
         self.len

@@ -1,12 +1,14 @@
 //! The index on real files.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::{
-    CheckpointRow, ContainerRow, DomainRow, ForwardRow, Index, IndexRead, LayerId, LayerRow,
-    LayerState, Location, MetaFiles, Run, SnapshotRow, VolumeRow,
+    ChangeSink, CheckpointRow, ContainerRow, DomainRow, ForwardRow, Index, IndexRead, LayerId,
+    LayerRow, LayerState, Location, MetaFiles, Run, SnapshotRow, VolumeRow,
 };
 use crate::addr::{Address, ContainerId};
 use crate::chunk::DomainKey;
@@ -230,4 +232,50 @@ fn foreign_files_are_refused_and_unborn_ones_made_again() {
     fixture.file().set_len(1 << 20).unwrap();
     fixture.open().unwrap();
     fixture.open().unwrap();
+}
+
+/// Tells when it is told of a commit, and waits to be let go on.
+struct Slow {
+    told: mpsc::Sender<()>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl ChangeSink for Slow {
+    fn begin(&self) {}
+    fn add(&self, _: &[u8]) {}
+    fn commit(&self, _: &[u8]) {
+        self.told.send(()).unwrap();
+        self.go_on.lock().unwrap().recv().unwrap();
+    }
+}
+
+#[test]
+fn nobody_writes_or_follows_before_a_commit_is_told() {
+    const MOMENT: Duration = Duration::from_millis(100);
+    let fixture = Fixture::new();
+    let index = fixture.open().unwrap();
+    let (told, was_told) = mpsc::channel();
+    let (go, go_on) = mpsc::channel();
+    let go_on = Mutex::new(go_on);
+    index.follow(Arc::new(Slow { told, go_on })).unwrap();
+    let index = &index;
+    thread::scope(|scope| {
+        scope.spawn(|| index.write().unwrap().commit().unwrap());
+        was_told.recv().unwrap();
+        let (began, has_begun) = mpsc::channel();
+        let following = began.clone();
+        scope.spawn(move || {
+            drop(index.write().unwrap());
+            began.send(()).unwrap();
+        });
+        scope.spawn(move || {
+            let (told, go_on) = (mpsc::channel().0, Mutex::new(mpsc::channel().1));
+            index.follow(Arc::new(Slow { told, go_on })).unwrap();
+            following.send(()).unwrap();
+        });
+        assert!(has_begun.recv_timeout(MOMENT).is_err());
+        go.send(()).unwrap();
+        has_begun.recv().unwrap();
+        has_begun.recv().unwrap();
+    });
 }

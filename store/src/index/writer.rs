@@ -19,6 +19,7 @@ use super::tables::{
     Bytes, CHECKPOINT_NAME, CONTAINERS, DOMAINS, FORMAT_NAME, FORWARDS, IndexRead, LAYERS, RUNS,
     SNAPSHOTS, STATE, VOLUMES, get, run_key,
 };
+use super::turns::Turn;
 use crate::addr::ContainerId;
 use crate::{DomainId, Result, SnapshotId, VolumeId};
 
@@ -28,6 +29,8 @@ pub(crate) struct IndexWriter {
     pub(super) transaction: Option<WriteTransaction>,
     pub(super) health: Health,
     follower: Option<Following>,
+    /// Ends last: by then the transaction is over and its follower has been told.
+    _turn: Turn,
 }
 
 /// Entries gathered for the follower.
@@ -80,6 +83,7 @@ impl IndexWriter {
         transaction: WriteTransaction,
         health: Health,
         follower: Option<Arc<dyn ChangeSink>>,
+        turn: Turn,
     ) -> Self {
         let following = |sink: Arc<dyn ChangeSink>| {
             sink.begin();
@@ -90,6 +94,7 @@ impl IndexWriter {
             transaction: Some(transaction),
             health,
             follower: follower.map(following),
+            _turn: turn,
         }
     }
 

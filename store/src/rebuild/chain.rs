@@ -125,8 +125,7 @@ impl Folder<'_> {
                     break;
                 }
             };
-            let follows = number == first || file.header.continues;
-            if number != first + logs.len() as u64 || !follows {
+            if number != first + logs.len() as u64 {
                 break;
             }
             let before = logs.last().map_or(u64::MAX, |(log, _)| log.len());
@@ -135,6 +134,9 @@ impl Folder<'_> {
                     "the end of the log of metadata dump {} is missing",
                     number - 1
                 ));
+                break;
+            }
+            if number != first && !file.header.continues {
                 break;
             }
             let whole = file.whole_transactions();
