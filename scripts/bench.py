@@ -5,7 +5,8 @@ something on a machine whose speed drifts. Prints Markdown tables of medians: th
 the first target's over the other's, the median of the rounds. Threads of the first target whose names
 are given as background are counted apart. Reads are measured as the other workloads left the data; with
 --pack behind that command and one pass over everything, which is packed then and in the page cache; and right
-behind a sequential write of everything. DESTROYS what is on the targets.
+behind a sequential write of everything. With --pack, writing everything until it is packed comes last. Without
+reads among --only none of these. DESTROYS what is on the targets.
 """
 import argparse
 import json
@@ -78,15 +79,23 @@ def measure(target, workload, options):
     return figure, (all_after - all_before - behind) / moved, behind / moved
 
 
-def run_rounds(targets, works, options, before=None):
+def pack(options):
+    subprocess.run(shlex.split(options.pack), check=True, stdout=subprocess.DEVNULL)
+
+
+def run_rounds(targets, works, options, anew=False):
+    """Measures each workload on each target, with `anew` right behind a write of everything."""
     results = {}
     for number in range(options.rounds):
         for position, work in enumerate(works):
             turn = (number * 3 + position) % len(targets)
             for target in targets[turn:] + targets[:turn]:
-                if before:
-                    before(target, options)
+                if anew:
+                    fill(target, options)
                 results.setdefault((work, target['name']), []).append(measure(target, work, options))
+                # Or it would be done beside the others' turns.
+                if anew and options.pack and target is targets[0]:
+                    pack(options)
         print('round %d of %d done' % (number + 1, options.rounds), file=sys.stderr, flush=True)
     return results
 
@@ -115,15 +124,16 @@ def print_tables(results, names, works):
 
 
 def run_whole(targets, options):
-    """Everything written anew and, by the first target, packed: MB/s from the first byte to the end."""
+    """Everything written anew and, by the first target, packed: MB/s from fio's start to the end."""
     rates = {target['name']: [] for target in targets}
+    pack(options)
     for number in range(options.rounds):
         turn = number % len(targets)
         for target in targets[turn:] + targets[:turn]:
             begin = time.monotonic()
             fill(target, options)
             if target is targets[0]:
-                subprocess.run(shlex.split(options.pack), check=True, stdout=subprocess.DEVNULL)
+                pack(options)
             rates[target['name']].append((options.size << 20) / 1e6 / (time.monotonic() - begin))
     names = list(rates)
     cells = ['%.0f' % statistics.median(rates[names[0]])]
@@ -159,13 +169,13 @@ def main():
     if not works:
         return
     if options.pack:
-        subprocess.run(shlex.split(options.pack), check=True, stdout=subprocess.DEVNULL)
+        pack(options)
         for target in targets:
             fio(target['uri'], ['--rw=read', '--bs=1m', '--iodepth=4'], options.size << 20)
         print('\nReads when all is packed, and in the page cache:\n')
         print_tables(run_rounds(targets, works, options), names, works)
     print('\nReads right behind a sequential write of everything, which is not packed yet:\n')
-    print_tables(run_rounds(targets, works, options, fill), names, works)
+    print_tables(run_rounds(targets, works, options, anew=True), names, works)
     if options.pack:
         print('\nEverything written once more, until it is packed:\n')
         run_whole(targets, options)
