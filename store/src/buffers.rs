@@ -4,6 +4,8 @@
 //! whoever had them before: what packing has emptied of batches holds frames next, and the other way
 //! round. Each is counted until it is gone, and idle ones go when all together are beyond the limit.
 
+pub(crate) mod slab;
+
 use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +13,11 @@ use std::sync::{Arc, Mutex};
 
 use crate::disk::AlignedBuf;
 use crate::journal::poisoned;
+
+/// Slabs that a share of memory must have room for.
+const SLABS_MIN: u64 = 4;
+/// The smallest slab: a few frames of the usual size.
+const SLAB_BYTES_MIN: u64 = 64 << 10;
 
 /// The buffers, all of one size.
 pub(crate) struct Buffers {
@@ -31,6 +38,16 @@ impl Buffers {
             idle: Mutex::default(),
             held_bytes: AtomicUsize::new(0),
             limit_bytes: AtomicUsize::new(limit_bytes as usize),
+        })
+    }
+
+    /// Smaller ones for slabs of a share of memory in which these are too large; all of them may take
+    /// `limit_bytes` and stay when they are idle.
+    pub(crate) fn smaller(&self, share_bytes: u64, limit_bytes: u64) -> Option<Arc<Self>> {
+        (SLABS_MIN * self.buffer_bytes as u64 > share_bytes).then(|| {
+            let slab_bytes = (share_bytes / SLABS_MIN).max(SLAB_BYTES_MIN);
+            let slab_bytes = slab_bytes.next_multiple_of(SLAB_BYTES_MIN) as usize;
+            Self::new(slab_bytes, 0, limit_bytes)
         })
     }
 

@@ -14,7 +14,6 @@ pub(crate) mod orphans;
 mod passing;
 pub(crate) mod reader;
 mod scan;
-mod slab;
 pub(crate) mod verify;
 pub(crate) mod writer;
 

@@ -142,6 +142,43 @@ mod tests {
     }
 
     #[test]
+    fn copies_of_small_batches_lie_in_the_same_buffers() {
+        const PART: usize = 64 << 10;
+        let options = OpenOptions {
+            memory_bytes: 256 << 20,
+            ..options()
+        };
+        let io = SimIo::new(1);
+        let store = Store::open(Arc::new(io.clone()), Path::new("/pool"), options).unwrap();
+        let id = VolumeId(Uuid::from_u128(1));
+        store.create_volume(id, spec(32 << 20)).unwrap();
+        let (engine, volume) = (store.engine_for_tests(), store.volume(id).unwrap());
+        let (mut rng, mut data) = (SplitMix64::new(2), vec![0; 32 << 20]);
+        let mut found = vec![0; PART];
+        let mut held = None;
+        for _ in 0..3 {
+            rng.fill(&mut data);
+            for (at, part) in (0..).step_by(PART).zip(data.chunks(PART)) {
+                volume.write(at, part, Durability::Durable).unwrap();
+            }
+            let kept = engine.journal.kept_bytes();
+            assert!((32 << 20..56 << 20).contains(&kept), "{kept}");
+            for (at, part) in (0..).step_by(PART).zip(data.chunks(PART)) {
+                volume.read(at, &mut found).unwrap();
+                assert!(found == part, "at {at}");
+            }
+            assert_eq!(volume.disk_reads(), 0);
+            store.reclaim_now().unwrap();
+            io.forget_history();
+            assert_eq!(engine.journal.kept_bytes(), 0);
+            let now = engine.buffers.held_bytes();
+            assert!((32 << 20..72 << 20).contains(&now), "{now}");
+            let first = *held.get_or_insert(now);
+            assert!(now <= first + (8 << 20), "{first}, then {now}");
+        }
+    }
+
+    #[test]
     fn memory_of_batches_that_were_packed_is_used_again() {
         let memory_bytes = 256 << 20;
         let (io, shares) = (SimIo::new(1), Shares(memory_bytes));

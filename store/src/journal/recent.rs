@@ -2,13 +2,15 @@
 //!
 //! The journal is written past the page cache, which would cost a copy and, worse, fresh memory for
 //! every byte of a stream. What was written last is what guests and the packer read next, so the
-//! batches themselves take the page cache's place, up to a limit.
+//! batches themselves take the page cache's place, up to a limit. Of those that leave most of their
+//! buffer empty, a copy is kept among others in one.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
+use crate::buffers::slab::{Plain, Slab};
 use crate::buffers::{Buffer, Buffers, Charge};
 use crate::disk::BLOCK_BYTES;
 use crate::journal::batch::ClosedBatch;
@@ -21,6 +23,7 @@ type Key = (u64, u32);
 pub(super) struct Recent {
     batches: RwLock<Batches>,
     buffers: Arc<Buffers>,
+    copies: Copies,
     /// Bytes that written batches take at most.
     keep_bytes: AtomicUsize,
 }
@@ -38,46 +41,97 @@ enum Kept {
     /// One that fills most of its buffer.
     Whole(Arc<ClosedBatch>),
     /// A copy of one that does not: buffers are as large as the largest batch.
-    Copy(Arc<Copied>),
+    Copy(Plain<Noted>),
 }
 
-struct Copied {
-    bytes: Box<[u8]>,
-    _charge: Charge,
+/// What is noted about a slab of copies.
+struct Noted {
+    /// Batches of [`Batches::written`] that lie in it; changed under their lock only.
+    kept: AtomicUsize,
+    _charge: Option<Charge>,
+}
+
+/// Where copies lie.
+struct Copies {
+    /// Smaller buffers, where memory is too small for the common ones.
+    own: Option<Arc<Buffers>>,
+    current: Mutex<Option<Arc<Slab<Noted>>>>,
+}
+
+impl Copies {
+    fn add(&self, bytes: &[u8], common: &Arc<Buffers>) -> Plain<Noted> {
+        let mut current = self.current.lock().expect(poisoned!());
+        let cut = current.as_ref().and_then(|slab| slab.cut(bytes.len()));
+        let mut piece = cut.unwrap_or_else(|| {
+            let slab = self.slab(bytes.len(), common);
+            let piece = slab.cut(bytes.len()).expect("it has room for so much");
+            *current = Some(slab);
+            piece
+        });
+        drop(current);
+        piece.copy_from_slice(bytes);
+        piece.freeze()
+    }
+
+    fn slab(&self, len: usize, common: &Arc<Buffers>) -> Arc<Slab<Noted>> {
+        let mut buffer = self.own.as_ref().unwrap_or(common).take();
+        buffer.reserve(len);
+        let charge = self.own.is_some().then(|| common.charge(buffer.capacity()));
+        let kept = AtomicUsize::new(0);
+        Slab::new(
+            buffer,
+            Noted {
+                kept,
+                _charge: charge,
+            },
+        )
+    }
+
+    /// Gives up a slab that nobody needs.
+    fn give_up_idle(&self) {
+        let mut current = self.current.lock().expect(poisoned!());
+        current.take_if(|slab| slab.about.kept.load(Ordering::Relaxed) == 0);
+    }
 }
 
 impl Kept {
-    fn of(batch: &Arc<ClosedBatch>, buffers: &Arc<Buffers>) -> Self {
+    fn of(batch: &Arc<ClosedBatch>, recent: &Recent) -> Self {
         let bytes: &[u8] = &batch.bytes;
         if bytes.len() >= batch.bytes.capacity() / 2 {
             return Self::Whole(Arc::clone(batch));
         }
-        Self::Copy(Arc::new(Copied {
-            bytes: bytes.into(),
-            _charge: buffers.charge(bytes.len()),
-        }))
+        Self::Copy(recent.copies.add(bytes, &recent.buffers))
     }
 
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Whole(batch) => &batch.bytes,
-            Self::Copy(copy) => &copy.bytes,
-        }
-    }
-
-    /// What it takes of memory.
-    fn memory(&self) -> usize {
-        match self {
-            Self::Whole(batch) => batch.bytes.capacity(),
-            Self::Copy(copy) => copy.bytes.len(),
+            Self::Copy(copy) => copy,
         }
     }
 }
 
 impl Batches {
     fn keep(&mut self, key: Key, kept: Kept) {
-        self.written_bytes += kept.memory();
+        self.written_bytes += match &kept {
+            Kept::Whole(batch) => batch.bytes.capacity(),
+            Kept::Copy(copy) => match copy.slab().about.kept.fetch_add(1, Ordering::Relaxed) {
+                0 => copy.slab().bytes(),
+                _ => 0,
+            },
+        };
         self.written.insert(key, kept);
+    }
+
+    /// Counts one no more that was taken out.
+    fn discount(&mut self, kept: &Kept) {
+        self.written_bytes -= match kept {
+            Kept::Whole(batch) => batch.bytes.capacity(),
+            Kept::Copy(copy) => match copy.slab().about.kept.fetch_sub(1, Ordering::Relaxed) {
+                1 => copy.slab().bytes(),
+                _ => 0,
+            },
+        };
     }
 
     /// Takes out what is beyond a limit, the oldest first.
@@ -86,7 +140,7 @@ impl Batches {
         while self.written_bytes > keep_bytes
             && let Some((_, oldest)) = self.written.pop_first()
         {
-            self.written_bytes -= oldest.memory();
+            self.discount(&oldest);
             dropped.push(oldest);
         }
         dropped
@@ -97,6 +151,11 @@ impl Recent {
     pub(super) fn new(buffers: Arc<Buffers>, keep_bytes: usize) -> Self {
         Self {
             batches: RwLock::default(),
+            copies: Copies {
+                // The idle ones among them would be in no count.
+                own: buffers.smaller(keep_bytes as u64, 0),
+                current: Mutex::default(),
+            },
             buffers,
             keep_bytes: keep_bytes.into(),
         }
@@ -130,10 +189,7 @@ impl Recent {
 
     /// Notes that batches have reached their file.
     pub(super) fn written(&self, written: &[Arc<ClosedBatch>]) {
-        let kept: Vec<Kept> = written
-            .iter()
-            .map(|batch| Kept::of(batch, &self.buffers))
-            .collect();
+        let kept: Vec<Kept> = written.iter().map(|batch| Kept::of(batch, self)).collect();
         let mut batches = self.batches.write().expect(poisoned!());
         for (batch, kept) in written.iter().zip(kept) {
             batches.unwritten.remove(&batch.key());
@@ -158,12 +214,13 @@ impl Recent {
         let mut dropped = Vec::new();
         for key in keys {
             if let Some(kept) = batches.written.remove(&key) {
-                batches.written_bytes -= kept.memory();
+                batches.discount(&kept);
                 dropped.push(kept);
             }
         }
         drop(batches);
         drop(dropped);
+        self.copies.give_up_idle();
     }
 
     /// Copies blocks that one batch holds; `false` when none here does.

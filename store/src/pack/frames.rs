@@ -10,22 +10,18 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use quick_cache::DefaultHashBuilder;
 
-use super::slab::{Piece, Plain, Slab};
 use crate::addr::ContainerId;
 use crate::buffers::Buffers;
+use crate::buffers::slab::{self, Slab};
 use crate::journal::poisoned;
 
 /// Parts of the table, each with its own lock.
 const SHARDS: usize = 16;
-/// Slabs that the least share of memory must have room for.
-const SLABS_MIN: u64 = 4;
-/// The smallest slab: a few frames of the usual size.
-const SLAB_BYTES_MIN: u64 = 64 << 10;
 
 /// A frame of a container; its size is part of the name, as it may change when a container moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +33,28 @@ pub(crate) struct FrameKey {
     /// Size of a frame as a power of two.
     pub(crate) frame_log2: u8,
 }
+
+/// What is noted about a slab of frames.
+pub(crate) struct Noted {
+    /// Frames in it that the cache knows, until the slab leaves the cache.
+    keys: Mutex<Option<Vec<FrameKey>>>,
+    /// How often it was of use since it was last asked to go.
+    hits: AtomicU32,
+}
+
+impl Noted {
+    fn new() -> Self {
+        Self {
+            keys: Mutex::new(Some(Vec::new())),
+            hits: AtomicU32::new(0),
+        }
+    }
+}
+
+/// Memory for a frame.
+pub(crate) type Piece = slab::Piece<Noted>;
+/// A frame.
+pub(crate) type Plain = slab::Plain<Noted>;
 
 type Shard = RwLock<HashMap<FrameKey, Plain, DefaultHashBuilder>>;
 
@@ -56,27 +74,20 @@ pub(crate) struct FrameCache {
 #[derive(Default)]
 struct Slabs {
     /// The one that is being filled.
-    current: Option<Arc<Slab>>,
+    current: Option<Arc<Slab<Noted>>>,
     /// Full ones, the next to go first.
-    full: VecDeque<Arc<Slab>>,
+    full: VecDeque<Arc<Slab<Noted>>>,
 }
 
 impl FrameCache {
     /// A cache of at most `limit_bytes`, which is also the least that it will ever be limited to.
     pub(crate) fn new(common: &Arc<Buffers>, limit_bytes: u64) -> Self {
-        let own_buffers = SLABS_MIN * common.buffer_bytes() as u64 > limit_bytes;
-        let buffers = if own_buffers {
-            let slab_bytes = (limit_bytes / SLABS_MIN).max(SLAB_BYTES_MIN);
-            let slab_bytes = slab_bytes.next_multiple_of(SLAB_BYTES_MIN) as usize;
-            Buffers::new(slab_bytes, 0, limit_bytes)
-        } else {
-            Arc::clone(common)
-        };
+        let own = common.smaller(limit_bytes, limit_bytes);
         Self {
             shards: Default::default(),
             hasher: DefaultHashBuilder::default(),
-            buffers,
-            own_buffers,
+            own_buffers: own.is_some(),
+            buffers: own.unwrap_or_else(|| Arc::clone(common)),
             slabs: Mutex::default(),
             held_bytes: AtomicUsize::new(0),
             limit_bytes: AtomicUsize::new(limit_bytes as usize),
@@ -144,7 +155,7 @@ impl FrameCache {
         let shard = self.shard(key).read().expect(poisoned!());
         let plain = shard.get(key)?.clone();
         drop(shard);
-        plain.slab().hits.fetch_add(1, Ordering::Relaxed);
+        plain.slab().about.hits.fetch_add(1, Ordering::Relaxed);
         Some(plain)
     }
 
@@ -160,7 +171,7 @@ impl FrameCache {
             let full = slabs.current.take();
             while !self.has_room() && self.give_up_one(&mut slabs) {}
             if let Some(full) = full {
-                full.hits.store(0, Ordering::Relaxed);
+                full.about.hits.store(0, Ordering::Relaxed);
                 slabs.full.push_back(full);
             }
             // The one that has just been filled, where there is no other.
@@ -168,7 +179,7 @@ impl FrameCache {
             let mut buffer = self.buffers.take();
             // Larger than a slab where memory is very small.
             buffer.reserve(len);
-            let slab = Slab::new(buffer);
+            let slab = Slab::new(buffer, Noted::new());
             self.held_bytes.fetch_add(slab.bytes(), Ordering::Relaxed);
             slabs.current = Some(slab);
         }
@@ -178,7 +189,7 @@ impl FrameCache {
     pub(crate) fn insert(&self, key: FrameKey, piece: Piece) {
         let plain = piece.freeze();
         let slab = Arc::clone(plain.slab());
-        let mut keys = slab.keys.lock().expect(poisoned!());
+        let mut keys = slab.about.keys.lock().expect(poisoned!());
         // A slab that has left already takes its frames with it.
         if let Some(keys) = &mut *keys {
             let mut shard = self.shard(&key).write().expect(poisoned!());
@@ -195,10 +206,10 @@ impl FrameCache {
             let Some(slab) = slabs.full.pop_front() else {
                 break;
             };
-            let frames = slab.keys.lock().expect(poisoned!());
+            let frames = slab.about.keys.lock().expect(poisoned!());
             let often = frames.as_ref().map_or(0, Vec::len) / 2;
             drop(frames);
-            if slab.hits.swap(0, Ordering::Relaxed) as usize <= often {
+            if slab.about.hits.swap(0, Ordering::Relaxed) as usize <= often {
                 self.forget(&slab);
                 return true;
             }
@@ -209,8 +220,8 @@ impl FrameCache {
     }
 
     /// Takes a slab's frames out of the table.
-    fn forget(&self, slab: &Arc<Slab>) {
-        let keys = slab.keys.lock().expect(poisoned!()).take();
+    fn forget(&self, slab: &Arc<Slab<Noted>>) {
+        let keys = slab.about.keys.lock().expect(poisoned!()).take();
         for key in keys.into_iter().flatten() {
             self.shard(&key).write().expect(poisoned!()).remove(&key);
         }

@@ -1,4 +1,5 @@
-//! Memory for decoded frames, cut from large buffers.
+//! Memory for what is smaller than a buffer, and lives as long as its neighbours: decoded frames, and
+//! copies of small batches.
 //!
 //! A slab is cut front to back, and each piece is given out once: whoever has it fills it, and then it
 //! is only read. The memory is free again when the slab and all that was cut from it are gone.
@@ -6,52 +7,48 @@
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::slice;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::frames::FrameKey;
-use crate::buffers::Buffer;
+use super::Buffer;
 
 /// A buffer that is being cut up.
-pub(super) struct Slab {
+pub(crate) struct Slab<A> {
     /// Owns the memory; not looked at while pieces are about, but for its capacity.
     buffer: Buffer,
     /// Where its `capacity` bytes begin, all of which are initialised.
     memory: NonNull<u8>,
     /// Bytes given out, from the front.
     used: AtomicUsize,
-    /// Frames in it that the cache knows, until the slab leaves the cache.
-    pub(super) keys: Mutex<Option<Vec<FrameKey>>>,
-    /// How often it was of use since it was last asked to go.
-    pub(super) hits: AtomicU32,
+    /// What its user notes about it.
+    pub(crate) about: A,
 }
 
 // SAFETY: the memory belongs to the slab's buffer, which may be sent, and is reached only through
 // pieces, which do not overlap.
-unsafe impl Send for Slab {}
+unsafe impl<A: Send> Send for Slab<A> {}
 // SAFETY: as above; cutting is atomic.
-unsafe impl Sync for Slab {}
+unsafe impl<A: Sync> Sync for Slab<A> {}
 
-impl Slab {
+impl<A> Slab<A> {
     /// A whole slab.
-    pub(super) fn new(mut buffer: Buffer) -> Arc<Self> {
+    pub(crate) fn new(mut buffer: Buffer, about: A) -> Arc<Self> {
         let memory = buffer.memory_mut();
         Arc::new(Self {
             buffer,
             memory,
             used: AtomicUsize::new(0),
-            keys: Mutex::new(Some(Vec::new())),
-            hits: AtomicU32::new(0),
+            about,
         })
     }
 
     /// Bytes of memory it takes.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.buffer.capacity()
     }
 
     /// The next `len` bytes, if so many are left, with anything in them.
-    pub(super) fn cut(self: &Arc<Self>, len: usize) -> Option<Piece> {
+    pub(crate) fn cut(self: &Arc<Self>, len: usize) -> Option<Piece<A>> {
         let capacity = self.bytes();
         let end = |used: usize| used.checked_add(len).filter(|end| *end <= capacity);
         let cut = self
@@ -68,25 +65,33 @@ impl Slab {
 }
 
 /// Memory that its holder alone may fill and read.
-pub(crate) struct Piece(Plain);
+pub(crate) struct Piece<A>(Plain<A>);
 
 /// What a piece was filled with, which nobody changes any more.
-#[derive(Clone)]
-pub(crate) struct Plain {
-    slab: Arc<Slab>,
+pub(crate) struct Plain<A> {
+    slab: Arc<Slab<A>>,
     start: usize,
     len: usize,
 }
 
-impl Piece {
+impl<A> Clone for Plain<A> {
+    fn clone(&self) -> Self {
+        Self {
+            slab: Arc::clone(&self.slab),
+            ..*self
+        }
+    }
+}
+
+impl<A> Piece<A> {
     /// The piece as it is, for everyone to read.
-    pub(super) fn freeze(self) -> Plain {
+    pub(crate) fn freeze(self) -> Plain<A> {
         self.0
     }
 }
 
-impl Plain {
-    pub(super) fn slab(&self) -> &Arc<Slab> {
+impl<A> Plain<A> {
+    pub(crate) fn slab(&self) -> &Arc<Slab<A>> {
         &self.slab
     }
 
@@ -96,7 +101,7 @@ impl Plain {
     }
 }
 
-impl Deref for Plain {
+impl<A> Deref for Plain<A> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -106,7 +111,7 @@ impl Deref for Plain {
     }
 }
 
-impl Deref for Piece {
+impl<A> Deref for Piece<A> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -114,7 +119,7 @@ impl Deref for Piece {
     }
 }
 
-impl DerefMut for Piece {
+impl<A> DerefMut for Piece<A> {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `Plain::deref`; a piece's `Plain` has no clones, and it is borrowed mutably.
         unsafe { slice::from_raw_parts_mut(self.0.memory(), self.0.len) }
@@ -132,8 +137,8 @@ mod tests {
     #[test]
     fn pieces_do_not_overlap_and_outlive_the_slab() {
         let buffers = Buffers::new(64 << 10, 1, 0);
-        let slab = Slab::new(buffers.take());
-        let cut = |slab: Arc<Slab>, with: u8| {
+        let slab = Slab::new(buffers.take(), ());
+        let cut = |slab: Arc<Slab<()>>, with: u8| {
             let mut pieces = Vec::new();
             while let Some(mut piece) = slab.cut(1000 + usize::from(with)) {
                 piece.fill(with);
