@@ -48,6 +48,7 @@ enum Kept {
 struct Noted {
     /// Batches of [`Batches::written`] that lie in it; changed under their lock only.
     kept: AtomicUsize,
+    /// Its place among the common buffers, where it is none of them.
     _charge: Option<Charge>,
 }
 
@@ -55,10 +56,12 @@ struct Noted {
 struct Copies {
     /// Smaller buffers, where memory is too small for the common ones.
     own: Option<Arc<Buffers>>,
+    /// The one that is being filled.
     current: Mutex<Option<Arc<Slab<Noted>>>>,
 }
 
 impl Copies {
+    /// Copies a batch behind the last.
     fn add(&self, bytes: &[u8], common: &Arc<Buffers>) -> Plain<Noted> {
         let mut current = self.current.lock().expect(poisoned!());
         let cut = current.as_ref().and_then(|slab| slab.cut(bytes.len()));
