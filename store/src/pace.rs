@@ -106,9 +106,13 @@ impl Engine {
     /// Whether the raw tier is over half of its quota, or the disk has less room left than packing all
     /// of it could take.
     pub(crate) fn raw_tier_is_tight(&self) -> bool {
+        self.journal.bytes() > self.raw_quota_bytes / 2 || !self.has_room_to_pack()
+    }
+
+    /// Whether the disk has room for packing all of the raw tier, should nothing of it get smaller.
+    pub(crate) fn has_room_to_pack(&self) -> bool {
         let bytes = self.journal.bytes();
-        let room = self.reserve.check_room(bytes, self.ranges.bytes());
-        bytes > self.raw_quota_bytes / 2 || room.is_err()
+        self.reserve.check_room(bytes, self.ranges.bytes()).is_ok()
     }
 }
 

@@ -10,11 +10,10 @@ mod ahead;
 mod live;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use self::live::{Live, consecutive};
+use self::live::{Live, PIECE_CHUNKS, Piece, pieces};
 use crate::addr::{Address, CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
 use crate::checkpoint::Stale;
 use crate::chunk::{Fingerprint, fingerprints};
@@ -34,15 +33,37 @@ const ROUND_BYTES: u64 = 1 << 30;
 /// A chunk's place in its run, its old and its new address.
 type Move = (usize, Address, Address);
 
+/// The containers of a domain that are being filled.
+#[derive(Default)]
+struct Open {
+    /// With what was written together.
+    together: Option<ContainerBuilder>,
+    /// With what was written here and there.
+    scattered: Option<ContainerBuilder>,
+}
+
+impl Open {
+    fn builders(self) -> impl Iterator<Item = ContainerBuilder> {
+        [self.together, self.scattered].into_iter().flatten()
+    }
+
+    fn find(&self, print: Fingerprint) -> Option<Address> {
+        let mut builders = [&self.together, &self.scattered].into_iter().flatten();
+        builders.find_map(|builder| Some(Address::new(builder.id(), builder.find(print)?)))
+    }
+}
+
 /// What a round has decided so far.
 #[derive(Default)]
 struct Round {
-    open: HashMap<DomainId, ContainerBuilder>,
+    open: HashMap<DomainId, Open>,
     rows: Vec<(ContainerId, ContainerRow)>,
     forwards: HashMap<ContainerId, ForwardRow>,
     /// Of each live chunk, by layer and run.
     moves: HashMap<(LayerId, u32), Vec<Move>>,
     hit_chunks: u64,
+    /// Whether what is scattered is stored as it is, to be compressed when it is cold.
+    as_it_is: bool,
     /// Those that are packed by it.
     segments: Vec<Arc<Segment>>,
 }
@@ -86,7 +107,10 @@ impl Engine {
             return Ok(false);
         }
         self.reserve.give_up_if_tight();
-        let mut round = Round::default();
+        let mut round = Round {
+            as_it_is: self.recompressor.is_on() && self.has_room_to_pack(),
+            ..Round::default()
+        };
         if let Err(error) = self.pack_all(maintenance, &mut round, &segments) {
             self.abandon(maintenance, &round);
             return Err(error);
@@ -178,24 +202,21 @@ impl Engine {
         round: &mut Round,
         live: &[Live],
     ) -> Result<()> {
-        let mut data = AlignedBuf::zeroed(256 * CHUNK_BYTES);
-        let mut piece = self.piece();
-        let mut rest = live;
-        while let Some(first) = rest.first() {
-            self.rest_after(&mut piece);
-            let segment = Arc::clone(&round.segments[first.segment as usize]);
-            let (some, tail) = rest.split_at(consecutive(rest).min(256));
-            let part = &mut data[..some.len() * CHUNK_BYTES];
-            match self.read_live(maintenance, &segment, some, part) {
-                Ok(()) => self.pack_chunks(maintenance, round, &segment, some, part)?,
+        let mut data = AlignedBuf::zeroed(PIECE_CHUNKS * CHUNK_BYTES);
+        let mut work = self.piece();
+        for piece in pieces(live) {
+            self.rest_after(&mut work);
+            let segment = Arc::clone(&round.segments[piece.chunks[0].segment as usize]);
+            let part = &mut data[..piece.chunks.len() * CHUNK_BYTES];
+            match self.read_live(maintenance, &segment, piece.chunks, part) {
+                Ok(()) => self.pack_chunks(maintenance, round, &segment, piece, part)?,
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     // Reading these chunks has been an error and stays one; the others are saved.
                     tracing::error!(%error, "damaged chunks are left out of packing");
-                    self.pack_readable(maintenance, round, &segment, some)?;
+                    self.pack_readable(maintenance, round, &segment, piece)?;
                 }
                 Err(error) => return Err(error),
             }
-            rest = tail;
         }
         Ok(())
     }
@@ -206,12 +227,15 @@ impl Engine {
         maintenance: &mut Maintenance,
         round: &mut Round,
         segment: &Segment,
-        live: &[Live],
+        piece: Piece<'_>,
     ) -> Result<()> {
         let mut chunk = AlignedBuf::zeroed(CHUNK_BYTES);
-        for one in live {
-            let alone = std::slice::from_ref(one);
-            match self.read_live(maintenance, segment, alone, &mut chunk) {
+        for one in piece.chunks.chunks(1) {
+            let alone = Piece {
+                chunks: one,
+                ..piece
+            };
+            match self.read_live(maintenance, segment, one, &mut chunk) {
                 Ok(()) => self.pack_chunks(maintenance, round, segment, alone, &chunk)?,
                 Err(error) if error.kind() == ErrorKind::Corrupt => {}
                 Err(error) => return Err(error),
@@ -241,48 +265,39 @@ impl Engine {
         Ok(())
     }
 
-    /// Packs chunks that lie one behind the other.
+    /// Packs a piece with these bytes.
     fn pack_chunks(
         &self,
         maintenance: &mut Maintenance,
         round: &mut Round,
         segment: &Segment,
-        live: &[Live],
+        piece: Piece<'_>,
         data: &[u8],
     ) -> Result<()> {
         let mut at = 0;
-        let mut prints = Vec::with_capacity(live.len());
-        for same in live.chunk_by(|one, next| one.layer == next.layer) {
+        let mut prints = Vec::with_capacity(piece.chunks.len());
+        let scattered = piece.scattered && round.as_it_is;
+        for same in piece.chunks.chunk_by(|one, next| one.layer == next.layer) {
             let secrets = self.secrets_of(maintenance, same[0].layer)?;
             let data = &data[at * CHUNK_BYTES..][..same.len() * CHUNK_BYTES];
             prints.clear();
             fingerprints(&secrets.fingerprints, data, &mut prints);
             let named = prints.iter().zip(data.chunks_exact(CHUNK_BYTES));
             for (one, (print, chunk)) in same.iter().zip(named) {
-                let new = self.stored_place(maintenance, round, &secrets, *print, chunk)?;
+                let new = match self.find_equal(maintenance, round, secrets.domain, *print)? {
+                    Some(address) => {
+                        round.hit_chunks += 1;
+                        address
+                    }
+                    None => {
+                        self.store_chunk(maintenance, round, &secrets, scattered, *print, chunk)?
+                    }
+                };
                 Self::note_move(round, segment, *one, new);
             }
             at += same.len();
         }
         Ok(())
-    }
-
-    /// Where an equal chunk lies, or this one from now on.
-    fn stored_place(
-        &self,
-        maintenance: &mut Maintenance,
-        round: &mut Round,
-        secrets: &Secrets,
-        print: Fingerprint,
-        chunk: &[u8],
-    ) -> Result<Address> {
-        match self.find_equal(maintenance, round, secrets.domain, print)? {
-            Some(address) => {
-                round.hit_chunks += 1;
-                Ok(address)
-            }
-            None => self.store_chunk(maintenance, round, secrets, print, chunk),
-        }
     }
 
     fn note_move(round: &mut Round, segment: &Segment, one: Live, new: Address) {
@@ -302,10 +317,9 @@ impl Engine {
         domain: DomainId,
         print: Fingerprint,
     ) -> Result<Option<Address>> {
-        if let Some(builder) = round.open.get(&domain)
-            && let Some(slot) = builder.find(print)
-        {
-            return Ok(Some(Address::new(builder.id(), slot)));
+        let open = round.open.get(&domain);
+        if let Some(address) = open.and_then(|open| open.find(print)) {
+            return Ok(Some(address));
         }
         let load = |container| self.fingerprints_of(container);
         Ok(maintenance.dedup.lookup(print, load))
@@ -330,30 +344,34 @@ impl Engine {
         maintenance: &mut Maintenance,
         round: &mut Round,
         secrets: &Secrets,
+        scattered: bool,
         print: Fingerprint,
         chunk: &[u8],
     ) -> Result<Address> {
         let domain = secrets.domain;
-        let builder = match round.open.entry(domain) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(none) => {
-                let (id, options) = (self.take_container_id()?, FrameOptions::default());
-                let key = secrets.key.clone();
-                none.insert(ContainerBuilder::new(id, domain, key, options))
+        let open = round.open.entry(domain).or_default();
+        let (place, options) = match scattered {
+            true => (&mut open.scattered, FrameOptions::SCATTERED),
+            false => (&mut open.together, FrameOptions::default()),
+        };
+        let builder = match place {
+            Some(builder) => builder,
+            None => {
+                let (id, key) = (self.take_container_id()?, secrets.key.clone());
+                place.insert(ContainerBuilder::new(id, domain, key, options))
             }
         };
         let address = Address::new(builder.id(), builder.push(print, chunk));
-        if builder.is_full()
-            && let Some(full) = round.open.remove(&domain)
-        {
+        if let Some(full) = place.take_if(|builder| builder.is_full()) {
             self.finish_container(maintenance, round, full)?;
         }
         Ok(address)
     }
 
     fn finish_containers(&self, maintenance: &mut Maintenance, round: &mut Round) -> Result<()> {
-        let open: Vec<ContainerBuilder> = round.open.drain().map(|(_, builder)| builder).collect();
+        let open: Vec<Open> = round.open.drain().map(|(_, open)| open).collect();
         open.into_iter()
+            .flat_map(Open::builders)
             .try_for_each(|builder| self.finish_container(maintenance, round, builder))
     }
 
@@ -458,5 +476,7 @@ impl Engine {
 
 const _: () = assert!(RUN_CHUNKS < CONTAINER_SLOTS as u64);
 
+#[cfg(test)]
+mod scattered_tests;
 #[cfg(test)]
 mod tests;

@@ -238,8 +238,9 @@ impl Engine {
         if directory.header.codec == Codec::Zstd {
             return Ok(None);
         }
+        let usual = FrameOptions::default().frame_log2;
         let options = FrameOptions {
-            frame_log2: directory.header.frame_log2,
+            frame_log2: directory.header.frame_log2.max(usual),
             codec: Codec::Zstd,
         };
         let sealed = self.encode_anew(loaded, &directory.live, options)?;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::format::{
     self, CONTAINER_BYTES_MAX, Directory, FRAME_LOG2, Frame, HEADER_BYTES, Header, SlotBits,
 };
-use crate::addr::{CHUNK_BYTES, CONTAINER_SLOTS, ContainerId};
+use crate::addr::{CHUNK_BYTES, CHUNK_SHIFT, CONTAINER_SLOTS, ContainerId};
 use crate::chunk::compress::{Codec, Compressor, Gain};
 use crate::chunk::seal::{DataKey, Kind};
 use crate::chunk::{Fingerprint, FingerprintMap};
@@ -29,6 +29,15 @@ pub(crate) struct FrameOptions {
     pub(crate) codec: Codec,
 }
 
+impl FrameOptions {
+    /// A chunk each, as it is. What was written here and there is read so, and soon overwritten: it is
+    /// had with one read to where it belongs, and costs no more to pack than it must.
+    pub(crate) const SCATTERED: Self = Self {
+        frame_log2: CHUNK_SHIFT as u8,
+        codec: Codec::Raw,
+    };
+}
+
 impl Default for FrameOptions {
     /// 16 KiB: nearly the space of larger frames for half of their cost per read.
     fn default() -> Self {
@@ -40,7 +49,7 @@ impl Default for FrameOptions {
 }
 
 thread_local! {
-    /// A buffer that is free again. One is enough: a container is written before the next is begun.
+    /// A buffer that is free again. One is enough: as one container is written, another is begun.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

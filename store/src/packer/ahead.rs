@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::live::{Live, consecutive};
+use super::live::{Live, Piece, pieces};
 use crate::addr::CHUNK_BYTES;
 use crate::engine::Engine;
 use crate::journal::READ_ONCE_BYTES;
@@ -43,15 +43,13 @@ impl Engine {
 
 /// The pieces that are not read past the page cache, in the order of the journal.
 fn small_pieces(live: &[Live]) -> Vec<(u32, Range<u32>)> {
-    let (mut pieces, mut rest) = (Vec::new(), live);
-    while let Some(first) = rest.first() {
-        let (piece, tail) = rest.split_at(consecutive(rest));
-        if piece.len() * CHUNK_BYTES < READ_ONCE_BYTES {
-            let end = first.block + piece.len() as u32;
-            pieces.push((first.segment, first.block..end));
-        }
-        rest = tail;
-    }
+    let small = pieces(live).filter(|piece| piece.chunks.len() * CHUNK_BYTES < READ_ONCE_BYTES);
+    let mut pieces: Vec<_> = small
+        .map(|Piece { chunks, .. }| {
+            let (first, count) = (chunks[0], chunks.len() as u32);
+            (first.segment, first.block..first.block + count)
+        })
+        .collect();
     pieces.sort_unstable_by_key(|(segment, blocks)| (*segment, blocks.start));
     pieces
 }

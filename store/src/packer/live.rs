@@ -1,6 +1,7 @@
 //! What is still wanted of a journal segment.
 
 use crate::Result;
+use crate::addr::CHUNK_BYTES;
 use crate::engine::Engine;
 use crate::index::{IndexRead, LayerId, RUN_CHUNKS, Run};
 use crate::journal::record::Record;
@@ -9,13 +10,31 @@ use crate::journal::segment::Segment;
 use crate::maintain::Maintenance;
 
 /// A chunk of a segment that its layer still maps. Sorted by its place on the disk.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Live {
     pub(super) layer: LayerId,
     pub(super) chunk: u64,
     /// Which segment of the round.
     pub(super) segment: u32,
     pub(super) block: u32,
+}
+
+/// Chunks that are read at once, at most.
+pub(super) const PIECE_CHUNKS: usize = 256;
+/// Fewer than this written together are scattered: less than a frame.
+const SCATTERED_CHUNKS: usize = (16 << 10) / CHUNK_BYTES;
+/// How far apart in the journal neighbours on the disk may be that were written by one stream: it may
+/// leave out zeroes, and its requests may come in another order.
+const STREAM_BLOCKS: u32 = 16;
+/// The same on the disk, in chunks.
+const STREAM_CHUNKS: u64 = 64;
+
+impl Live {
+    fn was_written_along_with(&self, next: &Self) -> bool {
+        (self.layer, self.segment) == (next.layer, next.segment)
+            && self.block.abs_diff(next.block) <= STREAM_BLOCKS
+            && self.chunk.abs_diff(next.chunk) <= STREAM_CHUNKS
+    }
 }
 
 impl Engine {
@@ -76,8 +95,35 @@ fn written_chunks(maintenance: &Maintenance, segment: &Segment, number: u32) -> 
 }
 
 /// How many chunks from the first lie one behind the other in one segment.
-pub(super) fn consecutive(live: &[Live]) -> usize {
+fn consecutive(live: &[Live]) -> usize {
     let follows =
         |pair: &[Live]| pair[1].segment == pair[0].segment && pair[1].block == pair[0].block + 1;
     1 + live.windows(2).take_while(|pair| follows(pair)).count()
+}
+
+/// Chunks that lie one behind the other in one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece<'a> {
+    pub(super) chunks: &'a [Live],
+    /// Few, and their neighbours on the disk were not written along with them.
+    pub(super) scattered: bool,
+}
+
+/// What is alive, piece by piece.
+pub(super) fn pieces(live: &[Live]) -> impl Iterator<Item = Piece<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = live.get(at..).filter(|rest| !rest.is_empty())?;
+        let chunks = &rest[..consecutive(rest).min(PIECE_CHUNKS)];
+        let before = at.checked_sub(1).map(|before| &live[before]);
+        at += chunks.len();
+        let along = |one: Option<&Live>, other: Option<&Live>| {
+            one.zip(other)
+                .is_some_and(|(one, other)| one.was_written_along_with(other))
+        };
+        let scattered = chunks.len() < SCATTERED_CHUNKS
+            && !along(before, chunks.first())
+            && !along(chunks.last(), live.get(at));
+        Some(Piece { chunks, scattered })
+    })
 }
