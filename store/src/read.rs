@@ -94,7 +94,7 @@ impl Engine {
         // run is older than the run.
         let mut depth_of = [usize::MAX; RUN];
         let mut open = out.len();
-        for (depth, layer) in chain.layers.iter().enumerate() {
+        for (depth, layer) in chain.restless().iter().enumerate() {
             layer.pieces(first, out.len() as u64, |piece| {
                 let at = (piece.start - first) as usize;
                 for index in 0..piece.len as usize {
@@ -110,11 +110,17 @@ impl Engine {
             }
         }
         let seen = self.seen_run(chain, (first / RUN_CHUNKS) as u32)?;
+        let in_run = (first % RUN_CHUNKS) as usize;
+        if open == out.len() {
+            for (index, address) in out.iter_mut().enumerate() {
+                *address = seen.run.get(in_run + index);
+            }
+            return Ok(());
+        }
         let owner_depth = seen
             .owner
             .and_then(|owner| chain.ids.iter().position(|id| *id == owner))
             .unwrap_or(usize::MAX - 1);
-        let in_run = (first % RUN_CHUNKS) as usize;
         for (index, address) in out.iter_mut().enumerate() {
             if depth_of[index] > owner_depth {
                 *address = seen.run.get(in_run + index);

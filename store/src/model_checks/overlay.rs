@@ -19,6 +19,10 @@ enum Mistake {
     KeepsTheCache,
     /// `thaw` says that nothing is left, though more was written since the cut.
     ForgetsWhatCameSince,
+    /// A layer is counted as awoken before it is touched.
+    AwakesEarly,
+    /// A layer that was quiet and is changed is not counted.
+    AwakesSilently,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +41,12 @@ enum Reader {
     Rests,
     /// What had been answered when the read began.
     Begins(u8),
+    /// `restless`: how often a layer had been awoken.
+    Counted(u8, u8),
+    /// `restless`: nothing is known of that count.
+    Looks(u8, u8),
+    /// `restless`: the layer was quiet.
+    Quiet(u8, u8),
     /// `pieces`: the overlay may hold something.
     Touched(u8),
     /// `seen_run`: the overlay had nothing.
@@ -55,6 +65,11 @@ struct Overlay {
     active: Option<u8>,
     frozen: Option<u8>,
     touched: bool,
+    /// Its lock is held by a write that has awoken it, or is about to.
+    awaking: bool,
+    awoken: u8,
+    /// The count at which the chain's layer was found quiet.
+    quiet: Option<u8>,
     index: u8,
     cached: Option<u8>,
     version: u8,
@@ -70,6 +85,9 @@ impl Overlay {
             active: None,
             frozen: None,
             touched: false,
+            awaking: false,
+            awoken: 0,
+            quiet: None,
             index: 0,
             cached: None,
             version: 0,
@@ -84,9 +102,17 @@ impl Overlay {
             return Turn::Done;
         }
         let mut next = self.clone();
-        next.written += 1;
-        next.active = Some(next.written);
-        next.touched = true;
+        // Two steps under the lock where the layer was quiet: it is changed and touched, and then counted.
+        let early = self.mistake == Mistake::AwakesEarly;
+        let awakes = !self.touched && !self.awaking;
+        if awakes == early && (awakes || self.awaking) {
+            next.awoken += u8::from(self.mistake != Mistake::AwakesSilently);
+        } else {
+            next.active = Some(self.written + 1);
+            next.touched = true;
+        }
+        next.awaking = awakes;
+        next.written += u8::from(!awakes);
         step("change", next)
     }
 
@@ -100,6 +126,7 @@ impl Overlay {
         let (at, left) = self.checkpoint;
         match at {
             Checkpoint::Rests if left == 0 => return Turn::Done,
+            Checkpoint::Rests | Checkpoint::Published if self.awaking => return Turn::Waits,
             Checkpoint::Rests => {
                 next.checkpoint = (Checkpoint::Cut(self.active), left - 1);
                 (next.frozen, next.active) = (self.active, None);
@@ -145,14 +172,29 @@ impl Overlay {
                 step("read begins", next)
             }
             Reader::Begins(oldest) => {
-                let below = Reader::Below(oldest);
-                let to = if self.touched {
-                    Reader::Touched(oldest)
-                } else {
-                    below
-                };
-                go("pieces: touched", to)
+                go("restless: the count", Reader::Counted(oldest, self.awoken))
             }
+            Reader::Counted(oldest, awoken) => {
+                let to = match self.quiet == Some(awoken) {
+                    true => Reader::Below(oldest),
+                    false => Reader::Looks(oldest, awoken),
+                };
+                go("restless: what is known", to)
+            }
+            Reader::Looks(oldest, awoken) => {
+                let to = match self.touched {
+                    true => Reader::Touched(oldest),
+                    false => Reader::Quiet(oldest, awoken),
+                };
+                go("restless: touched", to)
+            }
+            Reader::Quiet(oldest, awoken) => {
+                let mut next = self.clone();
+                next.readers[at].0 = Reader::Below(oldest);
+                next.quiet = Some(awoken);
+                step("restless: notes it", next)
+            }
+            Reader::Touched(_) if self.awaking => Turn::Waits,
             Reader::Touched(oldest) => {
                 let to = match self.active.or(self.frozen) {
                     Some(found) => Reader::Answers(oldest, found),
@@ -220,6 +262,8 @@ fn mistakes_in_publishing_the_overlay_are_found() {
         Mistake::CachesWithoutLooking,
         Mistake::KeepsTheCache,
         Mistake::ForgetsWhatCameSince,
+        Mistake::AwakesEarly,
+        Mistake::AwakesSilently,
     ] {
         let broken = explore(&Overlay::new(mistake)).unwrap_err();
         assert!(broken.contains("had been answered"), "{broken}");
