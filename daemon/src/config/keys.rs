@@ -120,7 +120,8 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "recompress",
         default: "true",
-        doc: "Compress data again that nobody has read for a while: about a quarter less space.",
+        doc: "Compress data again that nobody has read for a while: about a quarter less space. \
+              Until then, what was written in small pieces is stored as it is.",
         set: |c, text| put(&mut c.recompress, value::switch(text)),
     },
     Key {
