@@ -31,7 +31,7 @@ const STATES_OF_A_RUN: u64 = 2_000;
 /// One state of so many is checked as well, unless its disk has damaged something.
 const CHECKED: u64 = 16;
 /// What the runs must have done among them.
-const WORK: [&str; 12] = [
+const WORK: [&str; 13] = [
     "checkpoint",
     "clean-up",
     "clone",
@@ -40,6 +40,7 @@ const WORK: [&str; 12] = [
     "delete",
     "garbage collection",
     "packing",
+    "packing of scattered chunks",
     "recompression",
     "resize",
     "snapshot",

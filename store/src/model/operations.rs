@@ -10,7 +10,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{CHUNKS, Run, sealed, spec, spec_in};
-use crate::addr::{CHUNK_BYTES, ContainerId};
+use crate::addr::{CHUNK_BYTES, CHUNK_SHIFT, ContainerId};
+use crate::chunk::compress::Codec;
 use crate::engine::Engine;
 use crate::index::Location;
 use crate::maintain::Maintenance;
@@ -126,6 +127,15 @@ impl Run {
         places.iter().map(|(id, row)| (id, row.location)).collect()
     }
 
+    /// Whether its frames are chunks as they are.
+    fn is_scattered(&self, id: ContainerId, place: &Location) -> bool {
+        let directory = self.engine().reader.directory(id, place.local());
+        directory.is_ok_and(|directory| {
+            let header = &directory.header;
+            header.codec == Codec::Raw && u32::from(header.frame_log2) == CHUNK_SHIFT
+        })
+    }
+
     fn layers(&self) -> usize {
         self.engine().state.read().unwrap().layers.len()
     }
@@ -141,6 +151,12 @@ impl Run {
         };
         let seen = [
             ("packing", after.keys().any(|id| !before.contains_key(id))),
+            (
+                "packing of scattered chunks",
+                after
+                    .iter()
+                    .any(|(id, place)| !before.contains_key(id) && self.is_scattered(*id, place)),
+            ),
             (
                 "garbage collection",
                 before.keys().any(|id| !after.contains_key(id)),
