@@ -155,9 +155,14 @@ impl Engine {
             return Ok(None);
         };
         let header = &loaded.directory.header;
-        let options = FrameOptions {
+        let as_before = FrameOptions {
             frame_log2: header.frame_log2,
             codec: header.codec,
+        };
+        // Space that is short does not wait until it is cold.
+        let options = match as_before == FrameOptions::SCATTERED && self.is_tight() {
+            true => FrameOptions::default(),
+            false => as_before,
         };
         let Some(sealed) = self.encode_anew(&loaded, keep, options)? else {
             return Ok(None);

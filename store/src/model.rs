@@ -18,8 +18,8 @@ use std::thread;
 
 use uuid::Uuid;
 
-use crate::disk::Io;
 use crate::disk::sim::{SimIo, SplitMix64};
+use crate::disk::{Caching, Create, Io};
 use crate::engine::Engine;
 use crate::{
     DomainId, Encryption, Extent, ExtentKind, OpenOptions, Packing, Recompression, Result, Store,
@@ -316,6 +316,16 @@ fn options_by_hand() -> OpenOptions {
         }),
         ..options()
     }
+}
+
+/// Fills the disk with what is others', until less than a fifth of it is free.
+pub(crate) fn make_space_short(io: &SimIo) {
+    let others = io
+        .open(Path::new("/others"), Create::New, Caching::Buffered)
+        .unwrap();
+    others.allocate(0, 256 << 20).unwrap();
+    let space = io.space(Path::new(DIR)).unwrap();
+    io.leave_free((space.total_bytes - space.free_bytes) / 5);
 }
 
 #[test]

@@ -107,8 +107,9 @@ impl Engine {
             return Ok(false);
         }
         self.reserve.give_up_if_tight();
+        let roomy = !self.is_tight() && self.has_room_to_pack();
         let mut round = Round {
-            as_it_is: self.recompressor.is_on() && self.has_room_to_pack(),
+            as_it_is: self.recompressor.is_on() && roomy,
             ..Round::default()
         };
         if let Err(error) = self.pack_all(maintenance, &mut round, &segments) {

@@ -3,7 +3,8 @@
 //! A container is cold when it was neither packed nor read for a while. It is read and encoded without
 //! any lock, by a thread of its own at the lowest priority, which then rests so that its share of one
 //! processor is kept; only putting the result in place takes a turn of `maintenance`. Nothing is begun
-//! while there is anything to pack, to mark or to compact.
+//! while there is anything to mark or to compact, or to pack unless space is short: packing may be waiting
+//! for what is freed here.
 //!
 //! Every container is done once: its row says so afterwards, also where zstd gains too little and it
 //! stays as it was.
@@ -168,7 +169,7 @@ impl Engine {
         Ok(Step::Done(Duration::from_micros(took_us)))
     }
 
-    /// Whether nothing is to be packed, marked or compacted.
+    /// Whether nothing is to be marked or compacted, or to be packed where there is room for it.
     fn is_at_rest(&self) -> Result<bool> {
         if self.journal.has_failed() {
             return Ok(false);
@@ -178,7 +179,7 @@ impl Engine {
         Ok(maintenance.mark.is_none()
             && maintenance.compaction.is_empty()
             && maintenance.unhooked.is_empty()
-            && segments.all(|segment| maintenance.is_locked(&segment)))
+            && (segments.all(|segment| maintenance.is_locked(&segment)) || self.is_tight()))
     }
 
     /// The next container that is cold, oldest first.

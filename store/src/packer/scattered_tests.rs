@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::addr::{CHUNK_BYTES, CHUNK_SHIFT};
 use crate::chunk::compress::Codec;
 use crate::disk::sim::{SimIo, SplitMix64};
-use crate::model::{open, options, spec};
+use crate::model::{make_space_short, open, options, spec};
 use crate::recompress::Step;
 use crate::{Durability, Store, VolumeId};
 
@@ -113,6 +113,32 @@ fn what_is_written_here_and_there_stays_as_it_is_until_it_is_cold() {
     assert_eq!(scattered(&store), 0);
     let log2 = |(log2, ..): &(u8, Codec, u64)| *log2;
     assert!(containers(&store).iter().all(|about| log2(about) == 14));
+    check(&volume, &data);
+}
+
+#[test]
+fn where_space_is_short_nothing_stays_as_it_is() {
+    let io = SimIo::new(1);
+    io.set_space_bytes(1 << 30);
+    let store = open(&io).unwrap();
+    let (volume, mut data) = (volume_of(&store), content(1, CHUNKS));
+    volume.write(0, &data, Durability::Buffered).unwrap();
+    store.reclaim_now().unwrap();
+    write_scattered(&volume, &mut data, &content(2, SCATTERED));
+    store.reclaim_now().unwrap();
+    assert_eq!(scattered(&store), SCATTERED);
+    // A quarter of it dies, for which alone nothing would be moved.
+    let quarter = &mut data[..CHUNKS as usize / 4 * CHUNK_BYTES];
+    quarter.fill(7);
+    volume.write(0, quarter, Durability::Buffered).unwrap();
+    make_space_short(&io);
+    assert!(store.engine_for_tests().is_tight());
+    store.reclaim_now().unwrap();
+    assert_eq!(scattered(&store), 0);
+    // Nor is anything packed so.
+    write_scattered(&volume, &mut data, &content(3, SCATTERED));
+    store.reclaim_now().unwrap();
+    assert_eq!(scattered(&store), 0);
     check(&volume, &data);
 }
 

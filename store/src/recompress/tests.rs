@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Step;
 use crate::disk::sim::{Crash, SimIo, SplitMix64, Survive};
-use crate::model::{options, sealed, spec};
+use crate::model::{make_space_short, options, sealed, spec};
 use crate::{Durability, OpenOptions, Recompression, Result, Store, VolumeId};
 
 const PLAIN: VolumeId = VolumeId(Uuid::from_u128(1));
@@ -132,6 +132,11 @@ fn a_pool_with_work_to_do_is_left_alone() {
     volume.write(0, &[1; 4096], Durability::Durable).unwrap();
     engine.journal.roll_now().unwrap();
     io.set_now_us(2 * u64::from(COLD_S) * SECOND_US);
+    assert_eq!(engine.recompress_step().unwrap(), Step::Busy);
+    // Unless what it has to do may be waiting for room.
+    make_space_short(&io);
+    assert!(matches!(engine.recompress_step().unwrap(), Step::Done(_)));
+    io.set_space_bytes(1 << 30);
     assert_eq!(engine.recompress_step().unwrap(), Step::Busy);
     store.reclaim_now().unwrap();
     assert!(recompress_all(&store) > 0);
