@@ -110,9 +110,10 @@ pub trait File: Send + Sync {
     /// Makes later reads see what the disk has: after a failed sync, which the program may not have
     /// lived to tell of, the page cache shows what never reached it. What waits to be written stays.
     fn forget_cached(&self) {}
-    /// Fills `buffer` from `offset` if the page cache has it; `false` says that the disk would have to
-    /// be waited for, or that nobody can tell. What is in the buffer then means nothing.
-    fn read_cached_at(&self, _buffer: &mut [u8], _offset: u64) -> bool {
+    /// Fills `buffers` one after the other from `offset` if the page cache has all of it; `false` says
+    /// that the disk would have to be waited for, or that nobody can tell. What they hold then means
+    /// nothing.
+    fn read_cached_at(&self, _buffers: &mut [io::IoSliceMut<'_>], _offset: u64) -> bool {
         false
     }
     /// Advises that a range will be read soon, so that the page cache can begin to fetch it.

@@ -1,7 +1,8 @@
 //! Pack files: sealed containers of compressed frames, appended and never changed.
 //!
 //! [`format`] is the layout and its checks, [`writer`] builds a container, [`files`] keeps the files
-//! of a pool, [`reader`] is the read path, which keeps [`directories`] and [`frames`] in memory. Which
+//! of a pool, [`reader`] is the read path, [`ready`] its part that does not wait for the disk; both
+//! keep [`directories`] and [`frames`] in memory. Which
 //! containers exist, and where, is the index's knowledge; a pack file repeats enough of it to rebuild
 //! the index from the files.
 
@@ -13,6 +14,7 @@ mod handles;
 pub(crate) mod orphans;
 mod passing;
 pub(crate) mod reader;
+mod ready;
 mod scan;
 pub(crate) mod verify;
 pub(crate) mod writer;

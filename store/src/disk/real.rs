@@ -182,10 +182,9 @@ impl File for RealFile {
         let _ = fadvise(&self.inner, 0, None, Advice::DontNeed);
     }
 
-    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> bool {
-        let wanted = buffer.len();
-        let mut parts = [io::IoSliceMut::new(buffer)];
-        let read = preadv2(&self.inner, &mut parts, offset, ReadWriteFlags::NOWAIT);
+    fn read_cached_at(&self, buffers: &mut [io::IoSliceMut<'_>], offset: u64) -> bool {
+        let wanted = buffers.iter().map(|buffer| buffer.len()).sum();
+        let read = preadv2(&self.inner, buffers, offset, ReadWriteFlags::NOWAIT);
         // File systems that cannot tell refuse; a part is as good as nothing.
         self.caching == Caching::Buffered && read == Ok(wanted)
     }

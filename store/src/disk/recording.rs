@@ -146,8 +146,8 @@ impl File for RecordingFile {
         Ok(())
     }
 
-    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> bool {
-        self.inner.read_cached_at(buffer, offset)
+    fn read_cached_at(&self, buffers: &mut [io::IoSliceMut<'_>], offset: u64) -> bool {
+        self.inner.read_cached_at(buffers, offset)
     }
 
     fn will_read(&self, offset: u64, len: u64) {

@@ -1,5 +1,6 @@
 //! One segment file: where its blocks are, their checksums, and how to read them.
 
+use std::io::IoSliceMut;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -257,7 +258,10 @@ impl Segment {
     /// Reads data blocks if the page cache has them, undamaged.
     pub(crate) fn read_cached(&self, first_block: u32, out: &mut [u8]) -> bool {
         let offset = u64::from(first_block) * BLOCK_BYTES as u64;
-        self.buffered.read_cached_at(out, offset) && self.verify_all(first_block, out).is_ok()
+        let cached = self
+            .buffered
+            .read_cached_at(&mut [IoSliceMut::new(out)], offset);
+        cached && self.verify_all(first_block, out).is_ok()
     }
 
     /// Reads data blocks that have reached the file and checks each. Damage may lie in the page cache

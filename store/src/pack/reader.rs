@@ -6,6 +6,7 @@
 //! of which it takes a part are kept only where that pushes out no others.
 
 use std::cell::RefCell;
+use std::io::IoSliceMut;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +49,16 @@ thread_local! {
     static STORED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Lends a buffer of `len` bytes, which hold anything.
+pub(super) fn with_stored<T>(len: usize, then: impl FnOnce(&mut [u8]) -> T) -> T {
+    STORED.with_borrow_mut(|stored| {
+        if stored.len() < len {
+            stored.resize(len, 0);
+        }
+        then(&mut stored[..len])
+    })
+}
+
 /// Reads chunks from pack files.
 pub(crate) struct Reader {
     /// Tells this one from others of the process.
@@ -69,8 +80,18 @@ pub(super) struct Request<'a> {
     /// Of a container whose frames are sealed.
     pub(super) key: Option<&'a DataKey>,
     pub(super) manner: Manner,
+    pub(super) patience: Patience,
     /// First byte wanted, in plain bytes of the container.
     pub(super) start: usize,
+}
+
+/// Whether a read waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// It takes what memory and the page cache have, and no answer else.
+    None,
+    /// For as long as it takes.
+    Endless,
 }
 
 impl Reader {
@@ -165,29 +186,22 @@ impl Reader {
         out: &mut [u8],
     ) -> Result<Source> {
         debug_assert!(out.len().is_multiple_of(CHUNK_BYTES));
-        let container = directory.header.id;
         let request = Request {
             directory,
             place,
             key,
             manner,
+            patience: Patience::Endless,
             start: first_slot as usize * CHUNK_BYTES,
         };
-        if directory.header.key != key.map(|key| key.id) {
-            let context = format!("{}: sealed with another key", describe(container, place));
-            return Err(Error::new(ErrorKind::Corrupt, context));
-        }
-        let end = request.start + out.len();
-        if end > directory.header.slots as usize * CHUNK_BYTES {
-            let slots = directory.header.slots;
-            let context = format!("{} has {slots} slots only", describe(container, place));
-            return Err(Error::new(ErrorKind::Corrupt, context));
-        }
-        self.fill(&request, out)
+        request.check_bounds(request.start + out.len())?;
+        let source = self.fill(&request, out)?;
+        Ok(source.expect("who waits has an answer"))
     }
 
-    /// Takes frames from the cache, and gathers runs of those that are not there.
-    fn fill(&self, request: &Request<'_>, out: &mut [u8]) -> Result<Source> {
+    /// Takes frames from the cache, and gathers runs of those that are not there; `None` when that
+    /// would need more patience.
+    pub(super) fn fill(&self, request: &Request<'_>, out: &mut [u8]) -> Result<Option<Source>> {
         let log2 = request.directory.header.frame_log2;
         let end = request.start + out.len();
         let frames = (request.start >> log2) as u32..end.div_ceil(1 << log2) as u32;
@@ -204,10 +218,14 @@ impl Reader {
                 missing.end = frame + 1;
                 continue;
             }
-            source = source.max(self.fetch(request, missing, out)?);
+            let Some(from) = self.fetch(request, missing, out)? else {
+                return Ok(None);
+            };
+            source = source.max(from);
             missing = frame + 1..frame + 1;
         }
-        Ok(source.max(self.fetch(request, missing, out)?))
+        let last = self.fetch(request, missing, out)?;
+        Ok(last.map(|from| source.max(from)))
     }
 
     fn name(&self, request: &Request<'_>, frame: u32) -> Name {
@@ -230,21 +248,30 @@ impl Reader {
     }
 
     /// Reads and decodes adjacent frames, as many at once as the buffer takes.
-    fn fetch(&self, request: &Request<'_>, frames: Range<u32>, out: &mut [u8]) -> Result<Source> {
+    fn fetch(
+        &self,
+        request: &Request<'_>,
+        frames: Range<u32>,
+        out: &mut [u8],
+    ) -> Result<Option<Source>> {
         let mut source = Source::Memory;
         let mut run = frames.start..frames.start;
         for frame in frames {
             let first = request.stored(run.start).start;
             if !run.is_empty() && request.stored(frame).end - first > RUN_BYTES {
-                source = source.max(self.fetch_run(request, run, out)?);
+                let Some(from) = self.fetch_run(request, run, out)? else {
+                    return Ok(None);
+                };
+                source = source.max(from);
                 run = frame..frame;
             }
             run.end = frame + 1;
         }
-        if !run.is_empty() {
-            source = source.max(self.fetch_run(request, run, out)?);
+        if run.is_empty() {
+            return Ok(Some(source));
         }
-        Ok(source)
+        let last = self.fetch_run(request, run, out)?;
+        Ok(last.map(|from| source.max(from)))
     }
 
     fn fetch_run(
@@ -252,15 +279,13 @@ impl Reader {
         request: &Request<'_>,
         frames: Range<u32>,
         out: &mut [u8],
-    ) -> Result<Source> {
-        STORED.with_borrow_mut(|stored| {
-            let first = request.stored(frames.start).start;
-            let len = request.stored(frames.end - 1).end - first;
-            if stored.len() < len {
-                stored.resize(len, 0);
-            }
-            let stored = &mut stored[..len];
-            let source = self.read_stored(request, frames.clone(), stored)?;
+    ) -> Result<Option<Source>> {
+        let first = request.stored(frames.start).start;
+        let len = request.stored(frames.end - 1).end - first;
+        with_stored(len, |stored| {
+            let Some(source) = self.read_stored(request, frames.clone(), stored)? else {
+                return Ok(None);
+            };
             for frame in frames {
                 let range = request.stored(frame);
                 self.deliver(
@@ -270,7 +295,7 @@ impl Reader {
                     out,
                 )?;
             }
-            Ok(source)
+            Ok(Some(source))
         })
     }
 
@@ -280,17 +305,21 @@ impl Reader {
         request: &Request<'_>,
         frames: Range<u32>,
         stored: &mut [u8],
-    ) -> Result<Source> {
+    ) -> Result<Option<Source>> {
         let file = self.packs.file(request.place.pack)?;
         let first = request.stored(frames.start).start;
         let offset = request.place.offset + first as u64;
-        if file.read_cached_at(stored, offset) && request.check(frames.clone(), stored).is_ok() {
-            return Ok(Source::Memory);
+        let cached = file.read_cached_at(&mut [IoSliceMut::new(stored)], offset);
+        if cached && request.check(frames.clone(), stored).is_ok() {
+            return Ok(Some(Source::Memory));
+        }
+        if request.patience == Patience::None {
+            return Ok(None);
         }
         let mut attempt = || {
             handles::read(&*file, stored, offset, || request.describe())?;
             request.check(frames.clone(), stored)?;
-            Ok(Source::Disk)
+            Ok(Some(Source::Disk))
         };
         attempt().or_else(|e: Error| match e.kind() {
             ErrorKind::Corrupt => attempt(),
@@ -329,6 +358,20 @@ impl Reader {
 }
 
 impl Request<'_> {
+    /// Refuses a container that is sealed with another key, or ends before byte `end`.
+    pub(super) fn check_bounds(&self, end: usize) -> Result<()> {
+        let header = &self.directory.header;
+        if header.key != self.key.map(|key| key.id) {
+            let context = format!("{}: sealed with another key", self.describe());
+            return Err(Error::new(ErrorKind::Corrupt, context));
+        }
+        if end > header.slots as usize * CHUNK_BYTES {
+            let context = format!("{} has {} slots only", self.describe(), header.slots);
+            return Err(Error::new(ErrorKind::Corrupt, context));
+        }
+        Ok(())
+    }
+
     fn key(&self, frame: u32) -> FrameKey {
         FrameKey {
             container: self.directory.header.id,
@@ -354,9 +397,16 @@ impl Request<'_> {
     /// Whether a frame is one chunk and stored as it is, so that reading it is all there is to do.
     fn is_a_plain_chunk(&self, frame: u32) -> bool {
         let Frame { codec, len, .. } = self.frame(frame);
+        self.has_frames_of_a_chunk() && codec == Codec::Raw && len as usize == CHUNK_BYTES
+    }
+
+    fn has_frames_of_a_chunk(&self) -> bool {
         u32::from(self.directory.header.frame_log2) == CHUNK_SHIFT
-            && codec == Codec::Raw
-            && len as usize == CHUNK_BYTES
+    }
+
+    /// Whether slots are plain chunks, all of them.
+    pub(super) fn are_plain_chunks(&self, mut slots: Range<u32>) -> bool {
+        self.has_frames_of_a_chunk() && slots.all(|slot| self.is_a_plain_chunk(slot))
     }
 
     /// The part of a frame that is wanted, and its place in the caller's `out_len` bytes.

@@ -36,7 +36,7 @@ fn name(bytes: &[u8]) -> Fingerprint {
     fingerprint(&DomainKey::new([1; 32]), bytes)
 }
 
-fn build(id: u64, slots: u32, options: FrameOptions) -> SealedContainer {
+pub(super) fn build(id: u64, slots: u32, options: FrameOptions) -> SealedContainer {
     build_with(id, slots, None, options)
 }
 
@@ -59,14 +59,14 @@ fn packs(io: &Arc<dyn Io>, dir: &Path) -> Arc<PackSet> {
     Arc::new(PackSet::open(io.clone(), dir.to_owned(), POOL, 1).unwrap())
 }
 
-fn sim_packs() -> (SimIo, Arc<PackSet>) {
+pub(super) fn sim_packs() -> (SimIo, Arc<PackSet>) {
     let sim = SimIo::new(1);
     let io: Arc<dyn Io> = Arc::new(sim.clone());
     let packs = packs(&io, Path::new("/pack"));
     (sim, packs)
 }
 
-fn reader(packs: &Arc<PackSet>) -> Reader {
+pub(super) fn reader(packs: &Arc<PackSet>) -> Reader {
     Reader::new(
         packs.clone(),
         &Buffers::new(1 << 18, 0, 1 << 20),
@@ -83,11 +83,11 @@ fn read(reader: &Reader, id: u64, place: &LocalPlace, first: u32, count: u32) ->
     out
 }
 
-fn plain(id: u64, slots: std::ops::Range<u32>) -> Vec<u8> {
+pub(super) fn plain(id: u64, slots: std::ops::Range<u32>) -> Vec<u8> {
     slots.flat_map(|slot| chunk(id, slot)).collect()
 }
 
-fn pack_file(sim: &SimIo, pack: u64) -> Arc<dyn File> {
+pub(super) fn pack_file(sim: &SimIo, pack: u64) -> Arc<dyn File> {
     let path = format!("/pack/{:02x}/{pack:016x}.pack", pack & 0xff);
     sim.open(Path::new(&path), Create::Never, Caching::Buffered)
         .unwrap()

@@ -7,7 +7,7 @@ use super::LocalPlace;
 use super::files::{PackSet, describe};
 use super::format::{Bad, Directory, FILE_HEADER_BYTES, HEADER_BYTES, Header};
 use super::handles;
-use super::reader::{Manner, Request};
+use super::reader::{Manner, Patience, Request};
 use crate::addr::{CHUNK_BYTES, CHUNK_SHIFT, ContainerId};
 use crate::chunk::{Fingerprint, fingerprint};
 use crate::disk::{AlignedBuf, BLOCK_BYTES, Caching, Create, File};
@@ -95,6 +95,7 @@ pub(crate) fn examine(
         place,
         key,
         manner: Manner::Passing,
+        patience: Patience::None,
         start: 0,
     };
     for frame in 0..directory.frames.len() as u32 {

@@ -152,3 +152,28 @@ fn where_nothing_is_recompressed_all_is_compressed_at_once() {
     assert_eq!(scattered(&store), 0);
     check(&volume, &data);
 }
+
+#[test]
+fn what_lies_near_each_other_is_asked_of_the_disk_at_once() {
+    let sim = SimIo::new(1);
+    let store = open(&sim).unwrap();
+    let volume = volume_of(&store);
+    let mut data = content(1, CHUNKS);
+    volume.write(0, &data, Durability::Buffered).unwrap();
+    store.reclaim_now().unwrap();
+    write_scattered(&volume, &mut data, &content(2, SCATTERED));
+    store.reclaim_now().unwrap();
+    assert_eq!(scattered(&store), SCATTERED);
+    let mut found = vec![0; 32 * CHUNK_BYTES];
+    let mut reads_of_the_disk = 0;
+    for at in (0..data.len()).step_by(found.len()) {
+        let (asked, waited) = (sim.advice_count(), volume.disk_reads());
+        volume.read(at as u64, &mut found).unwrap();
+        assert!(found == data[at..at + found.len()], "at {at}");
+        let asked = sim.advice_count() - asked;
+        // Eight chunks here and there, and what is left of the stream between them.
+        assert!(asked <= 4, "{asked} at {at}");
+        reads_of_the_disk += volume.disk_reads() - waited;
+    }
+    assert!(reads_of_the_disk > 0 && sim.advice_count() > 0);
+}

@@ -69,16 +69,20 @@ impl File for SimFile {
     }
 
     /// Every other block counts as cached, and what is cached neither fails nor lies.
-    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> bool {
-        let end = offset + buffer.len() as u64;
+    fn read_cached_at(&self, buffers: &mut [io::IoSliceMut<'_>], offset: u64) -> bool {
+        let len: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        let end = offset + len as u64;
         let state = lock(&self.state);
         let cached = (offset / BLOCK_BYTES as u64 + self.file).is_multiple_of(2);
         let content = state.content(self.file).filter(|it| it.len() >= end);
         let found = content.filter(|_| cached && self.caching == Caching::Buffered);
-        if let Some(content) = found {
-            content.read(buffer, offset);
+        let Some(content) = found else { return false };
+        let mut at = offset;
+        for buffer in buffers {
+            content.read(buffer, at);
+            at += buffer.len() as u64;
         }
-        found.is_some()
+        true
     }
 
     fn will_read(&self, _offset: u64, _len: u64) {
