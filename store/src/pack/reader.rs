@@ -49,16 +49,6 @@ thread_local! {
     static STORED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends a buffer of `len` bytes, which hold anything.
-pub(super) fn with_stored<T>(len: usize, then: impl FnOnce(&mut [u8]) -> T) -> T {
-    STORED.with_borrow_mut(|stored| {
-        if stored.len() < len {
-            stored.resize(len, 0);
-        }
-        then(&mut stored[..len])
-    })
-}
-
 /// Reads chunks from pack files.
 pub(crate) struct Reader {
     /// Tells this one from others of the process.
@@ -280,9 +270,13 @@ impl Reader {
         frames: Range<u32>,
         out: &mut [u8],
     ) -> Result<Option<Source>> {
-        let first = request.stored(frames.start).start;
-        let len = request.stored(frames.end - 1).end - first;
-        with_stored(len, |stored| {
+        STORED.with_borrow_mut(|stored| {
+            let first = request.stored(frames.start).start;
+            let len = request.stored(frames.end - 1).end - first;
+            if stored.len() < len {
+                stored.resize(len, 0);
+            }
+            let stored = &mut stored[..len];
             let Some(source) = self.read_stored(request, frames.clone(), stored)? else {
                 return Ok(None);
             };
