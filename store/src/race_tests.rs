@@ -91,12 +91,22 @@ fn a_write_that_was_on_its_way_while_its_volume_was_deleted_is_refused() {
 #[test]
 fn a_read_that_packing_overtakes_still_finds_its_chunk() {
     let (_store, engine, volume) = by_hand(&SimIo::new(1), 1 << 20);
-    volume.write(0, &[1; 4096], Durability::Durable).unwrap();
+    for (chunk, byte) in [(0, 1), (2, 3)] {
+        let data = [byte; 4096];
+        volume
+            .write(chunk * 4096, &data, Durability::Durable)
+            .unwrap();
+    }
     let chain = engine.state.read().unwrap().volume(ID).unwrap().chain();
     let guard = engine.epochs.enter();
-    let mut found = [Address::HOLE];
+    let mut found = [Address::HOLE; 3];
     engine.resolve(&chain, 0, &mut found).unwrap();
-    volume.write(0, &[2; 4096], Durability::Durable).unwrap();
+    // Alone, and in pieces of which one is wanted twice.
+    let [first, hole, third] = found;
+    let pieces = [first, hole, third, first];
+    volume
+        .write(0, &[2; 3 * 4096], Durability::Durable)
+        .unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
             engine.journal.roll_now().unwrap();
@@ -111,12 +121,17 @@ fn a_read_that_packing_overtakes_still_finds_its_chunk() {
         }
         // The round is committed and must wait for this read, for as long as it takes.
         let end = Instant::now() + Duration::from_millis(200);
-        let mut chunk = [0; 4096];
+        let mut data = [0; 4 * 4096];
+        let mut read = |addresses: &[Address]| {
+            let out = &mut data[..addresses.len() * 4096];
+            let source = engine.read_addresses(None, Manner::Usual, addresses, out);
+            source.unwrap();
+            out.to_vec()
+        };
         while Instant::now() < end {
-            engine
-                .read_addresses(None, Manner::Usual, &found, &mut chunk)
-                .unwrap();
-            assert_eq!(chunk, [1; 4096]);
+            assert_eq!(read(&pieces[..1]), [1; 4096]);
+            let bytes: [u8; 4] = std::array::from_fn(|at| read(&pieces)[at * 4096 + 4095]);
+            assert_eq!(bytes, [1, 0, 3, 1]);
         }
         drop(guard);
     });

@@ -23,6 +23,10 @@ use super::{BLOCK_BYTES, Caching, Create, Entry, File, Io, Space, check_aligned}
 /// Zeroes are written in pieces of this size where the file system cannot allocate or punch.
 const ZEROES: &[u8] = &[0; 64 << 10];
 
+/// How far one call of advice goes: Linux cuts off what is longer than the disk's read-ahead, which is
+/// as much as this by default.
+const ADVICE_BYTES: u64 = 128 << 10;
+
 /// The operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealIo;
@@ -190,8 +194,12 @@ impl File for RealFile {
     }
 
     fn will_read(&self, offset: u64, len: u64) {
-        // Reading finds out by itself what is wrong.
-        let _ = fadvise(&self.inner, offset, NonZeroU64::new(len), Advice::WillNeed);
+        let end = offset + len;
+        for at in (offset..end).step_by(ADVICE_BYTES as usize) {
+            let part = NonZeroU64::new((end - at).min(ADVICE_BYTES));
+            // Reading finds out by itself what is wrong.
+            let _ = fadvise(&self.inner, at, part, Advice::WillNeed);
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -195,7 +195,8 @@ impl Reader {
         let log2 = request.directory.header.frame_log2;
         let end = request.start + out.len();
         let frames = (request.start >> log2) as u32..end.div_ceil(1 << log2) as u32;
-        if !out.is_empty() && frames.clone().all(|frame| request.is_a_plain_chunk(frame)) {
+        let mut slots = (request.start / CHUNK_BYTES) as u32..(end / CHUNK_BYTES) as u32;
+        if !out.is_empty() && slots.all(|slot| request.is_a_plain_chunk(slot)) {
             let outcome = self.read_stored(request, frames, out);
             // Damaged bytes are for nobody.
             return outcome.inspect_err(|_| out.fill(0));
@@ -388,19 +389,13 @@ impl Request<'_> {
         offset as usize..offset as usize + len as usize
     }
 
-    /// Whether a frame is one chunk and stored as it is, so that reading it is all there is to do.
-    fn is_a_plain_chunk(&self, frame: u32) -> bool {
-        let Frame { codec, len, .. } = self.frame(frame);
-        self.has_frames_of_a_chunk() && codec == Codec::Raw && len as usize == CHUNK_BYTES
-    }
-
-    fn has_frames_of_a_chunk(&self) -> bool {
-        u32::from(self.directory.header.frame_log2) == CHUNK_SHIFT
-    }
-
-    /// Whether slots are plain chunks, all of them.
-    pub(super) fn are_plain_chunks(&self, mut slots: Range<u32>) -> bool {
-        self.has_frames_of_a_chunk() && slots.all(|slot| self.is_a_plain_chunk(slot))
+    /// Whether a slot has a frame of its own, stored as it is, so that reading it is all there is to do.
+    pub(super) fn is_a_plain_chunk(&self, slot: u32) -> bool {
+        if u32::from(self.directory.header.frame_log2) != CHUNK_SHIFT {
+            return false;
+        }
+        let Frame { codec, len, .. } = self.frame(slot);
+        codec == Codec::Raw && len as usize == CHUNK_BYTES
     }
 
     /// The part of a frame that is wanted, and its place in the caller's `out_len` bytes.

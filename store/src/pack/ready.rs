@@ -1,4 +1,4 @@
-//! Reading much of a container at once, without waiting for the disk.
+//! Reading much of a container at once, without waiting for the disk to give its chunks.
 //!
 //! What was written here and there is packed chunk by chunk, in the order of the guest's disk, with
 //! what other rounds have packed between them. So a read of consecutive chunks wants many short pieces
@@ -18,7 +18,7 @@ impl Reader {
     /// undamaged. The others go to `late`: who waits for them learns what is wrong.
     ///
     /// # Errors
-    /// Of the container as a whole.
+    /// Of the container as a whole, and of frames that are intact and yet do not decode.
     pub(crate) fn read_ready<'a>(
         &self,
         container: ContainerId,
@@ -75,7 +75,7 @@ impl Reader {
 impl Request<'_> {
     /// How many pieces from the first are chunks that are stored as they are, one behind the other.
     fn plain_chunks_together(&self, pieces: &[Wanted<'_>]) -> usize {
-        let plain = |piece: &&Wanted<'_>| self.are_plain_chunks(piece.slots());
+        let plain = |piece: &&Wanted<'_>| piece.slots().all(|slot| self.is_a_plain_chunk(slot));
         let mut end = None;
         let follows = |piece: &&Wanted<'_>| {
             let slots = piece.slots();

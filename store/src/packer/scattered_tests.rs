@@ -165,7 +165,7 @@ fn what_lies_near_each_other_is_asked_of_the_disk_at_once() {
     store.reclaim_now().unwrap();
     assert_eq!(scattered(&store), SCATTERED);
     let mut found = vec![0; 32 * CHUNK_BYTES];
-    let mut reads_of_the_disk = 0;
+    let (mut reads_of_the_disk, mut all_asked) = (0, 0);
     for at in (0..data.len()).step_by(found.len()) {
         let (asked, waited) = (sim.advice_count(), volume.disk_reads());
         volume.read(at as u64, &mut found).unwrap();
@@ -173,7 +173,8 @@ fn what_lies_near_each_other_is_asked_of_the_disk_at_once() {
         let asked = sim.advice_count() - asked;
         // Eight chunks here and there, and what is left of the stream between them.
         assert!(asked <= 4, "{asked} at {at}");
+        all_asked += asked;
         reads_of_the_disk += volume.disk_reads() - waited;
     }
-    assert!(reads_of_the_disk > 0 && sim.advice_count() > 0);
+    assert!(reads_of_the_disk > 0 && all_asked > 0);
 }

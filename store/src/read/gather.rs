@@ -1,8 +1,9 @@
 //! From addresses to bytes.
 //!
 //! What is in one piece is simply read, however long that takes. Of several, those of one container are
-//! read together, in the order in which they lie there, and what only the disk has comes last: all of it
-//! is announced before the first is waited for.
+//! read together, in the order in which they lie there, and those that only the disk has come last: all
+//! are announced before the first is waited for. Not so directories of containers, which are mostly in
+//! memory, and what a map still looks for where packing has taken it from, which is rare.
 
 use std::mem;
 use std::ops::Range;
@@ -71,6 +72,9 @@ impl Engine {
             }
             (at, rest) = (at + count, tail);
         }
+        if let [one] = &mut wanted[..] {
+            return self.read_one(key, manner, one.first, one.out);
+        }
         wanted.sort_unstable_by_key(|one| one.first);
         let mut late = Vec::new();
         for same in wanted.chunk_by_mut(|one, next| one.first.container() == next.first.container())
@@ -80,11 +84,30 @@ impl Engine {
         if late.is_empty() {
             return Ok(source);
         }
-        self.fetch(late.iter().map(|one| (one.first, one.slots().len() as u32)))?;
-        for one in late {
-            self.read_one(key, manner, one.first, one.out)?;
-        }
+        self.read_late(key, manner, &mut late)?;
         Ok(Source::Disk)
+    }
+
+    /// Reads what the disk has to be waited for.
+    fn read_late(
+        &self,
+        key: Option<&DataKey>,
+        manner: Manner,
+        late: &mut [Wanted<'_>],
+    ) -> Result<()> {
+        if late.len() > 1 {
+            self.fetch(late.iter().map(|one| (one.first, one.slots().len() as u32)))?;
+        }
+        let mut each = late.iter_mut();
+        let read = each.try_for_each(|one| {
+            let source = self.read_one(key, manner, one.first, one.out);
+            source.map(|_| ())
+        });
+        if read.is_err() {
+            // They may hold damaged bytes, which are for nobody.
+            late.iter_mut().for_each(|one| one.out.fill(0));
+        }
+        read
     }
 
     /// Reads pieces of one container as far as the disk need not be asked; the others go to `late`.
@@ -292,7 +315,7 @@ mod tests {
             assert!(found == data);
             assert_eq!(volume.disk_reads(), 1, "one read, in many pieces");
             let together = sim.advice_count() - before;
-            assert!((1..16).contains(&together), "{together}");
+            assert!((1..=2).contains(&together), "{together}");
             let mut alone = [0; CHUNK_BYTES];
             for (at, part) in (0..).step_by(CHUNK_BYTES).zip(data.chunks(CHUNK_BYTES)) {
                 volume.read(at, &mut alone).unwrap();

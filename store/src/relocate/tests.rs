@@ -257,6 +257,18 @@ fn a_read_of_the_old_place_goes_on() {
                 assert!(found == noise(stamp(PLAIN, chunk)));
             }
         }
+        // So do reads of many pieces that were on their way.
+        let plain = pool.kept.iter().filter(|(id, _)| *id == PLAIN);
+        let chunks: Vec<u64> = plain.map(|(_, chunk)| *chunk).collect();
+        let pieces: Vec<Address> = chunks.iter().map(|at| pool.address(PLAIN, *at)).collect();
+        for (chunks, pieces) in chunks.chunks(32).zip(pieces.chunks(32)) {
+            let mut found = vec![0; pieces.len() * CHUNK_BYTES];
+            let read = engine.read_addresses(None, Manner::Usual, pieces, &mut found);
+            read.unwrap();
+            for (chunk, found) in chunks.iter().zip(found.chunks(CHUNK_BYTES)) {
+                assert!(found == noise(stamp(PLAIN, *chunk)));
+            }
+        }
         drop(guard);
     });
     // Then it goes.
