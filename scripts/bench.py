@@ -88,7 +88,7 @@ def run_rounds(targets, works, options, anew=False):
     results = {}
     for number in range(options.rounds):
         for position, work in enumerate(works):
-            turn = (number * 3 + position) % len(targets)
+            turn = (number + position) % len(targets)
             for target in targets[turn:] + targets[:turn]:
                 if anew:
                     fill(target, options)
